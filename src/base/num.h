@@ -1,0 +1,34 @@
+/* Numbers to text and back, exactly.
+ *
+ * Integers are two digits at a time; floats are the shortest decimal that reads back as the same
+ * double, laid out as Python's repr lays it out; parsing rounds correctly (half to even).
+ * thread   any; no allocation, no locale */
+#ifndef WF_BASE_NUM_H
+#define WF_BASE_NUM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    WF_U64_DIGITS_MAX = 20, /* 18446744073709551615 */
+    WF_I64_DIGITS_MAX = 20, /* -9223372036854775808 */
+    WF_DOUBLE_CHARS_MAX = 25 /* -2.2250738585072014e-308 and room */
+};
+
+/* Writes v in decimal at `out` (room for WF_U64_DIGITS_MAX); returns the bytes written. No NUL. */
+size_t wf_u64_write(char *out, uint64_t v);
+size_t wf_i64_write(char *out, int64_t v);
+
+/* Writes a finite v as repr(float) does ("1.0", "1e+16" is "1e16" as JSON and repr agree on the
+ * digits; the exponent form is repr's: "1e+16", "1e-05"). Returns the bytes written. */
+size_t wf_double_write(char *out, double v);
+
+/* Reads the JSON number grammar without its sign handling surprises:
+ *   -? digits [ . digits ] [ (e|E) [+-] digits ]
+ * p        first byte; [p, end) is readable
+ * out      the nearest double, or +-inf where it overflows (the caller decides what that means)
+ * returns  the first byte behind the number, or NULL where no number starts */
+const char *wf_double_read(const char *p, const char *end, double *out);
+
+#endif

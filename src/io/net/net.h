@@ -1,0 +1,154 @@
+/* Listeners and streams: bytes in and out of TCP and unix sockets.
+ *
+ * Reading is pulled: the owner is told that a stream is readable and reads into memory of its own
+ * choosing. Writing is queued: the owner appends to the stream's output and flushes once; what the
+ * kernel does not take waits for writability. High and low water tell the owner when to pause.
+ *
+ * thread   the loop's; no Python, no protocol */
+#ifndef WF_IO_NET_H
+#define WF_IO_NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/un.h>
+#include <netinet/in.h>
+
+#include "base/buf.h"
+#include "base/pool.h"
+#include "io/loop/loop.h"
+
+/* ---- addresses ---- */
+
+struct wf_addr {
+    socklen_t len;
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+        struct sockaddr_un un;
+    };
+};
+
+/* Numeric host and port, no DNS: "127.0.0.1", "::1", "0.0.0.0". Returns 0 or -EINVAL. */
+int wf_addr_ip(struct wf_addr *a, const char *host, uint16_t port);
+/* path  at most sizeof(sun_path) - 1 bytes, or -ENAMETOOLONG */
+int wf_addr_unix(struct wf_addr *a, const char *path);
+enum { WF_ADDR_CHARS_MAX = 128 };
+/* "127.0.0.1:8000", "[::1]:8000", "unix:/path" (or "unix:" for an unnamed peer), NUL-terminated.
+ * Returns the length. */
+size_t wf_addr_write(const struct wf_addr *a, char out[WF_ADDR_CHARS_MAX]);
+
+/* ---- listener ---- */
+
+struct wf_listener;
+/* fd  an accepted, non-blocking, close-on-exec socket, now the callee's
+ * peer  borrowed for the call */
+typedef void wf_accept_fn(struct wf_listener *l, int fd, const struct wf_addr *peer);
+
+struct wf_listener {
+    struct wf_watch watch;
+    struct wf_loop *loop;
+    wf_accept_fn *on_accept;
+    struct wf_timer backoff; /* EMFILE, ENFILE, ENOBUFS, ENOMEM: accepting rests, then goes on */
+    int fd;
+    bool unlink_path;        /* a unix socket we made */
+    struct wf_addr addr;     /* as bound; a port 0 is filled in */
+};
+
+enum {
+    WF_LISTEN_BACKLOG = 2048,
+    WF_ACCEPT_BATCH = 64,      /* accepts a turn: connections already open would starve otherwise */
+    WF_ACCEPT_BACKOFF_MS = 100
+};
+
+enum { WF_LISTEN_REUSEPORT = 1 };
+
+/* Binds, listens and starts accepting. Returns 0 or -errno (EADDRINUSE, EACCES, ...). A stale unix
+ * socket file nobody listens on is replaced; a live one is EADDRINUSE. */
+int wf_listener_open(struct wf_listener *l, struct wf_loop *loop, const struct wf_addr *addr,
+                     unsigned flags, int backlog, wf_accept_fn *on_accept) WF_MUST_USE;
+/* The same over a listening socket somebody else made (now the listener's). */
+int wf_listener_adopt(struct wf_listener *l, struct wf_loop *loop, int fd,
+                      wf_accept_fn *on_accept) WF_MUST_USE;
+/* Stops accepting; connections in the backlog stay for others who share the socket. */
+void wf_listener_pause(struct wf_listener *l);
+void wf_listener_resume(struct wf_listener *l);
+void wf_listener_close(struct wf_listener *l);
+
+/* ---- stream ---- */
+
+struct wf_stream;
+
+struct wf_stream_ops {
+    /* Bytes (or end of file, or an error) wait: call wf_stream_read. */
+    void (*readable)(struct wf_stream *s);
+    /* Output fell to low water after having been at high water. */
+    void (*drained)(struct wf_stream *s);
+    /* All output has left (only after a flush that could not finish at once). */
+    void (*flushed)(struct wf_stream *s);
+    /* Writing failed, -errno; output is dropped. The owner closes the stream. May come from within
+     * the loop only, never from within wf_stream_flush (which returns the error instead). */
+    void (*failed)(struct wf_stream *s, int error);
+};
+
+/* Called when the stream no longer needs borrowed output: sent, dropped or closed. Runs on the
+ * loop's thread WITHOUT the GIL. */
+typedef void wf_release_fn(void *arg);
+
+enum {
+    WF_STREAM_HIGH_WATER = 64 * 1024, /* writers pause: as asyncio's transports */
+    WF_STREAM_LOW_WATER = 16 * 1024,
+    WF_STREAM_BUF_BYTES = 16 * 1024 /* one pooled buffer */
+};
+
+struct wf_stream_seg; /* borrowed output waiting behind or between buffers */
+
+struct wf_stream {
+    struct wf_watch watch;
+    struct wf_loop *loop;
+    const struct wf_stream_ops *ops;
+    struct wf_pool *pool;      /* of WF_STREAM_BUF_BYTES buffers; borrowed */
+    struct wf_buf out;         /* the tail of the output; append here, then flush */
+    size_t out_sent;           /* bytes of `out` the kernel already has */
+    struct wf_stream_seg *seg_head, *seg_tail; /* output before `out`, in order; owned */
+    size_t seg_bytes;          /* unsent bytes in segments */
+    bool paused;               /* reading is off */
+    bool above_high;           /* `drained` is owed */
+    bool failed;
+    bool eof_sent;
+};
+
+/* fd  becomes the stream's. TCP_NODELAY is set where it applies. Reading starts on. 0 or -errno. */
+int wf_stream_open(struct wf_stream *s, struct wf_loop *loop, struct wf_pool *pool, int fd,
+                   const struct wf_stream_ops *ops) WF_MUST_USE;
+/* Closes at once, dropping output. reset: send RST instead of FIN (SO_LINGER 0). No callback after. */
+void wf_stream_close(struct wf_stream *s, bool reset);
+
+/* Reads once. Returns bytes, 0 at end of file, -EAGAIN, or another -errno. */
+ssize_t wf_stream_read(struct wf_stream *s, void *p, size_t n);
+void wf_stream_pause(struct wf_stream *s);
+void wf_stream_resume(struct wf_stream *s);
+
+/* Makes `out` ready for appending (takes a pooled buffer when it has none). WF_BUF_OK or _NOMEM.
+ * Then use wf_buf_* on s->out; it may grow up to its max. */
+int wf_stream_prepare(struct wf_stream *s) WF_MUST_USE;
+/* Queues bytes without copying; `release(arg)` once they are no longer needed (also on failure).
+ * Returns 0 or -ENOMEM (release has then been called). */
+int wf_stream_borrow(struct wf_stream *s, struct wf_span bytes, wf_release_fn *release, void *arg);
+/* Sends what is queued (send for one buffer, writev otherwise). Returns 0 when all has left or
+ * waits in the kernel's time, or -errno: the stream has failed. Gives the buffer back when empty. */
+int wf_stream_flush(struct wf_stream *s);
+/* Unsent bytes. */
+static inline size_t wf_stream_pending(const struct wf_stream *s) {
+    return s->seg_bytes + s->out.len - s->out_sent;
+}
+static inline bool wf_stream_at_high_water(const struct wf_stream *s) {
+    return wf_stream_pending(s) >= WF_STREAM_HIGH_WATER;
+}
+/* Half-close after the output has left: shutdown(SHUT_WR). */
+void wf_stream_end(struct wf_stream *s);
+
+#endif

@@ -1,0 +1,53 @@
+/* PyLoop: the reactor as asyncio's running loop.
+ *
+ * One turn of run_forever:
+ *   before_wait   of each guest, without the GIL (a server sends its replies here)
+ *   wf_loop_poll  without the GIL; does not wait while anything is ready
+ *   after_wait    of each guest, with the GIL (a server runs its handlers here)
+ *   handles       what call_soon queued before this turn, timers that are due, ready descriptors
+ *
+ * thread   with the GIL, on the loop's thread, unless said otherwise */
+#ifndef WF_PY_LOOP_H
+#define WF_PY_LOOP_H
+
+#include "py/own.h"
+#include "base/list.h"
+#include "io/loop/loop.h"
+
+struct wf_state;
+
+struct wf_loop_state {
+    PyTypeObject *loop_type;         /* owned: _core.Loop, the base of weft.loop.Loop */
+    PyTypeObject *handle_type;       /* owned */
+    PyTypeObject *timer_handle_type; /* owned */
+};
+int wf_loop_exec(PyObject *module, struct wf_state *state);
+int wf_loop_traverse(struct wf_loop_state *s, visitproc visit, void *arg);
+void wf_loop_clear(struct wf_loop_state *s);
+
+/* The reactor inside; lives as long as the loop object is open. NULL with RuntimeError when closed,
+ * TypeError when `loop` is not a PyLoop. */
+struct wf_loop *wf_pyloop_reactor(struct wf_state *state, PyObject *loop);
+
+/* Somebody who takes part in each turn; embed it. The node is the loop's while added. */
+struct wf_guest {
+    struct wf_list node;
+    void (*before_wait)(struct wf_guest *g); /* no GIL, no Python */
+    /* 1: more is ready, so do not wait; 0; or -1 with a BaseException that is not an Exception set
+     * (KeyboardInterrupt, SystemExit), which ends run_forever as from a callback */
+    int (*after_wait)(struct wf_guest *g);
+    /* the loop is being closed with the guest still in it (GIL held): let go of it */
+    void (*closing)(struct wf_guest *g);
+};
+void wf_pyloop_add_guest(PyObject *loop, struct wf_guest *g);
+void wf_pyloop_remove_guest(PyObject *loop, struct wf_guest *g);
+
+/* call_soon(callback, arg) without making argument tuples; context borrowed or NULL for a copy of the
+ * current one. Returns 0, or -1 with an exception. */
+int wf_pyloop_call_soon(struct wf_state *state, PyObject *loop, PyObject *callback, PyObject *arg,
+                        PyObject *context);
+
+/* loop.call_exception_handler({message, exception, ...}); exc borrowed; never fails. */
+void wf_pyloop_report(PyObject *loop, const char *message, PyObject *exc);
+
+#endif

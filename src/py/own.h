@@ -1,0 +1,58 @@
+/* Python.h for every file of this floor, and the words for who owns a reference.
+ *
+ *   owned     the field or variable holds a reference and must give it up
+ *   borrowed  somebody else holds it; the comment says who, and until when
+ *   stolen    a parameter whose reference the callee takes over, on failure too
+ *
+ * After any call into Python, distrust what you read before it. */
+#ifndef WF_PY_OWN_H
+#define WF_PY_OWN_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#include "base/check.h"
+
+#if PY_VERSION_HEX < 0x030C0000
+#define WF_TYPE_GET_DICT(t) Py_NewRef((t)->tp_dict)
+#define Py_T_OBJECT_EX T_OBJECT_EX
+#define Py_T_INT T_INT
+#define Py_T_BOOL T_BOOL
+#define Py_READONLY READONLY
+#else
+#define WF_TYPE_GET_DICT(t) PyType_GetDict(t)
+#endif
+
+/* PyErr_GetRaisedException and its opposite, for 3.11 too: the raised exception as one object (owned,
+ * traceback attached), or NULL. */
+static inline PyObject *wf_err_take(void) {
+#if PY_VERSION_HEX < 0x030C0000
+    PyObject *type, *value, *tb;
+    PyErr_Fetch(&type, &value, &tb);
+    if (type == NULL) {
+        return NULL;
+    }
+    PyErr_NormalizeException(&type, &value, &tb);
+    if (tb != NULL) {
+        PyException_SetTraceback(value, tb);
+    }
+    Py_DECREF(type);
+    Py_XDECREF(tb);
+    return value;
+#else
+    return PyErr_GetRaisedException();
+#endif
+}
+
+/* exc  stolen */
+static inline void wf_err_put(PyObject *exc) {
+#if PY_VERSION_HEX < 0x030C0000
+    PyObject *tb = PyException_GetTraceback(exc);
+    PyErr_Restore(Py_NewRef(Py_TYPE(exc)), exc, tb);
+#else
+    PyErr_SetRaisedException(exc);
+#endif
+}
+
+#endif

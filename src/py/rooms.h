@@ -1,0 +1,7 @@
+/* The rooms of this floor in the order their types are made. A room is one include and one X. */
+#ifndef WF_PY_ROOMS_H
+#define WF_PY_ROOMS_H
+
+#define WF_PY_ROOMS(X)
+
+#endif
