@@ -1,0 +1,99 @@
+#include "base/heap.h"
+
+#include <errno.h>
+
+#include "base/alloc.h"
+
+/* Four children: half as deep as a binary heap, and the children of a slot are next to each other,
+ * so going down costs fewer cache misses. */
+enum { HEAP_CHILDREN = 4, HEAP_CAP_MIN = 16, HEAP_CAP_MAX = 1 << 28 };
+
+static inline bool before(const struct wf_heap_slot *a, const struct wf_heap_slot *b) {
+    return a->key != b->key ? a->key < b->key : a->seq < b->seq;
+}
+
+static inline void place(struct wf_heap *h, uint32_t i, struct wf_heap_slot slot) {
+    h->slots[i] = slot;
+    slot.node->at = i + 1;
+}
+
+/* Moves the hole at `i` up to where `slot` belongs, and fills it. */
+static void sift_up(struct wf_heap *h, uint32_t i, struct wf_heap_slot slot) {
+    while (i > 0) {
+        uint32_t parent = (i - 1) / HEAP_CHILDREN;
+        if (!before(&slot, &h->slots[parent])) {
+            break;
+        }
+        place(h, i, h->slots[parent]);
+        i = parent;
+    }
+    place(h, i, slot);
+}
+
+/* The same, downwards. */
+static void sift_down(struct wf_heap *h, uint32_t i, struct wf_heap_slot slot) {
+    for (;;) {
+        uint32_t child = i * HEAP_CHILDREN + 1;
+        if (child >= h->len) {
+            break;
+        }
+        uint32_t end = WF_MIN(child + HEAP_CHILDREN, h->len);
+        uint32_t least = child;
+        while (++child < end) {
+            if (before(&h->slots[child], &h->slots[least])) {
+                least = child;
+            }
+        }
+        if (!before(&h->slots[least], &slot)) {
+            break;
+        }
+        place(h, i, h->slots[least]);
+        i = least;
+    }
+    place(h, i, slot);
+}
+
+void wf_heap_free(struct wf_heap *h) {
+    for (uint32_t i = 0; i < h->len; i++) {
+        h->slots[i].node->at = 0;
+    }
+    wf_free(h->slots);
+    wf_heap_init(h);
+}
+
+int wf_heap_insert(struct wf_heap *h, struct wf_heap_node *n, uint64_t key) {
+    WF_ASSERT(!wf_heap_node_linked(n));
+    if (wf_unlikely(h->len == h->cap)) {
+        if (h->cap >= HEAP_CAP_MAX) {
+            return -ENOMEM;
+        }
+        uint32_t cap = WF_MAX(h->cap * 2, (uint32_t)HEAP_CAP_MIN);
+        struct wf_heap_slot *slots = wf_realloc(h->slots, cap * sizeof(*slots));
+        if (slots == NULL) {
+            return -ENOMEM;
+        }
+        h->slots = slots;
+        h->cap = cap;
+    }
+    sift_up(h, h->len++, (struct wf_heap_slot){.key = key, .seq = h->next_seq++, .node = n});
+    return 0;
+}
+
+void wf_heap_remove(struct wf_heap *h, struct wf_heap_node *n) {
+    if (!wf_heap_node_linked(n)) {
+        return;
+    }
+    uint32_t i = n->at - 1;
+    WF_ASSERT(i < h->len && h->slots[i].node == n);
+    n->at = 0;
+    struct wf_heap_slot last = h->slots[--h->len];
+    if (i == h->len) {
+        return;
+    }
+    /* The last slot fills the hole: it may belong above it or below. */
+    if (i > 0 && before(&last, &h->slots[(i - 1) / HEAP_CHILDREN])) {
+        sift_up(h, i, last);
+    } else {
+        sift_down(h, i, last);
+    }
+}
