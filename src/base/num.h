@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 enum {
-    WF_U64_DIGITS_MAX = 20, /* 18446744073709551615 */
-    WF_I64_DIGITS_MAX = 20, /* -9223372036854775808 */
+    WF_U64_DIGITS_MAX = 20,  /* 18446744073709551615 */
+    WF_I64_DIGITS_MAX = 20,  /* -9223372036854775808 */
     WF_DOUBLE_CHARS_MAX = 25 /* -2.2250738585072014e-308 and room */
 };
 
@@ -20,15 +20,20 @@ enum {
 size_t wf_u64_write(char *out, uint64_t v);
 size_t wf_i64_write(char *out, int64_t v);
 
-/* Writes a finite v as repr(float) does ("1.0", "1e+16" is "1e16" as JSON and repr agree on the
- * digits; the exponent form is repr's: "1e+16", "1e-05"). Returns the bytes written. */
+/* Writes a finite v as repr(float) does: "1.0", "-0.0", "0.0001", "1e-05", "1e+16". No NUL.
+ * Returns the bytes written, up to WF_DOUBLE_CHARS_MAX. */
 size_t wf_double_write(char *out, double v);
 
-/* Reads the JSON number grammar without its sign handling surprises:
+/* Reads the longest number at p, which is JSON's grammar but for leading zeros, which are allowed:
  *   -? digits [ . digits ] [ (e|E) [+-] digits ]
+ * so of "1.e5" it reads "1". Any number of digits is read exactly.
  * p        first byte; [p, end) is readable
  * out      the nearest double, or +-inf where it overflows (the caller decides what that means)
  * returns  the first byte behind the number, or NULL where no number starts */
 const char *wf_double_read(const char *p, const char *end, double *out);
+
+/* The double nearest to digits * 10^exp10 (any digits, any exp10; may be inf): for callers that
+ * have scanned a number of up to 19 digits themselves. */
+double wf_double_make(uint64_t digits, int64_t exp10);
 
 #endif
