@@ -54,13 +54,14 @@ struct wf_listener {
     wf_accept_fn *on_accept;
     struct wf_timer backoff; /* EMFILE, ENFILE, ENOBUFS, ENOMEM: accepting rests, then goes on */
     int fd;
-    bool unlink_path;        /* a unix socket we made */
-    struct wf_addr addr;     /* as bound; a port 0 is filled in */
+    ino_t path_ino;      /* of the unix socket we made, removed again at the end; else 0 */
+    bool *gone;          /* while accepting: where close leaves word */
+    struct wf_addr addr; /* as bound; a port 0 is filled in */
 };
 
 enum {
     WF_LISTEN_BACKLOG = 2048,
-    WF_ACCEPT_BATCH = 64,      /* accepts a turn: connections already open would starve otherwise */
+    WF_ACCEPT_BATCH = 64, /* accepts a turn: connections already open would starve otherwise */
     WF_ACCEPT_BACKOFF_MS = 100
 };
 
@@ -70,12 +71,14 @@ enum { WF_LISTEN_REUSEPORT = 1 };
  * socket file nobody listens on is replaced; a live one is EADDRINUSE. */
 int wf_listener_open(struct wf_listener *l, struct wf_loop *loop, const struct wf_addr *addr,
                      unsigned flags, int backlog, wf_accept_fn *on_accept) WF_MUST_USE;
-/* The same over a listening socket somebody else made (now the listener's). */
+/* The same over a listening socket somebody else made (now the listener's; on failure still the
+ * caller's). -EINVAL: it does not listen. */
 int wf_listener_adopt(struct wf_listener *l, struct wf_loop *loop, int fd,
                       wf_accept_fn *on_accept) WF_MUST_USE;
 /* Stops accepting; connections in the backlog stay for others who share the socket. */
 void wf_listener_pause(struct wf_listener *l);
-void wf_listener_resume(struct wf_listener *l);
+int wf_listener_resume(struct wf_listener *l); /* 0 or -errno */
+/* Also from within on_accept. Closing twice is harmless. */
 void wf_listener_close(struct wf_listener *l);
 
 /* ---- stream ---- */
@@ -83,25 +86,29 @@ void wf_listener_close(struct wf_listener *l);
 struct wf_stream;
 
 struct wf_stream_ops {
+    /* All come from the loop, never from within a call into the stream: who flushes looks at what
+     * is still pending instead. Each may close (and free) the stream. */
     /* Bytes (or end of file, or an error) wait: call wf_stream_read. */
     void (*readable)(struct wf_stream *s);
-    /* Output fell to low water after having been at high water. */
+    /* Output fell to low water after a flush that began at high water and did not get there itself.
+     * May be NULL. */
     void (*drained)(struct wf_stream *s);
-    /* All output has left (only after a flush that could not finish at once). */
+    /* All output has left, after a flush that could not finish at once. May be NULL. */
     void (*flushed)(struct wf_stream *s);
-    /* Writing failed, -errno; output is dropped. The owner closes the stream. May come from within
-     * the loop only, never from within wf_stream_flush (which returns the error instead). */
+    /* Writing failed, -errno; output is dropped. The owner closes the stream. wf_stream_flush
+     * returns the error instead. */
     void (*failed)(struct wf_stream *s, int error);
 };
 
-/* Called when the stream no longer needs borrowed output: sent, dropped or closed. Runs on the
- * loop's thread WITHOUT the GIL. */
+/* Called when the stream no longer needs borrowed output: sent, dropped or closed, exactly once.
+ * Runs on the loop's thread WITHOUT the GIL. May not call into the stream. */
 typedef void wf_release_fn(void *arg);
 
 enum {
     WF_STREAM_HIGH_WATER = 64 * 1024, /* writers pause: as asyncio's transports */
     WF_STREAM_LOW_WATER = 16 * 1024,
-    WF_STREAM_BUF_BYTES = 16 * 1024 /* one pooled buffer */
+    WF_STREAM_BUF_BYTES = 16 * 1024, /* one pooled buffer */
+    WF_STREAM_OUT_MAX = 1 << 30 /* `out` may grow to it: water marks, not this, hold writers back */
 };
 
 struct wf_stream_seg; /* borrowed output waiting behind or between buffers */
@@ -110,36 +117,44 @@ struct wf_stream {
     struct wf_watch watch;
     struct wf_loop *loop;
     const struct wf_stream_ops *ops;
-    struct wf_pool *pool;      /* of WF_STREAM_BUF_BYTES buffers; borrowed */
-    struct wf_buf out;         /* the tail of the output; append here, then flush */
-    size_t out_sent;           /* bytes of `out` the kernel already has */
+    struct wf_pool *pool;                      /* of WF_STREAM_BUF_BYTES buffers; borrowed */
+    struct wf_buf out;                         /* the tail of the output; append here, then flush */
+    size_t out_sent;                           /* bytes of `out` the kernel already has */
     struct wf_stream_seg *seg_head, *seg_tail; /* output before `out`, in order; owned */
-    size_t seg_bytes;          /* unsent bytes in segments */
-    bool paused;               /* reading is off */
-    bool above_high;           /* `drained` is owed */
+    size_t seg_bytes;                          /* unsent bytes in segments */
+    bool paused;                               /* reading is off */
+    bool above_high;                           /* `drained` is owed */
     bool failed;
+    bool ending; /* half-close once the output has left */
     bool eof_sent;
+    bool *gone; /* during callbacks: where close leaves word */
 };
 
-/* fd  becomes the stream's. TCP_NODELAY is set where it applies. Reading starts on. 0 or -errno. */
+/* fd  non-blocking; becomes the stream's (on failure it is still the caller's). TCP_NODELAY is set
+ * where it applies. Reading starts on. 0 or -errno. */
 int wf_stream_open(struct wf_stream *s, struct wf_loop *loop, struct wf_pool *pool, int fd,
                    const struct wf_stream_ops *ops) WF_MUST_USE;
-/* Closes at once, dropping output. reset: send RST instead of FIN (SO_LINGER 0). No callback after. */
+/* Closes at once, dropping output. reset: send RST instead of FIN (SO_LINGER 0). No callback after.
+ * Closing twice is harmless. */
 void wf_stream_close(struct wf_stream *s, bool reset);
 
-/* Reads once. Returns bytes, 0 at end of file, -EAGAIN, or another -errno. */
+/* Reads once. Returns bytes, 0 at end of file, -EAGAIN, or another -errno. End of file and errors
+ * pause reading: they would be reported for ever. */
 ssize_t wf_stream_read(struct wf_stream *s, void *p, size_t n);
 void wf_stream_pause(struct wf_stream *s);
-void wf_stream_resume(struct wf_stream *s);
+int wf_stream_resume(struct wf_stream *s); /* 0 or -errno: it will never be readable; close it */
 
 /* Makes `out` ready for appending (takes a pooled buffer when it has none). WF_BUF_OK or _NOMEM.
- * Then use wf_buf_* on s->out; it may grow up to its max. */
+ * Then use wf_buf_* on s->out; it may grow up to its max. Moves what is queued: offsets into s->out
+ * die with this call. */
 int wf_stream_prepare(struct wf_stream *s) WF_MUST_USE;
 /* Queues bytes without copying; `release(arg)` once they are no longer needed (also on failure).
- * Returns 0 or -ENOMEM (release has then been called). */
+ * Few bytes are copied after all, where there is room, and released at once. What is appended to
+ * `out` afterwards follows them. Returns 0 or -ENOMEM (release has then been called). */
 int wf_stream_borrow(struct wf_stream *s, struct wf_span bytes, wf_release_fn *release, void *arg);
-/* Sends what is queued (send for one buffer, writev otherwise). Returns 0 when all has left or
- * waits in the kernel's time, or -errno: the stream has failed. Gives the buffer back when empty. */
+/* Sends what is queued (send for one buffer, sendmsg otherwise). Returns 0 when all has left or
+ * waits in the kernel's time, or -errno: the stream has failed and its output is dropped. Gives the
+ * buffer back when empty. */
 int wf_stream_flush(struct wf_stream *s);
 /* Unsent bytes. */
 static inline size_t wf_stream_pending(const struct wf_stream *s) {
@@ -148,7 +163,7 @@ static inline size_t wf_stream_pending(const struct wf_stream *s) {
 static inline bool wf_stream_at_high_water(const struct wf_stream *s) {
     return wf_stream_pending(s) >= WF_STREAM_HIGH_WATER;
 }
-/* Half-close after the output has left: shutdown(SHUT_WR). */
+/* Half-close after the output has left: shutdown(SHUT_WR). Does not flush. */
 void wf_stream_end(struct wf_stream *s);
 
 #endif
