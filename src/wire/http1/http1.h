@@ -110,11 +110,12 @@ struct wf_head {
     uint8_t minor_version; /* HTTP/1.minor: 0 or 1 */
     uint8_t framing;       /* enum wf_framing */
     bool keep_alive;       /* by version and Connection (RFC 9112 section 9.3) */
-    bool expect_continue;  /* Expect: 100-continue on HTTP/1.1 with a body */
+    bool expect_continue;  /* Expect: 100-continue on HTTP/1.1 with a body; other expectations are
+                              ignored, as RFC 9110 section 10.1.1 allows */
     bool upgrade;          /* Connection: upgrade together with Upgrade */
     bool path_escaped;     /* the path has a '%' */
     bool asterisk;         /* OPTIONS * */
-    uint64_t content_length;
+    uint64_t content_length; /* with WF_BODY_LENGTH; Content-Length: 0 is WF_BODY_NONE */
     struct wf_at method_at, target_at; /* as sent */
     struct wf_at path_at;              /* target without query; for absolute-form what follows the authority
                                           ("/" is not sent there when path_at.n is 0: treat as "/") */
@@ -141,8 +142,8 @@ enum { WF_PARTIAL = 0 };
  * in       borrowed; offsets in *out count from in.p and live as long as those bytes do
  * returns  bytes consumed (> 0), WF_PARTIAL (bring more bytes: all of them again from in.p on), or
  *          minus the status to answer before closing: -400, -414, -431, -501 (a transfer coding we
- *          do not have), -505; out->why then says why
- * A CONNECT request is -501. */
+ *          do not have, CONNECT, a method of more than 32 bytes), -505; out->why then says why
+ * How the bytes are cut into calls changes nothing: a prefix is partial or has the whole's answer. */
 ssize_t wf_http1_head(const struct wf_http1_limits *limits, struct wf_http1_progress *progress,
                       struct wf_span in, struct wf_head *out);
 
@@ -185,7 +186,6 @@ struct wf_chunked {
     uint32_t ext_bytes, trailer_bytes;
     uint8_t state;
     uint8_t digits;
-    bool trailer_line_empty;
 };
 
 static inline void wf_chunked_init(struct wf_chunked *c) {
