@@ -31,7 +31,9 @@ enum state {
     TRAILER_TOO_LARGE,
 };
 
-enum { SIZE_DIGITS_MAX = 16 }; /* leading zeros count: they are an old way to look different twice */
+enum {
+    SIZE_DIGITS_MAX = 16
+}; /* leading zeros count: they are an old way to look different twice */
 
 /* One byte of anything but chunk data. */
 static enum state step(struct wf_chunked *c, char byte) {

@@ -9,7 +9,8 @@
 #define V WF_CH_VALUE
 #define R WF_CH_REGNAME
 
-/* Control bytes but HTAB have no class at all. '"', '<' and '>' and all but ASCII belong to values only;
+/* Control bytes but HTAB have no class at all. '"', '<' and '>' and all but ASCII belong to values
+ * only;
  * '#' would begin a fragment, which is never sent. */
 const uint8_t wf_http1_chars[256] = {
     ['\t'] = V,

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes fields_table.h, the perfect hash of the field names listed in http1.h (WF_FIELDS).
 
-    make_fields.py           writes fields_table.h beside this script
-    make_fields.py --check   fails when fields_table.h is not what it would write
+make_fields.py           writes fields_table.h beside this script
+make_fields.py --check   fails when fields_table.h is not what it would write
 """
 
 import pathlib

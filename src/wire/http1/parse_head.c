@@ -1,14 +1,15 @@
 /* Request heads (RFC 9112 sections 2 to 6).
  *
- * Read wf_http1_head at the bottom first: it is the list of steps. Each step looks at bytes strictly in
- * order and stops at the first that decides something, so a prefix of a head is either "partial" or
- * already has the answer the whole would get; how the bytes were cut does not matter. */
+ * Read wf_http1_head at the bottom first: it is the list of steps. Each step looks at bytes
+ * strictly in order and stops at the first that decides something, so a prefix of a head is either
+ * "partial" or already has the answer the whole would get; how the bytes were cut does not matter.
+ */
 #include "wire/http1/http1_int.h"
 
 enum {
-    METHOD_MAX = 32,      /* bytes; longer than any registered one */
-    EMPTY_LINES_MAX = 2,  /* before the request line; old clients send one behind a body */
-    WINDOW_BLOCKS = 4,    /* classified at a time ... */
+    METHOD_MAX = 32,         /* bytes; longer than any registered one */
+    EMPTY_LINES_MAX = 2,     /* before the request line; old clients send one behind a body */
+    WINDOW_BLOCKS = 4,       /* classified at a time ... */
     FIRST_WINDOW_BYTES = 128 /* ... but less at first: pipelined requests are short, and what is
                                 behind this head will be looked at again */
 };
@@ -16,9 +17,9 @@ enum {
 enum { PARTIAL = 0, OK = 1 }; /* a step's answers; or minus a status */
 
 struct reader {
-    const char *p; /* first byte of the head */
-    uint32_t n;    /* bytes to look at */
-    uint32_t at;   /* the next byte */
+    const char *p;                /* first byte of the head */
+    uint32_t n;                   /* bytes to look at */
+    uint32_t at;                  /* the next byte */
     uint32_t window_at, window_n; /* [window_at, window_at + window_n) is classified */
     wf_scan_fn *scan;
     const struct wf_http1_limits *limits;
@@ -45,8 +46,8 @@ static WF_NOINLINE void fill_window(struct reader *r, uint32_t at) {
     r->scan(r->p + at, r->window_n, r->window);
 }
 
-/* Where the run that begins at `at` ends: at the first byte not of its class, or at r->n. `at` never
- * goes back. */
+/* Where the run that begins at `at` ends: at the first byte not of its class, or at r->n. `at`
+ * never goes back. */
 WF_ALWAYS_INLINE uint32_t run_end(struct reader *r, enum wf_run run, uint32_t at) {
     for (;;) {
         uint32_t i = at - r->window_at;
@@ -223,8 +224,8 @@ static WF_NOINLINE int bad_target_byte(struct reader *r, char c) {
     }
 }
 
-/* origin-form, absolute-form or asterisk-form (RFC 9112 section 3.2). Percent-encoding is not looked
- * into: whoever decodes the path refuses what is wrong with it. */
+/* origin-form, absolute-form or asterisk-form (RFC 9112 section 3.2). Percent-encoding is not
+ * looked into: whoever decodes the path refuses what is wrong with it. */
 static int read_target(struct reader *r) {
     struct wf_head *h = r->out;
     uint32_t start = r->at;
@@ -232,7 +233,8 @@ static int read_target(struct reader *r) {
         return PARTIAL;
     }
     if (wf_unlikely(r->p[start] == '*')) {
-        h->asterisk = true; /* whether it may be is seen behind the version: "PRI * HTTP/2.0" is a 505 */
+        h->asterisk =
+            true; /* whether it may be is seen behind the version: "PRI * HTTP/2.0" is a 505 */
     } else if (wf_unlikely(r->p[start] != '/')) {
         int rc = read_scheme_and_authority(r, start);
         if (rc != OK) {
@@ -312,7 +314,8 @@ static inline bool is_ows(char c) {
     return c == ' ' || c == '\t';
 }
 
-/* The next element of a list (RFC 9110 section 5.6.1), trimmed; it may be empty. false at the end. */
+/* The next element of a list (RFC 9110 section 5.6.1), trimmed; it may be empty. false at the end.
+ */
 static bool next_element(struct wf_span *rest, struct wf_span *element) {
     if (rest->p == NULL) {
         return false;
@@ -355,8 +358,8 @@ static int take_content_length(struct reader *r, struct framing *f, struct wf_sp
     return OK;
 }
 
-/* Only "chunked" is known, it must come last and once (RFC 9112 section 6.1). Several field lines are
- * one list. */
+/* Only "chunked" is known, it must come last and once (RFC 9112 section 6.1). Several field lines
+ * are one list. */
 static int take_transfer_encoding(struct reader *r, struct framing *f, struct wf_span value) {
     struct wf_span coding;
     f->transfer_encoding = true;
@@ -559,9 +562,9 @@ static int read_head(struct reader *r) {
     return rc;
 }
 
-/* Is it worth reading the head again? Yes when an empty line has come in since the last try, or a bare
- * LF, which will be refused; and from time to time, so that what is wrong is not read to its end. Each
- * byte is looked at once here and, by the doubling, about twice there. */
+/* Is it worth reading the head again? Yes when an empty line has come in since the last try, or a
+ * bare LF, which will be refused; and from time to time, so that what is wrong is not read to its
+ * end. Each byte is looked at once here and, by the doubling, about twice there. */
 static bool worth_a_try(struct wf_http1_progress *progress, struct wf_span in, uint32_t n) {
     if (progress->tried == 0 || n / 2 >= progress->tried) {
         return true;

@@ -1,7 +1,8 @@
 /* The plain scanner, and the choice among those this machine has.
  *
- * A scanner turns 64 bytes into three bit masks (see http1_int.h), and the parser then jumps from set
- * bit to set bit: there is one parser, and what is fast about it are these few lines per machine. */
+ * A scanner turns 64 bytes into three bit masks (see http1_int.h), and the parser then jumps from
+ * set bit to set bit: there is one parser, and what is fast about it are these few lines per
+ * machine. */
 #include <stdatomic.h>
 
 #include "wire/http1/http1_int.h"

@@ -1,7 +1,9 @@
-/* Scanners for x86: 16 bytes at a time with SSE (any machine with SSE4.2), 32 with AVX2. Elsewhere "not here".
+/* Scanners for x86: 16 bytes at a time with SSE (any machine with SSE4.2), 32 with AVX2. Elsewhere
+ * "not here".
  *
- * A set of ASCII bytes is tested with two table lookups (pshufb): row[low nibble] has a bit for each
- * high nibble that makes a member, bit[high nibble] picks it. Bytes from 0x80 on are in no set. */
+ * A set of ASCII bytes is tested with two table lookups (pshufb): row[low nibble] has a bit for
+ * each high nibble that makes a member, bit[high nibble] picks it. Bytes from 0x80 on are in no
+ * set. */
 #include "wire/http1/http1_int.h"
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -53,12 +55,12 @@ AVX2 struct masks classify32(const char *p) {
     __m256i bytes = _mm256_loadu_si256((const __m256i *)p);
     __m256i high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), _mm256_set1_epi8(0x0f));
     __m256i bit = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table16(3)), high);
-    __m256i token = _mm256_and_si256(
-        _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table16(0)), bytes), bit);
-    __m256i path = _mm256_and_si256(
-        _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table16(1)), bytes), bit);
-    __m256i ctl = _mm256_and_si256(
-        _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table16(2)), bytes), bit);
+    __m256i token =
+        _mm256_and_si256(_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table16(0)), bytes), bit);
+    __m256i path =
+        _mm256_and_si256(_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table16(1)), bytes), bit);
+    __m256i ctl =
+        _mm256_and_si256(_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table16(2)), bytes), bit);
     return (struct masks){
         (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(token, zero)),
         (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(path, zero)),
@@ -81,8 +83,8 @@ SSE42 void add_few(struct wf_block *b, const char *p, size_t n, size_t at) {
     add(b, classify16(copy), at);
 }
 
-/* The last n < 64 bytes. A load that would reach past the end begins earlier instead: the bytes seen
- * twice give the same bits. */
+/* The last n < 64 bytes. A load that would reach past the end begins earlier instead: the bytes
+ * seen twice give the same bits. */
 SSE42 void scan_rest16(const char *p, size_t n, struct wf_block *out) {
     struct wf_block b = {{0}};
     size_t at = 0;

@@ -91,9 +91,10 @@ void wf_http1_date_line(char out[WF_HTTP1_DATE_LINE], int64_t epoch_s) {
 
     unsigned day = (unsigned)(epoch_s / 86400), second = (unsigned)(epoch_s % 86400);
 
-    /* Civil date of a day count, in years that begin on 1 March, so that the leap day comes last: 400
-     * years have 146097 days, a year 365.2425, and the months from March on 31, 30, 31, 30, 31 again
-     * and again, 153 days each five. 719468 days lie between 1 March 0000 and 1 January 1970. */
+    /* Civil date of a day count, in years that begin on 1 March, so that the leap day comes last:
+     * 400 years have 146097 days, a year 365.2425, and the months from March on 31, 30, 31, 30, 31
+     * again and again, 153 days each five. 719468 days lie between 1 March 0000 and 1 January 1970.
+     */
     unsigned since = day + 719468, era = since / 146097, doe = since % 146097;
     unsigned yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
     unsigned doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
