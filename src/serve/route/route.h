@@ -40,7 +40,7 @@ enum wf_body_mode {
 struct wf_leaf {
     void *plan;              /* the embedder's */
     uint64_t body_max;       /* bytes; UINT64_MAX: the server's own limit */
-    uint32_t methods;        /* bit per enum wf_method; a HEAD bit is added to GET's */
+    uint32_t methods;        /* bit per enum wf_method, at least one; GET answers HEAD too (below) */
     uint8_t body_mode;       /* enum wf_body_mode */
     uint8_t nparams;
     uint8_t length_digits;   /* hint: digits of the last reply's content-length; respond.c's */
@@ -60,7 +60,8 @@ enum wf_route_result {
     WF_ROUTE_NOT_FOUND,
     WF_ROUTE_METHOD,  /* 405 with allow */
     WF_ROUTE_OPTIONS, /* automatic reply: 200 with allow (no route of its own takes OPTIONS) */
-    WF_ROUTE_SLASH    /* the same path with its trailing slash toggled has this method: 307 there */
+    WF_ROUTE_SLASH    /* nothing matches, but something would with the trailing slash toggled: 307 there,
+                         whatever the method, as Starlette does */
 };
 
 struct wf_router *wf_router_new(void); /* NULL without memory */
@@ -74,7 +75,7 @@ void wf_router_free(struct wf_router *r);
 int wf_router_add(struct wf_router *r, struct wf_span pattern, struct wf_leaf *leaf,
                   const char **error);
 
-/* path  decoded. HEAD finds GET's leaf when the path has no HEAD of its own. */
+/* path  decoded. HEAD finds GET's leaf when no route with HEAD of its own matches. */
 enum wf_route_result wf_router_match(const struct wf_router *r, enum wf_method method,
                                      struct wf_span path, struct wf_match *out);
 
