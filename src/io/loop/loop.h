@@ -110,6 +110,7 @@ struct wf_signal {
     struct wf_list node;
     wf_signal_fn *cb;
     int signo;
+    bool due; /* the loop's */
 };
 /* Several wf_signals of one loop may wait for the same signal; of two loops, one: the other gets
  * -EBUSY. The first takes the process's handler over, the last to stop puts the old one back.
