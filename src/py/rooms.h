@@ -2,6 +2,8 @@
 #ifndef WF_PY_ROOMS_H
 #define WF_PY_ROOMS_H
 
-#define WF_PY_ROOMS(X)
+#include "py/json/json.h"
+
+#define WF_PY_ROOMS(X) X(json)
 
 #endif

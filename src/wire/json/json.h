@@ -23,6 +23,7 @@ enum { WF_JSON_DEPTH_MAX = 512 }; /* nesting; deeper is an attack on the stack *
     X(TRAILING, "unexpected data after the value")                                                 \
     X(LITERAL, "expected true, false or null")                                                     \
     X(NUMBER, "invalid number")                                                                    \
+    X(NUMBER_RANGE, "number too large for a double")                                               \
     X(STRING_END, "unterminated string")                                                           \
     X(STRING_CONTROL, "control character in a string")                                             \
     X(ESCAPE, "invalid escape in a string")                                                        \
@@ -42,10 +43,18 @@ enum wf_json_error {
 };
 const char *wf_json_error_text(enum wf_json_error e);
 
+/* What a reader lets pass beyond RFC 8259; 0 is strict. Together they are what json.loads accepts. */
+enum wf_json_flags {
+    WF_JSON_SURROGATES = 1, /* "\\ud800" alone is the code point U+D800 */
+    WF_JSON_NONFINITE = 2,  /* NaN, Infinity, -Infinity; 1e999 is infinity */
+};
+
 /* Line (from 1) and column (from 1, in code points) of byte `at`. */
 void wf_json_position(struct wf_span in, size_t at, size_t *line, size_t *column);
 
-/* Checks a whole document without making anything. at: out, the offending byte. */
+/* Checks a whole document, strictly, without making anything.
+ * depth_max  at most WF_JSON_DEPTH_MAX
+ * at         out: the offending byte */
 enum wf_json_error wf_json_validate(struct wf_span in, unsigned depth_max, size_t *at);
 
 /* Appends "..." with JSON escapes; `s` must be UTF-8. WF_BUF_OK, _NOMEM or _FULL. */

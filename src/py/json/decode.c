@@ -1,0 +1,545 @@
+/* JSON to objects.
+ *
+ * One loop and two stacks instead of recursion: a frame for each open container, and the values of
+ * the open arrays, so that a list is made once its length is known. Text becomes a str of its final
+ * size and kind at once. */
+#include "py/json/json_int.h"
+
+#include "base/alloc.h"
+#include "wire/json/json_scan.h"
+
+enum { VALUES_INLINE = 128 };
+
+/* An open container. */
+struct frame {
+    PyObject *dict;  /* owned; NULL: an array */
+    PyObject *key;   /* owned: the member whose value comes next; NULL between members */
+    size_t at;       /* an array's first value in `values` */
+};
+
+struct decoder {
+    struct wf_json_state *s;
+    unsigned flags;
+    unsigned depth;
+    enum wf_json_error error; /* WF_JSON_OK while what went wrong is a Python exception */
+    const char *at;           /* where */
+    PyObject **values;        /* owned, and so is each */
+    size_t len, cap;
+    PyObject *values_inline[VALUES_INLINE]; /* `values` until it grows */
+    struct frame frames[WF_JSON_DEPTH_MAX];
+};
+
+static int values_grow(struct decoder *d) {
+    size_t cap = d->cap * 2;
+    PyObject **old = d->values == d->values_inline ? NULL : d->values;
+    PyObject **p = wf_realloc(old, cap * sizeof(*p));
+    if (p == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (old == NULL) {
+        memcpy(p, d->values_inline, d->len * sizeof(*p));
+    }
+    d->values = p;
+    d->cap = cap;
+    return 0;
+}
+
+/* v  stolen */
+static inline int values_push(struct decoder *d, PyObject *v) {
+    if (wf_unlikely(d->len == d->cap) && values_grow(d) < 0) {
+        Py_DECREF(v);
+        return -1;
+    }
+    d->values[d->len++] = v;
+    return 0;
+}
+
+/* A list of the values from `at` on, which it takes over. */
+static inline PyObject *values_pop_list(struct decoder *d, size_t at) {
+    size_t n = d->len - at;
+    PyObject *list = PyList_New((Py_ssize_t)n);
+    if (list != NULL) {
+        memcpy(((PyListObject *)list)->ob_item, d->values + at, n * sizeof(*d->values));
+        d->len = at;
+    }
+    return list;
+}
+
+static inline PyObject *make_text(const struct wf_json_text *t) {
+    if (wf_unlikely(t->chars == 1)) { /* CPython keeps the one-character strings of Latin-1 */
+        Py_UCS4 c;
+        wf_json_text_copy(t, &c, 4);
+        return PyUnicode_FromOrdinal((int)c);
+    }
+    PyObject *str = PyUnicode_New((Py_ssize_t)t->chars, t->max_char);
+    if (wf_unlikely(str == NULL)) {
+        return NULL;
+    }
+    if (wf_likely(!t->escaped && t->max_char == 0x7f)) {
+        memcpy(PyUnicode_1BYTE_DATA(str), t->p, t->n);
+    } else {
+        wf_json_text_copy(t, PyUnicode_DATA(str), PyUnicode_KIND(str));
+    }
+    return str;
+}
+
+/* Mixes the first and the last eight bytes and the length: keys that share a slot push each other
+ * out, which costs time and nothing else. */
+static inline size_t key_slot(const char *p, size_t n) {
+    uint64_t a = 0, b = 0;
+    if (n >= 8) {
+        memcpy(&a, p, 8);
+        memcpy(&b, p + n - 8, 8);
+    } else if (n >= 4) {
+        memcpy(&a, p, 4);
+        memcpy(&b, p + n - 4, 4);
+    } else if (n > 0) {
+        a = (unsigned char)p[0];
+        b = (uint64_t)(unsigned char)p[n / 2] << 8 | (unsigned char)p[n - 1];
+    }
+    uint64_t h = (a ^ n) * 0x9e3779b97f4a7c15u;
+    h = (h ^ (h >> 32) ^ b) * 0xd6e8feb86659fd93u;
+    return (size_t)(h >> 48) % WF_JSON_KEYS;
+}
+
+static inline PyObject *make_key(struct wf_json_state *s, const struct wf_json_text *t) {
+    if (wf_unlikely(t->escaped || t->max_char != 0x7f || t->n > WF_JSON_KEY_BYTES_MAX)) {
+        return make_text(t);
+    }
+    PyObject **slot = &s->keys[key_slot(t->p, t->n)];
+    PyObject *key = *slot; /* borrowed from the cache */
+    if (wf_likely(key != NULL && (size_t)PyUnicode_GET_LENGTH(key) == t->n &&
+                  memcmp(PyUnicode_1BYTE_DATA(key), t->p, t->n) == 0)) {
+        return Py_NewRef(key);
+    }
+    key = make_text(t);
+    if (key == NULL || PyObject_Hash(key) == -1) { /* a str keeps its hash */
+        Py_XDECREF(key);
+        return NULL;
+    }
+    Py_XSETREF(*slot, Py_NewRef(key));
+    return key;
+}
+
+static WF_NOINLINE PyObject *make_big_int(struct decoder *d, struct wf_span digits) {
+    char small[512];
+    char *text = digits.n < sizeof(small) ? small : wf_malloc(digits.n + 1);
+    if (text == NULL) {
+        return PyErr_NoMemory();
+    }
+    memcpy(text, digits.p, digits.n);
+    text[digits.n] = '\0';
+    PyObject *v = PyLong_FromString(text, NULL, 10);
+    if (text != small) {
+        wf_free(text);
+    }
+    return v;
+}
+
+static inline PyObject *make_number(struct decoder *d, const struct wf_json_number *n) {
+    switch (n->kind) {
+    case WF_JSON_INT:
+        return PyLong_FromLongLong(n->i);
+    case WF_JSON_UINT:
+        return PyLong_FromUnsignedLongLong(n->u);
+    case WF_JSON_BIG:
+        return make_big_int(d, n->digits);
+    case WF_JSON_DOUBLE:
+        return PyFloat_FromDouble(n->d);
+    }
+    Py_UNREACHABLE();
+}
+
+/* What json.loads knows beyond JSON; NULL without an exception where it is none of these. */
+static PyObject *read_nonfinite(const char **p, const char *end) {
+    if (WF_JSON_IS(*p, end, "NaN")) {
+        *p += 3;
+        return PyFloat_FromDouble(Py_NAN);
+    }
+    if (WF_JSON_IS(*p, end, "Infinity")) {
+        *p += 8;
+        return PyFloat_FromDouble(Py_HUGE_VAL);
+    }
+    if (WF_JSON_IS(*p, end, "-Infinity")) {
+        *p += 9;
+        return PyFloat_FromDouble(-Py_HUGE_VAL);
+    }
+    return NULL;
+}
+
+/* Reads the document in [p, end). NULL: d->error and d->at say why, or an exception is set; what is
+ * open is left for decoder_clear. */
+static PyObject *decode_document(struct decoder *d, const char *p, const char *end) {
+    struct wf_json_text text;
+    struct wf_json_number number;
+    struct frame *f;
+    PyObject *v;
+    enum wf_json_error e;
+
+value:
+    p = wf_json_skip_space(p, end);
+    if (wf_unlikely(p == end)) {
+        e = d->depth == 0 ? WF_JSON_EMPTY : WF_JSON_END;
+        goto bad;
+    }
+    switch (*p) {
+    case '"':
+        p++;
+        e = wf_json_text_read(&p, end, d->flags, &text);
+        if (wf_unlikely(e != WF_JSON_OK)) {
+            goto bad;
+        }
+        v = make_text(&text);
+        break;
+    case '{':
+        if (wf_unlikely(d->depth == WF_JSON_DEPTH_MAX)) {
+            e = WF_JSON_DEPTH;
+            goto bad;
+        }
+        v = PyDict_New();
+        p = wf_json_skip_space(p + 1, end);
+        if (p < end && *p == '}') {
+            p++;
+            break;
+        }
+        if (wf_unlikely(v == NULL)) {
+            return NULL;
+        }
+        d->frames[d->depth++] = (struct frame){.dict = v};
+        goto key;
+    case '[':
+        if (wf_unlikely(d->depth == WF_JSON_DEPTH_MAX)) {
+            e = WF_JSON_DEPTH;
+            goto bad;
+        }
+        p = wf_json_skip_space(p + 1, end);
+        if (p < end && *p == ']') {
+            p++;
+            v = PyList_New(0);
+            break;
+        }
+        d->frames[d->depth++] = (struct frame){.at = d->len};
+        goto value;
+    case '-':
+    case '0':
+    case '1':
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+    case '6':
+    case '7':
+    case '8':
+    case '9': {
+        const char *first = p;
+        e = wf_json_number_read(&p, end, d->flags, &number);
+        if (wf_unlikely(e != WF_JSON_OK)) {
+            if (!(d->flags & WF_JSON_NONFINITE)) {
+                goto bad;
+            }
+            const char *q = first;
+            v = read_nonfinite(&q, end);
+            if (v == NULL && !PyErr_Occurred()) {
+                goto bad;
+            }
+            p = q;
+            break;
+        }
+        v = make_number(d, &number);
+        if (wf_unlikely(v == NULL)) {
+            d->at = first;
+        }
+        break;
+    }
+    case 't':
+        if (!WF_JSON_IS(p, end, "true")) {
+            goto bad_literal;
+        }
+        p += 4;
+        v = Py_NewRef(Py_True);
+        break;
+    case 'f':
+        if (!WF_JSON_IS(p, end, "false")) {
+            goto bad_literal;
+        }
+        p += 5;
+        v = Py_NewRef(Py_False);
+        break;
+    case 'n':
+        if (!WF_JSON_IS(p, end, "null")) {
+            goto bad_literal;
+        }
+        p += 4;
+        v = Py_NewRef(Py_None);
+        break;
+    default:
+        v = d->flags & WF_JSON_NONFINITE ? read_nonfinite(&p, end) : NULL;
+        if (v == NULL && !PyErr_Occurred()) {
+            e = WF_JSON_VALUE;
+            goto bad;
+        }
+        break;
+    }
+    if (wf_unlikely(v == NULL)) {
+        return NULL;
+    }
+
+have_value: /* v is a value, whole */
+    if (d->depth == 0) {
+        p = wf_json_skip_space(p, end);
+        if (wf_unlikely(p != end)) {
+            Py_DECREF(v);
+            e = WF_JSON_TRAILING;
+            goto bad;
+        }
+        return v;
+    }
+    f = &d->frames[d->depth - 1];
+    if (f->dict != NULL) {
+        int rc = PyDict_SetItem(f->dict, f->key, v); /* the last of equal names wins */
+        Py_DECREF(v);
+        Py_CLEAR(f->key);
+        if (wf_unlikely(rc < 0)) {
+            return NULL;
+        }
+        p = wf_json_skip_space(p, end);
+        if (wf_unlikely(p == end)) {
+            e = WF_JSON_END;
+            goto bad;
+        }
+        if (*p == ',') {
+            p = wf_json_skip_space(p + 1, end);
+            goto key;
+        }
+        if (wf_unlikely(*p != '}')) {
+            e = WF_JSON_COMMA;
+            goto bad;
+        }
+        p++;
+        v = f->dict;
+        d->depth--;
+        goto have_value;
+    }
+    if (wf_unlikely(values_push(d, v) < 0)) {
+        return NULL;
+    }
+    p = wf_json_skip_space(p, end);
+    if (wf_unlikely(p == end)) {
+        e = WF_JSON_END;
+        goto bad;
+    }
+    if (*p == ',') {
+        p++;
+        goto value;
+    }
+    if (wf_unlikely(*p != ']')) {
+        e = WF_JSON_COMMA;
+        goto bad;
+    }
+    p++;
+    v = values_pop_list(d, f->at);
+    if (wf_unlikely(v == NULL)) {
+        return NULL;
+    }
+    d->depth--;
+    goto have_value;
+
+key: /* behind '{' or ',' and space */
+    if (wf_unlikely(p == end || *p != '"')) {
+        e = p == end ? WF_JSON_END : WF_JSON_KEY;
+        goto bad;
+    }
+    p++;
+    e = wf_json_text_read(&p, end, d->flags, &text);
+    if (wf_unlikely(e != WF_JSON_OK)) {
+        goto bad;
+    }
+    f = &d->frames[d->depth - 1];
+    f->key = make_key(d->s, &text);
+    if (wf_unlikely(f->key == NULL)) {
+        return NULL;
+    }
+    p = wf_json_skip_space(p, end);
+    if (wf_unlikely(p == end || *p != ':')) {
+        e = p == end ? WF_JSON_END : WF_JSON_COLON;
+        goto bad;
+    }
+    p++;
+    goto value;
+
+bad_literal:
+    e = WF_JSON_LITERAL;
+bad:
+    d->error = e;
+    d->at = p;
+    return NULL;
+}
+
+static void decoder_clear(struct decoder *d) {
+    while (d->depth > 0) {
+        struct frame *f = &d->frames[--d->depth];
+        Py_XDECREF(f->dict);
+        Py_XDECREF(f->key);
+    }
+    while (d->len > 0) {
+        Py_DECREF(d->values[--d->len]);
+    }
+    if (d->values != d->values_inline) {
+        wf_free(d->values);
+    }
+}
+
+/* Sets DecodeError. pos is an index into doc, which is what the caller gave. */
+static void raise_decode_error(struct wf_json_state *s, const char *msg, PyObject *doc,
+                               Py_ssize_t pos, struct wf_span in, size_t at) {
+    size_t line, column;
+    wf_json_position(in, at, &line, &column);
+    PyErr_Format(s->decode_error, "%s: line %zu column %zu (char %zd)", msg, line, column, pos);
+    PyObject *exc = wf_err_take();
+    if (exc == NULL || !PyObject_TypeCheck(exc, (PyTypeObject *)s->decode_error)) {
+        goto done; /* out of memory: that is what is raised */
+    }
+    struct {
+        const char *name;
+        PyObject *value;
+    } fields[] = {
+        {"msg", PyUnicode_FromString(msg)}, {"doc", Py_NewRef(doc)},
+        {"pos", PyLong_FromSsize_t(pos)},   {"lineno", PyLong_FromSize_t(line)},
+        {"colno", PyLong_FromSize_t(column)},
+    };
+    for (size_t i = 0; i < WF_ARRAY_LEN(fields); i++) {
+        if (exc != NULL && (fields[i].value == NULL ||
+                            PyObject_SetAttrString(exc, fields[i].name, fields[i].value) < 0)) {
+            Py_CLEAR(exc);
+        }
+        Py_XDECREF(fields[i].value);
+    }
+done:
+    if (exc != NULL) {
+        wf_err_put(exc);
+    }
+}
+
+/* How many code points the first n bytes are. */
+static Py_ssize_t count_chars(const char *p, size_t n) {
+    Py_ssize_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        count += (p[i] & 0xc0) != 0x80;
+    }
+    return count;
+}
+
+/* doc  borrowed: what the caller gave, for the error */
+static PyObject *decode(struct wf_json_state *s, struct wf_span in, unsigned flags, PyObject *doc) {
+    struct decoder d; /* not cleared: it is large, and most of it is never used */
+    d.s = s;
+    d.flags = flags;
+    d.depth = 0;
+    d.error = WF_JSON_OK;
+    d.at = NULL;
+    d.values = d.values_inline;
+    d.len = 0;
+    d.cap = VALUES_INLINE;
+
+    const char *p = in.p, *end = in.p + in.n;
+    if (!PyUnicode_Check(doc) && WF_JSON_IS(p, end, "\xef\xbb\xbf")) {
+        p += 3; /* a byte order mark: RFC 8259 lets us, and json.loads does, ignore it in bytes */
+    }
+    PyObject *v = decode_document(&d, p, end);
+    decoder_clear(&d);
+    if (wf_likely(v != NULL)) {
+        return v;
+    }
+    const char *msg = wf_json_error_text(d.error);
+    PyObject *cause = NULL;
+    if (d.error == WF_JSON_OK) {
+        if (d.at == NULL || !PyErr_ExceptionMatches(PyExc_ValueError)) {
+            return NULL;
+        }
+        cause = wf_err_take(); /* int() has a limit of digits, against quadratic time */
+        msg = "integer with more digits than sys.get_int_max_str_digits() allows";
+    }
+    size_t at = (size_t)(d.at - in.p);
+    Py_ssize_t pos = PyUnicode_Check(doc) ? count_chars(in.p, at) : (Py_ssize_t)at;
+    raise_decode_error(s, msg, doc, pos, in, at);
+    if (cause != NULL) {
+        PyObject *exc = wf_err_take();
+        PyException_SetCause(exc, cause); /* stolen */
+        wf_err_put(exc);
+    }
+    return NULL;
+}
+
+PyObject *wf_json_decode(struct wf_state *state, struct wf_span in, unsigned flags) {
+    return decode(&state->json, in, flags, Py_None);
+}
+
+/* A str that is not ASCII goes through UTF-8; a lone surrogate in it cannot. */
+static PyObject *decode_str(struct wf_json_state *s, PyObject *str) {
+    if (wf_json_str_ready(str) < 0) {
+        return NULL;
+    }
+    if (PyUnicode_IS_ASCII(str)) {
+        return decode(s, wf_span(PyUnicode_DATA(str), (size_t)PyUnicode_GET_LENGTH(str)), 0, str);
+    }
+    PyObject *bytes = PyUnicode_AsUTF8String(str);
+    if (bytes != NULL) {
+        struct wf_span in = wf_span(PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
+        PyObject *v = decode(s, in, 0, str);
+        Py_DECREF(bytes);
+        return v;
+    }
+    Py_ssize_t pos;
+    PyObject *cause = wf_err_take();
+    if (!PyObject_TypeCheck(cause, (PyTypeObject *)PyExc_UnicodeEncodeError) ||
+        PyUnicodeEncodeError_GetStart(cause, &pos) < 0) {
+        wf_err_put(cause);
+        return NULL;
+    }
+    Py_DECREF(cause);
+    /* its position in the part before it, which is UTF-8 */
+    PyObject *before = PyUnicode_Substring(str, 0, pos);
+    Py_XSETREF(before, before != NULL ? PyUnicode_AsUTF8String(before) : NULL);
+    if (before != NULL) {
+        struct wf_span in = wf_span(PyBytes_AS_STRING(before), (size_t)PyBytes_GET_SIZE(before));
+        raise_decode_error(s, wf_json_error_text(WF_JSON_SURROGATE), str, pos, in, in.n);
+        Py_DECREF(before);
+    }
+    return NULL;
+}
+
+PyObject *wf_json_py_decode(PyObject *module, PyObject *data) {
+    struct wf_json_state *s = &wf_state_of_module(module)->json;
+    if (wf_likely(PyBytes_Check(data))) {
+        return decode(s, wf_span(PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data)), 0, data);
+    }
+    if (PyUnicode_Check(data)) {
+        return decode_str(s, data);
+    }
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+            PyErr_Format(PyExc_TypeError, "the JSON document must be bytes, a buffer or str, not %.100s",
+                         Py_TYPE(data)->tp_name);
+        }
+        return NULL;
+    }
+    PyObject *v;
+    if (view.readonly) {
+        v = decode(s, wf_span(view.buf, (size_t)view.len), 0, data);
+    } else {
+        /* Making objects may run the collector and so any finalizer, or let another thread in: what
+         * they could change is copied first. */
+        char *copy = wf_malloc((size_t)view.len);
+        if (copy == NULL) {
+            v = PyErr_NoMemory();
+        } else {
+            memcpy(copy, view.buf, (size_t)view.len);
+            v = decode(s, wf_span(copy, (size_t)view.len), 0, data);
+            wf_free(copy);
+        }
+    }
+    PyBuffer_Release(&view);
+    return v;
+}

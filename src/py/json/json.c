@@ -1,0 +1,99 @@
+/* The room's state, its exceptions and what the module offers of it. */
+#include "py/json/json_int.h"
+
+#include "base/alloc.h"
+
+void wf_json_raise_from(PyObject *cls, const char *text) {
+    PyObject *cause = wf_err_take();
+    PyErr_SetString(cls, text);
+    PyObject *exc = wf_err_take();
+    PyException_SetCause(exc, cause); /* stolen */
+    wf_err_put(exc);
+}
+
+/* _alloc_fail_from(nth): for tests; see base/alloc.h. */
+static PyObject *alloc_fail_from(PyObject *module, PyObject *arg) {
+    unsigned long nth = PyLong_AsUnsignedLong(arg);
+    if (nth == (unsigned long)-1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    wf_alloc_fail_from(nth);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(encode_doc,
+             "json_encode($module, obj, /, *, default=None)\n--\n\n"
+             "The JSON of obj, as UTF-8 without spaces.\n\n"
+             "default is called with an object of a type there is no rule for; what it returns is\n"
+             "encoded in its place. Raises EncodeError.");
+PyDoc_STRVAR(decode_doc, "json_decode($module, data, /)\n--\n\n"
+                         "The value of a JSON document in bytes, a buffer or a str.\n\n"
+                         "Raises DecodeError, a ValueError that knows where.");
+
+static PyMethodDef functions[] = {
+    {"json_encode", (PyCFunction)(void (*)(void))wf_json_py_encode, METH_FASTCALL | METH_KEYWORDS,
+     encode_doc},
+    {"json_decode", wf_json_py_decode, METH_O, decode_doc},
+    {"_alloc_fail_from", alloc_fail_from, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+int wf_json_exec(PyObject *module, struct wf_state *state) {
+    static const char *const texts[] = {
+#define X(n) #n,
+        WF_JSON_NAMES(X)
+#undef X
+    };
+    struct wf_json_state *s = &state->json;
+    for (size_t i = 0; i < NAME_COUNT; i++) {
+        s->names[i] = PyUnicode_InternFromString(texts[i]);
+        if (s->names[i] == NULL) {
+            return -1;
+        }
+    }
+    PyObject *bases = PyTuple_Pack(2, PyExc_TypeError, PyExc_ValueError);
+    if (bases == NULL) {
+        return -1;
+    }
+    s->encode_error = PyErr_NewExceptionWithDoc(
+        "weft.json.EncodeError", "An object that has no JSON form; the message says why.", bases,
+        NULL);
+    Py_DECREF(bases);
+    s->decode_error = PyErr_NewExceptionWithDoc(
+        "weft.json.DecodeError",
+        "Text that is not JSON: msg, the document doc, the index pos in it, lineno and colno.",
+        PyExc_ValueError, NULL);
+    if (s->encode_error == NULL || s->decode_error == NULL ||
+        PyModule_AddObjectRef(module, "EncodeError", s->encode_error) < 0 ||
+        PyModule_AddObjectRef(module, "DecodeError", s->decode_error) < 0) {
+        return -1;
+    }
+    return PyModule_AddFunctions(module, functions);
+}
+
+int wf_json_traverse(struct wf_json_state *s, visitproc visit, void *arg) {
+    Py_VISIT(s->encode_error);
+    Py_VISIT(s->decode_error);
+    Py_VISIT(s->utc);
+    for (size_t i = 0; i < WF_JSON_RULES; i++) {
+        Py_VISIT(s->rules[i].type);
+        Py_VISIT(s->rules[i].names);
+    }
+    return 0; /* names and keys are strings: no cycle goes through them */
+}
+
+void wf_json_clear(struct wf_json_state *s) {
+    Py_CLEAR(s->encode_error);
+    Py_CLEAR(s->decode_error);
+    Py_CLEAR(s->utc);
+    for (size_t i = 0; i < WF_ARRAY_LEN(s->names); i++) {
+        Py_CLEAR(s->names[i]);
+    }
+    for (size_t i = 0; i < WF_JSON_RULES; i++) {
+        Py_CLEAR(s->rules[i].type);
+        Py_CLEAR(s->rules[i].names);
+    }
+    for (size_t i = 0; i < WF_JSON_KEYS; i++) {
+        Py_CLEAR(s->keys[i]);
+    }
+}

@@ -1,0 +1,227 @@
+/* Which rule a type is encoded by: FastAPI's jsonable_encoder, in its order.
+ *
+ * Nothing is imported for this. An object of datetime.date can only exist once the module datetime is
+ * loaded, so each class is looked up in sys.modules, and a module that is not there has no objects. */
+#include "py/json/json_int.h"
+
+/* A class by where it is found; what is found under the name and is no class is passed over. */
+struct known {
+    const char *module, *name;
+    enum rule_kind kind;
+};
+
+/* jsonable_encoder asks these before it asks for str, int, dict and list, */
+static const struct known known_before[] = {
+    {"enum", "Enum", RULE_VALUE},
+    {"pathlib", "PurePath", RULE_TEXT},
+};
+
+/* and these after. datetime is a date, so it comes first. */
+static const struct known known_after[] = {
+    {"datetime", "datetime", RULE_DATETIME},
+    {"datetime", "date", RULE_DATE},
+    {"datetime", "time", RULE_TIME},
+    {"datetime", "timedelta", RULE_TIMEDELTA},
+    {"uuid", "UUID", RULE_TEXT},
+    {"decimal", "Decimal", RULE_DECIMAL},
+    {"collections", "deque", RULE_ITERATE},
+    {"re", "Pattern", RULE_PATTERN},
+    {"ipaddress", "IPv4Address", RULE_TEXT},
+    {"ipaddress", "IPv4Interface", RULE_TEXT},
+    {"ipaddress", "IPv4Network", RULE_TEXT},
+    {"ipaddress", "IPv6Address", RULE_TEXT},
+    {"ipaddress", "IPv6Interface", RULE_TEXT},
+    {"ipaddress", "IPv6Network", RULE_TEXT},
+    {"pydantic_core", "Url", RULE_TEXT},
+    {"pydantic_core", "MultiHostUrl", RULE_TEXT},
+    {"pydantic_core", "PydanticUndefinedType", RULE_NULL},
+    {"pydantic.networks", "_BaseUrl", RULE_TEXT},
+    {"pydantic.networks", "_BaseMultiHostUrl", RULE_TEXT},
+    {"pydantic.networks", "NameEmail", RULE_TEXT},
+    {"pydantic.types", "SecretStr", RULE_TEXT},
+    {"pydantic.types", "SecretBytes", RULE_TEXT},
+    {"pydantic.color", "Color", RULE_TEXT},
+    {"pydantic_extra_types.color", "Color", RULE_TEXT},
+    {"msgspec", "Struct", RULE_STRUCT},
+};
+
+int wf_json_loaded(const char *module, const char *name, PyObject **out) {
+    *out = NULL;
+    PyObject *modules = PyImport_GetModuleDict();               /* borrowed from the interpreter */
+    PyObject *m = PyDict_GetItemString(modules, module); /* borrowed from modules */
+    if (m == NULL || !PyModule_Check(m)) {
+        return 0;
+    }
+    /* by the module's dict: its __getattr__ might import */
+    PyObject *found = PyDict_GetItemString(PyModule_GetDict(m), name); /* borrowed */
+    *out = Py_XNewRef(found);
+    return 0;
+}
+
+static int is_a(PyTypeObject *type, const char *module, const char *name, bool *exactly) {
+    PyObject *cls;
+    if (wf_json_loaded(module, name, &cls) < 0) {
+        return -1;
+    }
+    int yes = cls != NULL && PyType_Check(cls) && PyType_IsSubtype(type, (PyTypeObject *)cls);
+    *exactly = (PyObject *)type == cls;
+    Py_XDECREF(cls);
+    return yes;
+}
+
+/* The rule of the first class in the list that `type` is a subclass of, or RULE_NONE. -1: exception */
+static int first_known(PyTypeObject *type, const struct known *list, size_t n, bool *exactly) {
+    for (size_t i = 0; i < n; i++) {
+        int yes = is_a(type, list[i].module, list[i].name, exactly);
+        if (yes != 0) {
+            return yes < 0 ? -1 : (int)list[i].kind;
+        }
+    }
+    return RULE_NONE;
+}
+
+/* The attribute, or NULL without an exception where there is none. -1: exception */
+static int type_attr(PyTypeObject *type, const char *name, PyObject **out) {
+    *out = PyObject_GetAttrString((PyObject *)type, name);
+    if (*out == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            return -1;
+        }
+        PyErr_Clear();
+    }
+    return 0;
+}
+
+/* A tuple of the names of `fields`, objects with a name; stolen. */
+static PyObject *names_of(PyObject *fields, PyObject *attr) {
+    PyObject *seq = fields != NULL ? PySequence_Tuple(fields) : NULL, *names = NULL;
+    Py_XDECREF(fields);
+    if (seq == NULL) {
+        return NULL;
+    }
+    Py_ssize_t n = PyTuple_GET_SIZE(seq);
+    names = PyTuple_New(n);
+    for (Py_ssize_t i = 0; names != NULL && i < n; i++) {
+        PyObject *name = PyObject_GetAttr(PyTuple_GET_ITEM(seq, i), attr);
+        if (name == NULL || !PyUnicode_CheckExact(name)) {
+            if (name != NULL) {
+                PyErr_SetString(PyExc_TypeError, "a field's name is not a str");
+                Py_DECREF(name);
+            }
+            Py_CLEAR(names);
+            break;
+        }
+        PyTuple_SET_ITEM(names, i, name);
+    }
+    Py_DECREF(seq);
+    return names;
+}
+
+/* RULE_FIELDS with its names where `type` is a dataclass (dataclasses.fields leaves ClassVar and
+ * InitVar out) or has attrs. 1: it is; 0; -1: exception */
+static int find_fields(struct wf_json_state *s, PyTypeObject *type, const char *mark,
+                       struct rule *out) {
+    PyObject *fields;
+    if (type_attr(type, mark, &fields) < 0) {
+        return -1;
+    }
+    if (fields == NULL) {
+        return 0;
+    }
+    if (PyDict_Check(fields)) {
+        PyObject *get;
+        Py_DECREF(fields);
+        if (wf_json_loaded("dataclasses", "fields", &get) < 0) {
+            return -1;
+        }
+        if (get == NULL) {
+            return 0;
+        }
+        fields = PyObject_CallOneArg(get, (PyObject *)type);
+        Py_DECREF(get);
+    }
+    out->kind = RULE_FIELDS;
+    out->names = names_of(fields, s->names[NAME_name]);
+    return out->names != NULL ? 1 : -1;
+}
+
+static int find(struct wf_json_state *s, PyTypeObject *type, struct rule *out) {
+    bool exactly = false;
+    int yes = is_a(type, "pydantic.main", "BaseModel", &exactly);
+    if (yes != 0) {
+        out->kind = RULE_MODEL;
+        return yes < 0 ? -1 : 0;
+    }
+    yes = find_fields(s, type, "__dataclass_fields__", out);
+    if (yes != 0) {
+        return yes < 0 ? -1 : 0;
+    }
+    int kind = first_known(type, known_before, WF_ARRAY_LEN(known_before), &exactly);
+    if (kind != RULE_NONE) {
+        out->kind = (enum rule_kind)kind;
+        return kind < 0 ? -1 : 0;
+    }
+    if (PyType_HasFeature(type, Py_TPFLAGS_UNICODE_SUBCLASS)) {
+        out->kind = RULE_STR;
+    } else if (PyType_HasFeature(type, Py_TPFLAGS_LONG_SUBCLASS)) {
+        out->kind = RULE_INT;
+    } else if (PyType_IsSubtype(type, &PyFloat_Type)) {
+        out->kind = RULE_FLOAT;
+    } else if (PyType_HasFeature(type, Py_TPFLAGS_DICT_SUBCLASS)) {
+        out->kind = RULE_DICT;
+    } else if (PyType_HasFeature(type, Py_TPFLAGS_TUPLE_SUBCLASS)) {
+        out->kind = type->tp_iter == PyTuple_Type.tp_iter ? RULE_TUPLE : RULE_ITERATE;
+    } else if (PyType_HasFeature(type, Py_TPFLAGS_LIST_SUBCLASS) ||
+               PyType_IsSubtype(type, &PySet_Type) || PyType_IsSubtype(type, &PyFrozenSet_Type) ||
+               type == &PyGen_Type) {
+        out->kind = RULE_ITERATE;
+    } else if (PyType_HasFeature(type, Py_TPFLAGS_BYTES_SUBCLASS)) {
+        out->kind = RULE_BYTES;
+    } else {
+        kind = first_known(type, known_after, WF_ARRAY_LEN(known_after), &exactly);
+        if (kind < 0) {
+            return -1;
+        }
+        if (!exactly && (kind == RULE_DATETIME || kind == RULE_DATE || kind == RULE_TIME)) {
+            kind = RULE_ISOFORMAT;
+        }
+        out->kind = (enum rule_kind)kind;
+        if (kind == RULE_NONE && find_fields(s, type, "__attrs_attrs__", out) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* The tag CPython gives a type while it stays as it is; 0 is none. */
+static unsigned int version_of(PyTypeObject *type) {
+#if PY_VERSION_HEX < 0x030C0000
+    if (!PyType_HasFeature(type, Py_TPFLAGS_VALID_VERSION_TAG)) {
+        return 0;
+    }
+#endif
+    return type->tp_version_tag;
+}
+
+int wf_json_rule_find(struct wf_json_state *s, PyTypeObject *type, struct rule *out) {
+    struct wf_json_rule *slot = &s->rules[((uintptr_t)type >> 5) % WF_JSON_RULES];
+    unsigned int version = version_of(type);
+    if (wf_likely(slot->type == type && slot->version == version)) {
+        *out = (struct rule){(enum rule_kind)slot->kind, Py_XNewRef(slot->names)};
+        return 0;
+    }
+    *out = (struct rule){RULE_NONE, NULL};
+    if (find(s, type, out) < 0) {
+        return -1;
+    }
+    version = version_of(type); /* looking for attributes gave the type its tag */
+    if (version != 0) {
+        PyTypeObject *old_type = slot->type;
+        PyObject *old_names = slot->names;
+        *slot = (struct wf_json_rule){(PyTypeObject *)Py_NewRef(type), version, (int)out->kind,
+                                      Py_XNewRef(out->names)};
+        Py_XDECREF(old_type); /* may run Python code: last */
+        Py_XDECREF(old_names);
+    }
+    return 0;
+}

@@ -1,0 +1,179 @@
+/* Reading JSON tokens: what a walker calls for every byte or token, so all of it is inline.
+ *
+ * A walker holds `p` and `end`; each function takes the first byte of its token and gives the first
+ * byte behind it. On an error it gives the offending byte instead.
+ *
+ * thread   any; nothing is allocated; [p, end) is readable and nothing else is read */
+#ifndef WF_WIRE_JSON_SCAN_H
+#define WF_WIRE_JSON_SCAN_H
+
+#include <string.h>
+
+#include "base/check.h"
+#include "base/num.h"
+#include "wire/json/json.h"
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+static inline bool wf_json_is_digit(char c) {
+    return (unsigned char)(c - '0') <= 9;
+}
+
+static inline const char *wf_json_skip_space(const char *p, const char *end) {
+    while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) {
+        p++;
+    }
+    return p;
+}
+
+/* ---- strings ---- */
+
+/* The first quote, backslash or control byte in [p, end), or end.
+ * high  set to non-zero when a byte before it is not ASCII; otherwise left as it is */
+static inline const char *wf_json_plain_bytewise(const char *p, const char *end, unsigned *high) {
+    for (; p < end; p++) {
+        unsigned char c = (unsigned char)*p;
+        if (c == '"' || c == '\\' || c < 0x20) {
+            break;
+        }
+        *high |= c & 0x80u;
+    }
+    return p;
+}
+
+#if defined(__SSE2__)
+/* One bit a byte of v: quotes, backslashes and control bytes. */
+static inline unsigned wf_json_special16(__m128i v) {
+    __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
+    __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"'));
+    __m128i backslash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(control, _mm_or_si128(quote, backslash)));
+}
+
+static inline const char *wf_json_plain(const char *p, const char *end, unsigned *high) {
+    while (end - p >= 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)p);
+        unsigned special = wf_json_special16(v);
+        unsigned beyond = (unsigned)_mm_movemask_epi8(v);
+        if (special != 0) {
+            unsigned i = (unsigned)__builtin_ctz(special);
+            *high |= beyond & ((1u << i) - 1);
+            return p + i;
+        }
+        *high |= beyond;
+        p += 16;
+    }
+    return wf_json_plain_bytewise(p, end, high);
+}
+#else
+static inline const char *wf_json_plain(const char *p, const char *end, unsigned *high) {
+    return wf_json_plain_bytewise(p, end, high);
+}
+#endif
+
+/* A string as it stands in the input: measured and checked, not yet unescaped. */
+struct wf_json_text {
+    const char *p;     /* borrowed from the input: the first byte inside the quotes */
+    size_t n;          /* raw bytes up to the closing quote */
+    size_t chars;      /* code points it stands for */
+    uint32_t max_char; /* class of the largest: 0x7f, 0xff, 0xffff or 0x10ffff */
+    bool escaped;
+};
+
+/* The rest of wf_json_text_read once a string is not plain ASCII: `q` is where the scan stopped. */
+enum wf_json_error wf_json_text_read_slow(const char **p, const char *q, const char *end,
+                                          unsigned high, unsigned flags, struct wf_json_text *t);
+
+/* p  in: behind the opening quote; out: behind the closing one, or the offending byte */
+static inline enum wf_json_error wf_json_text_read(const char **p, const char *end, unsigned flags,
+                                                   struct wf_json_text *t) {
+    unsigned high = 0;
+    const char *q = wf_json_plain(*p, end, &high);
+    if (wf_likely(high == 0 && q < end && *q == '"')) {
+        size_t n = (size_t)(q - *p);
+        *t = (struct wf_json_text){*p, n, n, 0x7f, false};
+        *p = q + 1;
+        return WF_JSON_OK;
+    }
+    return wf_json_text_read_slow(p, q, end, high, flags, t);
+}
+
+/* Unescapes a text into t->chars units of `width` bytes (1, 2 or 4: enough for t->max_char).
+ * out  aligned to width */
+void wf_json_text_copy(const struct wf_json_text *t, void *out, unsigned width);
+
+/* ---- numbers ---- */
+
+enum wf_json_number_kind {
+    WF_JSON_INT,   /* i */
+    WF_JSON_UINT,  /* u: above INT64_MAX */
+    WF_JSON_BIG,   /* digits: an integer that fits neither */
+    WF_JSON_DOUBLE /* d */
+};
+
+struct wf_json_number {
+    enum wf_json_number_kind kind;
+    union {
+        int64_t i;
+        uint64_t u;
+        double d;
+        struct wf_span digits; /* borrowed from the input: sign and digits */
+    };
+};
+
+/* p is at '-' or a digit. */
+static inline enum wf_json_error wf_json_number_read(const char **p, const char *end,
+                                                     unsigned flags, struct wf_json_number *out) {
+    const char *first = *p;
+    const char *q = first;
+    bool negative = *q == '-';
+    q += negative;
+    if (wf_unlikely(q == end || !wf_json_is_digit(*q))) {
+        *p = q;
+        return WF_JSON_NUMBER;
+    }
+    const char *digits = q;
+    uint64_t v = 0;
+    do {
+        v = v * 10 + (unsigned char)(*q - '0');
+        q++;
+    } while (q < end && wf_json_is_digit(*q));
+    size_t n = (size_t)(q - digits);
+    if (wf_unlikely(*digits == '0' && n > 1)) {
+        *p = digits + 1; /* a leading zero */
+        return WF_JSON_NUMBER;
+    }
+    if (q < end && (*q == '.' || (*q | 0x20) == 'e')) {
+        q = wf_double_read(first, end, &out->d);
+        /* it stops in front of a fraction or exponent that has no digits */
+        if (wf_unlikely(q == NULL || (q < end && (*q == '.' || (*q | 0x20) == 'e')))) {
+            *p = q == NULL ? first : q;
+            return WF_JSON_NUMBER;
+        }
+        if (wf_unlikely(__builtin_isinf(out->d)) && !(flags & WF_JSON_NONFINITE)) {
+            return WF_JSON_NUMBER_RANGE;
+        }
+        out->kind = WF_JSON_DOUBLE;
+    } else if (wf_likely(n <= 19 && v <= (uint64_t)INT64_MAX)) { /* 19 digits fit 64 bits */
+        out->kind = WF_JSON_INT;
+        out->i = negative ? -(int64_t)v : (int64_t)v;
+    } else if (n <= 19 && !negative) {
+        out->kind = WF_JSON_UINT;
+        out->u = v;
+    } else {
+        out->kind = WF_JSON_BIG;
+        out->digits = wf_span(first, (size_t)(q - first));
+    }
+    *p = q;
+    return WF_JSON_OK;
+}
+
+/* ---- literals ---- */
+
+/* Is the literal here? `lit` is a string literal. */
+#define WF_JSON_IS(p, end, lit)                                                                    \
+    ((size_t)((end) - (p)) >= sizeof(lit) - 1 && memcmp((p), "" lit, sizeof(lit) - 1) == 0)
+
+#endif
