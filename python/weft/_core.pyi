@@ -1,7 +1,16 @@
 """What the native core has, room by room. Import these from weft's modules, not from here."""
 
-from collections.abc import Callable
-from typing import Any
+import asyncio
+import os
+from collections.abc import (
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from typing import Any, Literal, final
 
 from typing_extensions import Buffer
 
@@ -19,3 +28,92 @@ class DecodeError(ValueError):
 def json_encode(obj: Any, /, *, default: Callable[[Any], Any] | None = None) -> bytes: ...
 def json_decode(data: Buffer | str, /) -> Any: ...
 def _alloc_fail_from(nth: int, /) -> None: ...
+
+# ---- py/http ----
+
+class Request:
+    @property
+    def method(self) -> str: ...
+    @property
+    def http_version(self) -> str: ...
+    @property
+    def scheme(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def raw_path(self) -> bytes: ...
+    @property
+    def query_string(self) -> bytes: ...
+    @property
+    def raw_headers(self) -> list[tuple[bytes, bytes]]: ...
+    @property
+    def path_params(self) -> dict[str, Any]: ...
+    @property
+    def client(self) -> tuple[str, int] | None: ...
+    @property
+    def server(self) -> tuple[str, int | None] | None: ...
+    @property
+    def app(self) -> Any: ...
+    def _next_chunk(self) -> bytes | asyncio.Future[None]: ...
+    def _gone(self) -> bool: ...
+
+class Response:
+    status_code: int
+    body: Buffer
+    raw_headers: list[tuple[bytes, bytes]]
+    background: Callable[[], Awaitable[None]] | None
+
+class StreamingResponse(Response):
+    body_iterator: AsyncIterable[str | Buffer] | Iterable[str | Buffer]
+
+@final
+class ReplyWriter:
+    def write(self, chunk: Buffer, /) -> asyncio.Future[None] | None: ...
+    def end(self) -> None: ...
+
+class Server:
+    def __new__(
+        cls,
+        loop: asyncio.AbstractEventLoop,
+        app: Any,
+        request_class: type[Request],
+        *,
+        response_class: type[Response] | None = None,
+        config: Mapping[str, int] | None = None,
+        server_name: bytes | None = None,
+        access_log_fd: int = -1,
+        on_error: Callable[[BaseException], object] | None = None,
+        unrouted: bool = False,
+    ) -> Server: ...
+    @property
+    def addresses(self) -> list[str]: ...
+    @property
+    def open_connections(self) -> int: ...
+    @property
+    def running(self) -> int: ...
+    def add_route(
+        self,
+        path: str,
+        methods: Sequence[str],
+        plan: Any,
+        *,
+        kind: Literal["async", "thread", "inline"] = "async",
+        status_code: int = 200,
+        response_class: type[Response] | None = None,
+        body_max: int | None = None,
+        name: str = "",
+    ) -> None: ...
+    def set_exception_handlers(
+        self,
+        by_class: dict[type[Exception], Callable[[Any, Any], Any]],
+        by_status: dict[int, Callable[[Any, Any], Any]],
+        /,
+    ) -> None: ...
+    def listen(self, host: str, port: int, reuse_port: bool = False, /) -> None: ...
+    def listen_unix(self, path: str | bytes | os.PathLike[str], /) -> None: ...
+    def listen_fd(self, fd: int, /) -> None: ...
+    def start(self) -> None: ...
+    def drain(self) -> None: ...
+    def abort(self) -> None: ...
+    def close(self) -> None: ...
+    def counters(self) -> dict[str, int]: ...

@@ -1,0 +1,136 @@
+"""A bookshop's API, kept in memory: what a small service looks like with weft.
+
+weft examples.bookshop.main:app
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from weft import App, HTTPException, Path, Query, Request, Response, StreamingResponse, json
+
+
+@dataclass(frozen=True)
+class Book:
+    id: int
+    title: str
+    author: str
+    year: int
+    price: float
+    tags: tuple[str, ...] = ()
+
+
+SHELF = [
+    ("The Left Hand of Darkness", "Ursula K. Le Guin", 1969, 9.99, ("novel", "science fiction")),
+    ("The Dispossessed", "Ursula K. Le Guin", 1974, 10.5, ("novel", "science fiction")),
+    ("Solaris", "Stanisław Lem", 1961, 8.75, ("novel", "science fiction")),
+    ("Invisible Cities", "Italo Calvino", 1972, 11.2, ("novel",)),
+    ("The Elements of Typographic Style", "Robert Bringhurst", 1992, 29.95, ("design",)),
+]
+
+books: dict[int, Book] = {}
+ids = itertools.count(1)
+
+
+@asynccontextmanager
+async def lifespan(app: App) -> AsyncIterator[None]:
+    for title, author, year, price, tags in SHELF:
+        add(title=title, author=author, year=year, price=price, tags=tags)
+    yield
+    books.clear()
+
+
+app = App(title="Bookshop", version="1.0.0", lifespan=lifespan)
+
+BookId = Annotated[int, Path(ge=1)]
+
+
+def add(**fields: Any) -> Book:
+    book = Book(next(ids), **fields)
+    books[book.id] = book
+    return book
+
+
+def find(book_id: int) -> Book:
+    try:
+        return books[book_id]
+    except KeyError:
+        raise HTTPException(404, f"There is no book {book_id}") from None
+
+
+@app.get("/")
+async def about(request: Request) -> dict[str, str]:
+    return {"name": app.title, "version": app.version, "books": str(request.url_for("list_books"))}
+
+
+@app.get("/books")
+async def list_books(
+    q: Annotated[str | None, Query(min_length=1, max_length=80)] = None,
+    tag: Annotated[list[str] | None, Query()] = None,
+    max_price: Annotated[float | None, Query(gt=0)] = None,
+    sort: Literal["id", "title", "year", "price"] = "id",
+    offset: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> dict[str, Any]:
+    """Books whose title or author has `q`, with every `tag`, at most at `max_price`."""
+    found = [
+        book
+        for book in books.values()
+        if (q is None or q.casefold() in f"{book.title}\n{book.author}".casefold())
+        and set(tag or ()) <= set(book.tags)
+        and (max_price is None or book.price <= max_price)
+    ]
+    found.sort(key=lambda book: getattr(book, sort))
+    return {"total": len(found), "books": found[offset : offset + limit]}
+
+
+@app.get("/books/export")
+async def export_books() -> StreamingResponse:
+    """Every book as a line of JSON, sent no faster than it is read."""
+
+    async def lines() -> AsyncIterator[bytes]:
+        for book in list(books.values()):
+            yield json.encode(book) + b"\n"
+
+    return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+
+@app.get("/books/{book_id}")
+async def get_book(book_id: BookId) -> Book:
+    return find(book_id)
+
+
+@app.post("/books", status_code=201)
+async def create_book(book: dict[str, Any], request: Request, response: Response) -> Book:
+    made = add(**checked(book))
+    response.headers["location"] = str(request.url_for("get_book", book_id=made.id))
+    return made
+
+
+@app.put("/books/{book_id}")
+async def update_book(book_id: BookId, book: dict[str, Any]) -> Book:
+    find(book_id)
+    books[book_id] = Book(book_id, **checked(book))
+    return books[book_id]
+
+
+@app.delete("/books/{book_id}", status_code=204)
+async def delete_book(book_id: BookId) -> None:
+    find(book_id)
+    del books[book_id]
+
+
+def checked(body: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a book from a JSON body; 422 says what is wrong with them."""
+    kinds = {"title": str, "author": str, "year": int, "price": int | float}
+    wrong = [name for name, kind in kinds.items() if not isinstance(body.get(name), kind)]
+    tags = body.get("tags", ())
+    if not isinstance(tags, list | tuple) or not all(isinstance(tag, str) for tag in tags):
+        wrong.append("tags")
+    if wrong:
+        raise HTTPException(422, f"Missing or wrong: {', '.join(wrong)}")
+    return {**{name: body[name] for name in kinds}, "tags": tuple(tags)}

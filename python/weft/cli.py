@@ -1,0 +1,162 @@
+"""The command `weft`: serve an App, or show its routes."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from weft import __version__, log
+from weft.app import App
+from weft.exceptions import SignatureError
+from weft.requests import Request
+from weft.responses import Response
+from weft.routing import endpoint_name
+from weft.signature import describe
+
+_TARGET_HELP = "the module and the App in it, as in main:app; ':app' may be left out"
+
+
+class Problem(Exception):
+    """What is wrong with the command line or the App it names, and what to do about it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if args[:1] == ["routes"]:
+            return _routes(args[1:])
+        return _serve(args)
+    except Problem as problem:
+        word = "\x1b[31merror\x1b[0m" if log.has_colours(sys.stderr) else "error"
+        print(f"weft: {word}: {problem}", file=sys.stderr)
+        return 1
+
+
+def _serve(args: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="weft",
+        description="Serve a weft App.",
+        epilog="'weft routes main:app' lists its routes and what is done for each.",
+    )
+    _add_target(parser)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on (%(default)s)")
+    parser.add_argument("--uds", metavar="PATH", help="listen on this unix socket instead")
+    parser.add_argument(
+        "--log-level", choices=log.LEVELS, default="info", help="least level shown (%(default)s)"
+    )
+    parser.add_argument("--no-access-log", action="store_true", help="no line for each request")
+    parser.add_argument("--version", action="version", version=f"weft {__version__}")
+    options = parser.parse_args(args)
+    app = load_app(options.target, options.app_dir)
+    app.run(
+        host=options.host,
+        port=options.port,
+        uds=options.uds,
+        log_level=options.log_level,
+        access_log=not options.no_access_log,
+    )
+    return 0
+
+
+def _routes(args: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="weft routes", description="List the routes of a weft App, and the plan of each."
+    )
+    _add_target(parser)
+    options = parser.parse_args(args)
+    print(routes_table(load_app(options.target, options.app_dir)))
+    return 0
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="module:app", help=_TARGET_HELP)
+    parser.add_argument(
+        "--app-dir", metavar="DIR", default="", help="where the module is (the current directory)"
+    )
+
+
+def routes_table(app: App) -> str:
+    """A line for each route: methods, path, endpoint, and the steps of its plan."""
+    rows = [("METHOD", "PATH", "ENDPOINT", "PLAN")]
+    for route in app.routes:
+        try:
+            plan = describe(
+                route.endpoint, route.path, request_class=Request, response_class=Response
+            )
+        except SignatureError as exc:
+            raise Problem(str(exc)) from None
+        endpoint = f"{route.endpoint.__module__}.{endpoint_name(route.endpoint)}"
+        steps = "; ".join([route.kind, *map(str, plan.steps)])
+        rows.append((",".join(route.methods), route.path, endpoint, steps))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+# ---- finding the App ----
+
+
+def load_app(target: str, app_dir: str = "") -> App:
+    """The App that `target` names; `Problem` says what is wrong when it names none."""
+    name, colon, attribute = target.partition(":")
+    if not name or (colon and not attribute):
+        raise Problem(f"{target!r} names no App: write module:app, as in main:app.")
+    if name.endswith(".py") or "/" in name:
+        module_name = name.removesuffix(".py").removeprefix("./").replace("/", ".")
+        raise Problem(
+            f"{name!r} is a file: name its module, as in {module_name}:{attribute or 'app'}."
+        )
+    module = _import(name, os.path.abspath(app_dir))
+    return _find_app(module, attribute)
+
+
+def _import(name: str, directory: str) -> ModuleType:
+    if not os.path.isdir(directory):
+        raise Problem(f"--app-dir {directory}: there is no such directory.")
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as exc:
+        # Only the module itself or a package around it: what it imports is its own affair.
+        if exc.name is None or not (name == exc.name or name.startswith(exc.name + ".")):
+            raise
+        raise Problem(
+            f"there is no module {name!r} in {directory}. "
+            f"Run weft in the directory that {name.partition('.')[0]!r} is in, "
+            "or name that directory: --app-dir DIR."
+        ) from None
+
+
+def _find_app(module: ModuleType, attribute: str) -> App:
+    found = module
+    for part in (attribute or "app").split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise Problem(
+                f"the module {module.__name__!r} has no {attribute or 'app'!r}{_hint(module)}"
+            ) from None
+    if not isinstance(found, App):
+        kind = f"{type(found).__module__}.{type(found).__qualname__}"
+        raise Problem(
+            f"{module.__name__}:{attribute or 'app'} is not a weft App, but of the type {kind}"
+            f"{_hint(module)}"
+        )
+    return found
+
+
+def _hint(module: ModuleType) -> str:
+    names = [name for name, value in vars(module).items() if isinstance(value, App)]
+    if not names:
+        return "; nor any other App. It should say: app = weft.App()"
+    return "; it has " + ", ".join(f"{module.__name__}:{name}" for name in names) + "."

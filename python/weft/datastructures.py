@@ -1,0 +1,458 @@
+"""What requests and replies are made of: addresses, URLs, headers, multidicts, state."""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from typing import Any, NamedTuple, Self, TypeVar, cast
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+
+K = TypeVar("K")
+V = TypeVar("V", covariant=True)
+
+
+class Address(NamedTuple):
+    """One end of a connection; a unix socket has port 0."""
+
+    host: str
+    port: int
+
+
+class URL:
+    """An immutable URL whose parts can be read and replaced.
+
+    `URL("https://example.org/books?page=2")`, or `URL(scheme="https", netloc="example.org")`.
+    """
+
+    __slots__ = ("_parts", "_text")
+
+    def __init__(self, url: str = "", **components: Any) -> None:
+        if components and url:
+            raise TypeError("give URL a string or its components, not both")
+        self._text = str(URL("").replace(**components)) if components else url
+        self._parts: SplitResult | None = None
+
+    @property
+    def components(self) -> SplitResult:
+        if self._parts is None:
+            self._parts = urlsplit(self._text)
+        return self._parts
+
+    @property
+    def scheme(self) -> str:
+        return self.components.scheme
+
+    @property
+    def netloc(self) -> str:
+        return self.components.netloc
+
+    @property
+    def path(self) -> str:
+        return self.components.path
+
+    @property
+    def query(self) -> str:
+        return self.components.query
+
+    @property
+    def fragment(self) -> str:
+        return self.components.fragment
+
+    @property
+    def username(self) -> str | None:
+        return self.components.username
+
+    @property
+    def password(self) -> str | None:
+        return self.components.password
+
+    @property
+    def hostname(self) -> str | None:
+        return self.components.hostname
+
+    @property
+    def port(self) -> int | None:
+        return self.components.port
+
+    @property
+    def is_secure(self) -> bool:
+        return self.scheme in ("https", "wss")
+
+    def replace(self, **components: Any) -> URL:
+        """The same URL with other parts: `urlsplit`'s, or username, password, hostname, port."""
+        if not components.keys().isdisjoint(("username", "password", "hostname", "port")):
+            components["netloc"] = self._netloc(
+                components.pop("username", self.username),
+                components.pop("password", self.password),
+                components.pop("hostname", None),
+                components.pop("port", self.port),
+            )
+        return URL(self.components._replace(**components).geturl())
+
+    def _netloc(
+        self, username: str | None, password: str | None, hostname: str | None, port: int | None
+    ) -> str:
+        if hostname is None:
+            # Not self.hostname, which is lower-cased and without an IPv6 address's brackets.
+            hostname = self.netloc.rpartition("@")[2]
+            if not hostname.endswith("]"):
+                hostname = hostname.rpartition(":")[0] or hostname
+        elif ":" in hostname and not hostname.startswith("["):
+            hostname = f"[{hostname}]"
+        netloc = hostname if port is None else f"{hostname}:{port}"
+        if username is None:
+            return netloc
+        return f"{username}@{netloc}" if password is None else f"{username}:{password}@{netloc}"
+
+    def include_query_params(self, **params: Any) -> URL:
+        """The same URL with these query parameters set; others stay."""
+        kept = MultiDict(parse_qsl(self.query, keep_blank_values=True))
+        kept.update({key: str(value) for key, value in params.items()})
+        return self.replace(query=urlencode(kept.multi_items()))
+
+    def replace_query_params(self, **params: Any) -> URL:
+        """The same URL with these query parameters and no others."""
+        return self.replace(query=urlencode([(key, str(value)) for key, value in params.items()]))
+
+    def remove_query_params(self, keys: str | Iterable[str]) -> URL:
+        """The same URL without the query parameters named."""
+        unwanted = {keys} if isinstance(keys, str) else set(keys)
+        pairs = parse_qsl(self.query, keep_blank_values=True)
+        return self.replace(query=urlencode([pair for pair in pairs if pair[0] not in unwanted]))
+
+    def __eq__(self, other: object) -> bool:
+        return str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        shown = self.replace(password="********") if self.password else self
+        return f"URL({str(shown)!r})"
+
+
+class URLPath(str):
+    """A path within the application, from `url_path_for`."""
+
+    __slots__ = ()
+
+    def make_absolute_url(self, base_url: str | URL) -> URL:
+        """The URL of this path where `base_url` is the application's."""
+        base = URL(base_url) if isinstance(base_url, str) else base_url
+        return URL(scheme=base.scheme, netloc=base.netloc, path=base.path.rstrip("/") + self)
+
+
+class ImmutableMultiDict(Mapping[K, V]):
+    """A mapping that may hold a key several times.
+
+    `m[key]` is its last value, `m.getlist(key)` all of them.
+    """
+
+    _list: list[tuple[K, V]]
+    _dict: dict[K, V]
+
+    def __init__(
+        self,
+        value: ImmutableMultiDict[K, V] | Mapping[K, V] | Iterable[tuple[K, V]] = (),
+        /,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(value, ImmutableMultiDict):
+            pairs = value.multi_items()
+        elif isinstance(value, Mapping):
+            pairs = list(value.items())
+        else:
+            pairs = list(value)
+        pairs.extend(cast("Iterable[tuple[K, V]]", kwargs.items()))
+        self._list = pairs
+        self._dict = dict(pairs)
+
+    def getlist(self, key: object) -> list[V]:
+        return [value for name, value in self._list if name == key]
+
+    def multi_items(self) -> list[tuple[K, V]]:
+        return list(self._list)
+
+    def keys(self) -> KeysView[K]:
+        return self._dict.keys()
+
+    def values(self) -> ValuesView[V]:
+        return self._dict.values()
+
+    def items(self) -> ItemsView[K, V]:
+        return self._dict.items()
+
+    def __getitem__(self, key: K) -> V:
+        return self._dict[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._dict
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._dict)
+
+    def __len__(self) -> int:
+        return len(self._dict)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, type(self)):
+            return NotImplemented
+        return sorted(self._list, key=_first) == sorted(other._list, key=_first)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._list!r})"
+
+
+def _first(pair: tuple[Any, Any]) -> Any:
+    return pair[0]
+
+
+class MultiDict(ImmutableMultiDict[Any, Any]):
+    """A multidict that can be changed."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.setlist(key, [value])
+
+    def __delitem__(self, key: Any) -> None:
+        del self._dict[key]
+        self._drop(key)
+
+    def _drop(self, key: Any) -> None:
+        self._list = [pair for pair in self._list if pair[0] != key]
+
+    def setlist(self, key: Any, values: list[Any]) -> None:
+        """Sets all values of a key; none removes it."""
+        self._drop(key)
+        if values:
+            self._list.extend((key, value) for value in values)
+            self._dict[key] = values[-1]
+        else:
+            self._dict.pop(key, None)
+
+    def append(self, key: Any, value: Any) -> None:
+        self._list.append((key, value))
+        self._dict[key] = value
+
+    def pop(self, key: Any, default: Any = None) -> Any:
+        self._drop(key)
+        return self._dict.pop(key, default)
+
+    def popitem(self) -> tuple[Any, Any]:
+        key, value = self._dict.popitem()
+        self._drop(key)
+        return key, value
+
+    def poplist(self, key: Any) -> list[Any]:
+        values = self.getlist(key)
+        self.pop(key)
+        return values
+
+    def clear(self) -> None:
+        self._list.clear()
+        self._dict.clear()
+
+    def setdefault(self, key: Any, default: Any = None) -> Any:
+        if key not in self._dict:
+            self.append(key, default)
+        return self._dict[key]
+
+    def update(self, value: Any = (), /, **kwargs: Any) -> None:
+        """Replaces the values of every key that `value` has."""
+        new = MultiDict(value, **kwargs)
+        self._list = [pair for pair in self._list if pair[0] not in new] + new._list
+        self._dict.update(new._dict)
+
+
+class QueryParams(ImmutableMultiDict[str, str]):
+    """A request's query parameters, percent-decoded; `str()` gives a query string again."""
+
+    def __init__(
+        self,
+        value: str | bytes | Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
+        /,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(value, bytes):
+            value = value.decode("latin-1")
+        if isinstance(value, str):
+            value = parse_qsl(value, keep_blank_values=True)
+        super().__init__(value, **kwargs)
+        self._list = [(str(key), str(item)) for key, item in self._list]
+        self._dict = dict(self._list)
+
+    def __str__(self) -> str:
+        return urlencode(self._list)
+
+    def __repr__(self) -> str:
+        return f"QueryParams({str(self)!r})"
+
+
+class Headers(Mapping[str, str]):
+    """Header fields by case-insensitive name: `h[name]` is the first, `h.getlist(name)` all.
+
+    `raw` is the list of (name, value) as bytes, names in lower case, in the order of the message.
+    """
+
+    __slots__ = ("_list",)
+
+    def __init__(
+        self,
+        headers: Mapping[str, str] | None = None,
+        raw: list[tuple[bytes, bytes]] | None = None,
+    ) -> None:
+        if headers is not None and raw is not None:
+            raise TypeError("give Headers a mapping or raw pairs, not both")
+        if raw is None:
+            raw = [] if headers is None else [_encode(*item) for item in headers.items()]
+        self._list = raw
+
+    @property
+    def raw(self) -> list[tuple[bytes, bytes]]:
+        return list(self._list)
+
+    def getlist(self, key: str) -> list[str]:
+        wanted = key.lower().encode("latin-1")
+        return [value.decode("latin-1") for name, value in self._list if name == wanted]
+
+    def mutablecopy(self) -> MutableHeaders:
+        return MutableHeaders(raw=list(self._list))
+
+    # A field may be there several times; then so it is in these, unlike in a dict.
+    def keys(self) -> list[str]:  # type: ignore[override]
+        return [name.decode("latin-1") for name, _ in self._list]
+
+    def values(self) -> list[str]:  # type: ignore[override]
+        return [value.decode("latin-1") for _, value in self._list]
+
+    def items(self) -> list[tuple[str, str]]:  # type: ignore[override]
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._list]
+
+    def __getitem__(self, key: str) -> str:
+        wanted = key.lower().encode("latin-1")
+        for name, value in self._list:
+            if name == wanted:
+                return value.decode("latin-1")
+        raise KeyError(key)
+
+    def __contains__(self, key: object) -> bool:
+        if not isinstance(key, str):
+            return False
+        wanted = key.lower().encode("latin-1")
+        return any(name == wanted for name, _ in self._list)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return len(self._list)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Headers):
+            return NotImplemented
+        return sorted(self._list) == sorted(other._list)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(raw={self._list!r})"
+
+
+def _encode(name: str, value: str) -> tuple[bytes, bytes]:
+    return name.lower().encode("latin-1"), value.encode("latin-1")
+
+
+class MutableHeaders(Headers):
+    """Headers that can be changed; `raw` is the list itself, so a change shows in the message."""
+
+    __slots__ = ()
+
+    @property
+    def raw(self) -> list[tuple[bytes, bytes]]:
+        return self._list
+
+    def __setitem__(self, key: str, value: str) -> None:
+        """Sets a field where it stands first, and removes its repetitions."""
+        field = _encode(key, value)
+        for i, (name, _) in enumerate(self._list):
+            if name == field[0]:
+                self._list[i] = field
+                self._list[i + 1 :] = [pair for pair in self._list[i + 1 :] if pair[0] != name]
+                return
+        self._list.append(field)
+
+    def __delitem__(self, key: str) -> None:
+        """Removes a field and its repetitions; nothing when it is not there."""
+        unwanted = key.lower().encode("latin-1")
+        self._list[:] = [pair for pair in self._list if pair[0] != unwanted]
+
+    def setdefault(self, key: str, value: str) -> str:
+        if key not in self:
+            self.append(key, value)
+        return self[key]
+
+    def update(self, other: Mapping[str, str]) -> None:
+        for key, value in other.items():
+            self[key] = value
+
+    def append(self, key: str, value: str) -> None:
+        """Adds a field beside those of the same name."""
+        self._list.append(_encode(key, value))
+
+    def add_vary_header(self, vary: str) -> None:
+        self["vary"] = ", ".join([*self.getlist("vary"), vary])
+
+    def __ior__(self, other: Mapping[str, str]) -> Self:
+        self.update(other)
+        return self
+
+    def __or__(self, other: Mapping[str, str]) -> MutableHeaders:
+        both = self.mutablecopy()
+        both.update(other)
+        return both
+
+
+class State:
+    """A place for what the application keeps: `app.state.db = ...`, `request.state.user = ...`."""
+
+    _state: dict[str, Any]
+
+    def __init__(self, state: dict[str, Any] | None = None) -> None:
+        object.__setattr__(self, "_state", {} if state is None else state)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._state[name]
+        except KeyError:
+            raise AttributeError(
+                f"nothing was stored in state as {name!r}", name=name, obj=self
+            ) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._state[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        try:
+            del self._state[name]
+        except KeyError:
+            raise AttributeError(
+                f"nothing was stored in state as {name!r}", name=name, obj=self
+            ) from None
+
+    def __getitem__(self, name: str) -> Any:
+        return self._state[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._state[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self._state[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._state)
+
+    def __len__(self) -> int:
+        return len(self._state)

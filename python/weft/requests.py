@@ -1,0 +1,161 @@
+"""The request as a handler that asks for it sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult
+
+from weft import _core
+from weft.datastructures import URL, Address, Headers, QueryParams, State
+from weft.exceptions import ClientDisconnect
+from weft.json import decode
+
+if TYPE_CHECKING:
+    from weft.app import App
+
+__all__ = ["ClientDisconnect", "Request", "parse_cookies"]
+
+# RFC 3986 section 3.2, without userinfo. Anything else in a Host field is not repeated in a URL.
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]*)?")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Request(_core.Request):
+    """One request: its head, made into Python objects as they are asked for, and its body.
+
+    Take it as a parameter: `async def handler(request: Request)`. `body()`, `json()` and `stream()`
+    raise `ClientDisconnect` when the client leaves before its end, `HTTPException` (413) when it is
+    too large.
+    """
+
+    app: App
+    _body: bytes | None = None
+    _json: tuple[Any] | None = None
+    _streamed = False
+
+    @cached_property
+    def headers(self) -> Headers:
+        return Headers(raw=self.raw_headers)
+
+    @cached_property
+    def query_params(self) -> QueryParams:
+        return QueryParams(self.query_string)
+
+    @cached_property
+    def cookies(self) -> dict[str, str]:
+        cookies: dict[str, str] = {}
+        for field in self.headers.getlist("cookie"):
+            cookies.update(parse_cookies(field))
+        return cookies
+
+    @property
+    def client(self) -> Address | None:
+        """Who sent it; None over a unix socket."""
+        peer = super().client
+        return None if peer is None else Address(*peer)
+
+    @cached_property
+    def url(self) -> URL:
+        return self._make_url(self.path, self.query_string.decode("latin-1"))
+
+    @cached_property
+    def base_url(self) -> URL:
+        """Where the application is: scheme and host with the path `/`."""
+        return self._make_url("/", "")
+
+    def _make_url(self, path: str, query: str) -> URL:
+        # The path is decoded: what would end it, or be read as a slash, is encoded again.
+        path = path.replace("?", "%3F").replace("#", "%23").replace("\\", "%5C")
+        return URL(SplitResult(self.scheme, self._authority(), path, query, "").geturl())
+
+    def _authority(self) -> str:
+        host = self.headers.get("host", "")
+        if _HOST.fullmatch(host) or self.server is None:
+            return host
+        name, port = self.server
+        if ":" in name:
+            name = f"[{name}]"
+        return name if port in (None, _DEFAULT_PORTS.get(self.scheme)) else f"{name}:{port}"
+
+    def url_for(self, name: str, /, **path_params: Any) -> URL:
+        """The absolute URL of the route called `name`.
+
+        `LookupError` when there is none that takes exactly these parameters.
+        """
+        return self.app.url_path_for(name, **path_params).make_absolute_url(self.base_url)
+
+    @cached_property
+    def state(self) -> State:
+        """The request's own: a copy of what the lifespan yielded, and what handling it stores."""
+        return State(dict(self.app.lifespan_state))
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """The body chunk by chunk as it arrives, then `b""`; `RuntimeError` the second time."""
+        if self._body is not None:
+            yield self._body
+            yield b""
+            return
+        if self._streamed:
+            raise RuntimeError("the request's body has been read as a stream already")
+        self._streamed = True
+        while chunk := await self._chunk():
+            yield chunk
+        yield b""
+
+    async def _chunk(self) -> bytes:
+        while True:
+            chunk = self._next_chunk()
+            if isinstance(chunk, bytes):
+                return chunk
+            await chunk
+
+    async def body(self) -> bytes:
+        """The whole body; read once, then kept."""
+        if self._body is None:
+            self._body = b"".join([chunk async for chunk in self.stream()])
+        return self._body
+
+    async def json(self) -> Any:
+        """The body decoded as JSON; `weft.json.DecodeError`, a ValueError, when it is none."""
+        if self._json is None:
+            self._json = (decode(await self.body()),)
+        return self._json[0]
+
+    async def is_disconnected(self) -> bool:
+        """Has the client left?"""
+        if not self._gone():
+            await asyncio.sleep(0)  # a handler that only asks must let the loop find out
+        return self._gone()
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.path}>"
+
+
+def parse_cookies(field: str) -> dict[str, str]:
+    """The cookies of one `cookie` field, read as leniently as browsers write them."""
+    cookies: dict[str, str] = {}
+    for pair in field.split(";"):
+        name, equals, value = pair.partition("=")
+        if not equals:
+            name, value = "", name  # a lone token is a value without a name
+        name, value = name.strip(), value.strip()
+        if name or value:
+            cookies[name] = _unquote(value)
+    return cookies
+
+
+_ESCAPE = re.compile(r"\\([0-3][0-7][0-7]|.)", re.DOTALL)
+
+
+def _unquote(value: str) -> str:
+    """Undoes what `http.cookies`, and so `set_cookie`, does to a value that needs quotes."""
+    if len(value) < 2 or value[0] != '"' or value[-1] != '"':
+        return value
+    return _ESCAPE.sub(
+        lambda m: chr(int(m[1], 8)) if len(m[1]) == 3 else m[1],
+        value[1:-1],
+    )

@@ -1,0 +1,210 @@
+"""Replies a handler can return. The core sends what they hold: status, header fields, body."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal
+from urllib.parse import quote
+
+from weft import _core
+from weft.datastructures import URL, MutableHeaders
+from weft.json import encode
+
+Content = str | bytes | bytearray | memoryview
+SameSite = Literal["lax", "strict", "none"]
+Background = Callable[[], Awaitable[None]]
+
+
+class Response(_core.Response):
+    """A reply of bytes or text.
+
+    `content-length`, `date` and `server` are the server's to add. `background` is awaited once the
+    reply is on its way.
+    """
+
+    media_type: str | None = None
+    charset = "utf-8"
+
+    def __init__(
+        self,
+        content: Any = None,
+        status_code: int = 200,
+        headers: Mapping[str, str] | None = None,
+        media_type: str | None = None,
+        background: Background | None = None,
+    ) -> None:
+        self.status_code = status_code
+        if media_type is not None:
+            self.media_type = media_type
+        self.background = background
+        self.body = self.render(content)
+        self.init_headers(headers)
+
+    def render(self, content: Any) -> bytes | bytearray | memoryview:
+        """The body of `content`; a subclass overrides it to reply with other things than text."""
+        if content is None:
+            return b""
+        if isinstance(content, str):
+            return content.encode(self.charset)
+        if isinstance(content, bytes | bytearray | memoryview):
+            return content
+        raise TypeError(
+            f"{type(self).__name__} takes str or bytes, not {type(content).__name__}; "
+            "return the value itself, or a JSONResponse, to send JSON"
+        )
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        if headers is None:
+            raw: list[tuple[bytes, bytes]] = []
+        else:
+            raw = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
+        if self.media_type is not None and not any(name == b"content-type" for name, _ in raw):
+            raw.append((b"content-type", _content_type(self.media_type, self.charset)))
+        self.raw_headers = raw
+
+    @property
+    def headers(self) -> MutableHeaders:
+        """The reply's header fields; a change here changes the reply."""
+        return MutableHeaders(raw=self.raw_headers)
+
+    def set_cookie(
+        self,
+        key: str,
+        value: str = "",
+        max_age: int | None = None,
+        expires: datetime | str | int | None = None,
+        path: str | None = "/",
+        domain: str | None = None,
+        secure: bool = False,
+        httponly: bool = False,
+        samesite: SameSite | None = "lax",
+        partitioned: bool = False,
+    ) -> None:
+        """Adds a `set-cookie` field (RFC 6265).
+
+        `max_age` is in seconds; `expires` a time, its text, or seconds from now. Raises
+        `ValueError` for a name that no cookie can have, a `samesite` there is none of, or
+        `partitioned` before Python 3.14.
+        """
+        from email.utils import format_datetime
+        from http.cookies import CookieError, SimpleCookie
+
+        if samesite is not None and samesite.lower() not in ("lax", "strict", "none"):
+            raise ValueError(f"samesite must be 'lax', 'strict' or 'none', not {samesite!r}")
+        cookie: SimpleCookie = SimpleCookie()
+        try:
+            cookie[key] = value
+        except CookieError as exc:
+            raise ValueError(str(exc)) from None
+        morsel = cookie[key]
+        if isinstance(expires, datetime):
+            expires = format_datetime(expires, usegmt=True)
+        given: dict[str, Any] = {
+            "max-age": max_age,
+            "expires": expires,
+            "path": path,
+            "domain": domain,
+        }
+        morsel.update({name: value for name, value in given.items() if value is not None})
+        morsel["samesite"] = samesite or ""
+        morsel["secure"] = secure
+        morsel["httponly"] = httponly
+        if partitioned:
+            try:
+                morsel["partitioned"] = True
+            except CookieError:
+                raise ValueError("partitioned cookies need Python 3.14 or later") from None
+        self.raw_headers.append((b"set-cookie", morsel.OutputString().encode("latin-1")))
+
+    def delete_cookie(
+        self,
+        key: str,
+        path: str = "/",
+        domain: str | None = None,
+        secure: bool = False,
+        httponly: bool = False,
+        samesite: SameSite | None = "lax",
+        partitioned: bool = False,
+    ) -> None:
+        """Asks the client to forget a cookie; the other arguments are those it was set with."""
+        self.set_cookie(
+            key,
+            max_age=0,
+            expires=0,
+            path=path,
+            domain=domain,
+            secure=secure,
+            httponly=httponly,
+            samesite=samesite,
+            partitioned=partitioned,
+        )
+
+
+@functools.lru_cache(maxsize=256)
+def _content_type(media_type: str, charset: str) -> bytes:
+    if media_type.startswith("text/") and "charset=" not in media_type.lower():
+        media_type = f"{media_type}; charset={charset}"
+    return media_type.encode("latin-1")
+
+
+class HTMLResponse(Response):
+    media_type = "text/html"
+
+
+class PlainTextResponse(Response):
+    media_type = "text/plain"
+
+
+class JSONResponse(Response):
+    """A reply in JSON, for when its status, header fields or cookies matter too.
+
+    Raises `TypeError` or `ValueError` when `content` has no JSON form.
+    """
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return encode(content)
+
+
+class RedirectResponse(Response):
+    """Sends the client to another URL: 307 keeps the method, 303 turns it into GET."""
+
+    def __init__(
+        self,
+        url: str | URL,
+        status_code: int = 307,
+        headers: Mapping[str, str] | None = None,
+        background: Background | None = None,
+    ) -> None:
+        super().__init__(b"", status_code, headers, background=background)
+        self.headers["location"] = quote(str(url), safe=":/%#?=@[]!$&'()*+,;")
+
+
+class StreamingResponse(Response, _core.StreamingResponse):
+    """A reply sent as it is made, chunk by chunk, no faster than the client reads it.
+
+    `content` is an iterable of str or bytes: an async one is pulled on the loop, a plain one in a
+    thread. When the client leaves, the iterator is closed.
+    """
+
+    def __init__(
+        self,
+        content: AsyncIterable[Content] | Iterable[Content],
+        status_code: int = 200,
+        headers: Mapping[str, str] | None = None,
+        media_type: str | None = None,
+        background: Background | None = None,
+    ) -> None:
+        if not isinstance(content, AsyncIterable | Iterable):
+            raise TypeError(
+                f"StreamingResponse takes a plain or async iterable, not {type(content).__name__}"
+            )
+        self.body_iterator = content
+        self.status_code = status_code
+        if media_type is not None:
+            self.media_type = media_type
+        self.background = background
+        self.init_headers(headers)

@@ -1,0 +1,267 @@
+"""Routes and routers: which endpoint answers which method and path."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, TypedDict, TypeVar, Unpack
+
+from weft.datastructures import URLPath
+from weft.responses import Response
+
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+_PARAM = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?::([A-Za-z_][A-Za-z0-9_]*))?\}")
+
+
+class RouteOptions(TypedDict, total=False):
+    """What every way to declare a route takes."""
+
+    status_code: int | None
+    """of a reply made from a returned value; 200 when not given"""
+    response_class: type[Response] | None
+    """makes the reply from a returned value, in place of JSON"""
+    name: str | None
+    """for `url_for`; the endpoint's own name when not given"""
+    max_body_size: int | None
+    """in bytes; a longer request body is answered with 413"""
+    inline: bool
+    """call a plain `def` endpoint on the loop, not in a thread: only for one that never blocks"""
+    tags: Sequence[str]
+    summary: str | None
+    description: str | None
+    operation_id: str | None
+    deprecated: bool | None
+    include_in_schema: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One endpoint and what it answers."""
+
+    path: str
+    endpoint: Callable[..., Any]
+    methods: tuple[str, ...]
+    name: str
+    status_code: int | None = None
+    response_class: type[Response] | None = None
+    max_body_size: int | None = None
+    inline: bool = False
+    tags: tuple[str, ...] = ()
+    summary: str | None = None
+    description: str | None = None
+    operation_id: str | None = None
+    deprecated: bool | None = None
+    include_in_schema: bool = True
+
+    @property
+    def kind(self) -> Literal["async", "thread", "inline"]:
+        """How the endpoint is called: awaited, in a thread, or plainly on the loop."""
+        if is_async_callable(self.endpoint):
+            return "async"
+        return "inline" if self.inline else "thread"
+
+    def url_path(self, params: dict[str, Any]) -> URLPath:
+        """The path with its parameters filled in; `ValueError` when one has no place in it."""
+        return URLPath(_PARAM.sub(lambda m: _fill(m[1], m[2] or "str", params[m[1]]), self.path))
+
+    def takes(self, params: Iterable[str]) -> bool:
+        return {match[1] for match in _PARAM.finditer(self.path)} == set(params)
+
+
+def _fill(name: str, kind: str, value: Any) -> str:
+    text = str(value)
+    if kind == "str" and (not text or "/" in text):
+        raise ValueError(f"path parameter {name!r} must not be empty or have a slash: {text!r}")
+    if kind in ("int", "float") and text.startswith("-"):
+        raise ValueError(f"path parameter {name!r} must not be negative: {text}")
+    return text
+
+
+class _Included(NamedTuple):
+    """A router inside another, read when routes are asked for: routes it gets later count too."""
+
+    router: Router
+    prefix: str
+    tags: tuple[str, ...]
+    default_response_class: type[Response] | None
+
+
+class Router:
+    """Routes declared together, to be included in an App or another Router under a prefix.
+
+    Its tags are added to its routes' own; `default_response_class` and `max_body_size` are for
+    routes that have none. `ValueError` for a bad prefix.
+    """
+
+    def __init__(
+        self,
+        *,
+        prefix: str = "",
+        tags: Sequence[str] = (),
+        default_response_class: type[Response] | None = None,
+        max_body_size: int | None = None,
+    ) -> None:
+        _check_prefix(prefix)
+        self.prefix = prefix
+        self.tags = tuple(tags)
+        self.default_response_class = default_response_class
+        self.max_body_size = max_body_size
+        self._declared: list[Route | _Included] = []
+
+    @property
+    def routes(self) -> list[Route]:
+        """All routes with their full paths, in order; the first that fits a request answers it."""
+        routes: list[Route] = []
+        for declared in self._declared:
+            if isinstance(declared, Route):
+                routes.append(self._own(declared, "", (), None))
+            else:
+                routes.extend(self._own(route, *declared[1:]) for route in declared.router.routes)
+        return routes
+
+    def _own(
+        self,
+        route: Route,
+        prefix: str,
+        tags: tuple[str, ...],
+        default_response_class: type[Response] | None,
+    ) -> Route:
+        """A route as it is in this router: what it has itself comes before what is around it."""
+        if route.max_body_size is None:
+            route = replace(route, max_body_size=self.max_body_size)
+        return replace(
+            route,
+            path=self.prefix + prefix + route.path,
+            tags=(*self.tags, *tags, *route.tags),
+            response_class=(
+                route.response_class or default_response_class or self.default_response_class
+            ),
+        )
+
+    def add_api_route(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        *,
+        methods: Iterable[str] = ("GET",),
+        **options: Unpack[RouteOptions],
+    ) -> None:
+        """Declares a route; `ValueError` or `TypeError` says what cannot be one."""
+        if isinstance(methods, str):
+            raise TypeError(f"methods must be a list of names, not the string {methods!r}")
+        if not (path.startswith("/") or (path == "" and self.prefix)):
+            raise ValueError(f"a path must start with '/': {path!r}")
+        if not callable(endpoint):
+            raise TypeError(f"the endpoint of {path!r} cannot be called: {endpoint!r}")
+        _check_endpoint(path, endpoint)
+        given: dict[str, Any] = dict(options)
+        given["name"] = given.get("name") or endpoint_name(endpoint)
+        given["tags"] = tuple(given.get("tags") or ())
+        if given.get("status_code") is not None:
+            given["status_code"] = int(given["status_code"])
+        verbs = tuple(dict.fromkeys(method.upper() for method in methods))
+        if not verbs:
+            raise ValueError(f"the route {path!r} has no methods")
+        self._declared.append(Route(path=path, endpoint=endpoint, methods=verbs, **given))
+
+    def api_route(
+        self, path: str, *, methods: Iterable[str] = ("GET",), **options: Unpack[RouteOptions]
+    ) -> Callable[[Endpoint], Endpoint]:
+        """Declares the decorated function as the endpoint of these methods; it stays as it is."""
+
+        def declare(endpoint: Endpoint) -> Endpoint:
+            self.add_api_route(path, endpoint, methods=methods, **options)
+            return endpoint
+
+        return declare
+
+    def get(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Endpoint], Endpoint]:
+        return self.api_route(path, methods=("GET",), **options)
+
+    def post(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Endpoint], Endpoint]:
+        return self.api_route(path, methods=("POST",), **options)
+
+    def put(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Endpoint], Endpoint]:
+        return self.api_route(path, methods=("PUT",), **options)
+
+    def patch(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Endpoint], Endpoint]:
+        return self.api_route(path, methods=("PATCH",), **options)
+
+    def delete(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Endpoint], Endpoint]:
+        return self.api_route(path, methods=("DELETE",), **options)
+
+    def head(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Endpoint], Endpoint]:
+        return self.api_route(path, methods=("HEAD",), **options)
+
+    def options(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Endpoint], Endpoint]:
+        return self.api_route(path, methods=("OPTIONS",), **options)
+
+    def include_router(
+        self,
+        router: Router,
+        *,
+        prefix: str = "",
+        tags: Sequence[str] = (),
+        default_response_class: type[Response] | None = None,
+    ) -> None:
+        """Takes in another router's routes, those it gets later too.
+
+        `ValueError` for a bad prefix, a path that would be empty, or routers that include each
+        other.
+        """
+        _check_prefix(prefix)
+        if router is self or router._includes(self):
+            raise ValueError("a router cannot include itself, nor one that includes it")
+        if not prefix and any(not route.path for route in router.routes):
+            raise ValueError("a route with an empty path needs a prefix: on its router, or here")
+        self._declared.append(_Included(router, prefix, tuple(tags), default_response_class))
+
+    def _includes(self, other: Router) -> bool:
+        return any(
+            isinstance(declared, _Included)
+            and (declared.router is other or declared.router._includes(other))
+            for declared in self._declared
+        )
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        """The path of the first route called `name` that takes exactly these parameters.
+
+        `LookupError` when there is none; `ValueError` for a parameter that has no place in a path.
+        """
+        for route in self.routes:
+            if route.name == name and route.takes(path_params):
+                return route.url_path(path_params)
+        wanted = ", ".join(path_params) or "no parameters"
+        raise LookupError(f"no route is called {name!r} and takes {wanted}")
+
+
+def _check_prefix(prefix: str) -> None:
+    if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+        raise ValueError(f"a prefix must start with '/' and not end with it: {prefix!r}")
+
+
+def _check_endpoint(path: str, endpoint: Callable[..., Any]) -> None:
+    if inspect.isgeneratorfunction(endpoint) or inspect.isasyncgenfunction(endpoint):
+        raise TypeError(
+            f"the endpoint of {path!r}, {endpoint_name(endpoint)}, is a generator: "
+            "return StreamingResponse(generator()) to send what it yields"
+        )
+
+
+def endpoint_name(endpoint: Callable[..., Any]) -> str:
+    """What a function, method, class, partial or callable object is called."""
+    while isinstance(endpoint, functools.partial):
+        endpoint = endpoint.func
+    return str(getattr(endpoint, "__name__", type(endpoint).__name__))
+
+
+def is_async_callable(obj: Any) -> bool:
+    """Does calling it give a coroutine? So for `async def`, partials and objects made of it."""
+    while isinstance(obj, functools.partial):
+        obj = obj.func
+    call = obj if inspect.isroutine(obj) else getattr(type(obj), "__call__", None)  # noqa: B004
+    return inspect.iscoroutinefunction(call)

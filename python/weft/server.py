@@ -1,0 +1,340 @@
+"""Serving an App: its loop, lifespan, sockets and signals around the core's server."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import inspect
+import os
+import signal
+import socket
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypedDict, cast
+
+from weft import _core, log
+from weft.exceptions import HTTPException, SignatureError
+from weft.loop import new_event_loop
+from weft.requests import Request
+from weft.responses import JSONResponse, Response
+from weft.routing import Route, endpoint_name
+from weft.signature import compile_plan
+
+if TYPE_CHECKING:
+    from weft.app import App
+
+DRAIN_SECONDS = 30.0  # for running requests, once asked to stop; Kubernetes waits as long
+_ABORT_SECONDS = 5.0  # for cancelled handlers to clean up
+_POLL_SECONDS = 0.02
+_HOSTS = "give 127.0.0.1 to be reached from this machine only, 0.0.0.0 from everywhere"
+
+
+class StartupError(Exception):
+    """Why an App cannot be served, in a sentence for whoever started it."""
+
+
+class Limits(TypedDict, total=False):
+    """Bounds of the server, in bytes, milliseconds and counts; 0 turns a timeout off."""
+
+    head_bytes_max: int
+    target_bytes_max: int
+    fields_max: int
+    body_bytes_max: int
+    head_timeout_ms: int
+    body_rate_min: int
+    body_grace_ms: int
+    idle_timeout_ms: int
+    write_timeout_ms: int
+    handler_timeout_ms: int
+    connections_max: int
+    requests_per_connection_max: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Where and how to serve."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    uds: str | None = None
+    log_level: str = "info"
+    access_log: bool = True
+    limits: Limits = field(default_factory=Limits)
+
+
+class Server:
+    """One App on one loop; `serve()` runs it from the lifespan's startup to its shutdown.
+
+    `SignatureError` for a route that no plan can be made of. `on_error` is called with each
+    exception of a handler that nothing else answers, on the loop's thread.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        config: Config,
+        *,
+        on_error: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        self.app = app
+        self.config = config
+        self.on_error = on_error
+        self.addresses: list[str] = []
+        self.phase: Literal["startup", "serving", "draining", "shutdown"] = "startup"
+        self.stopped_by: signal.Signals | None = None
+        self._routes = compile_routes(app)
+        self._stop = asyncio.Event()
+        self._abort = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def serve(self, ready: Callable[[], None], *, lifespan: bool = True) -> None:
+        """Serves until `stop()` or a signal; `ready` is called once requests are answered.
+
+        `StartupError` when it cannot listen; whatever the lifespan raises.
+        """
+        self._task = asyncio.current_task()
+        with self._signals():
+            log.logger.debug("Waiting for the application's startup.")
+            async with self.app.running_lifespan() if lifespan else nullcontext():
+                core = self._make_core()
+                try:
+                    self.addresses = listen(core, self.config)
+                    core.start()
+                    self.phase = "serving"
+                    ready()
+                    await self._stop.wait()
+                    await self._drain(core)
+                finally:
+                    self.phase = "shutdown"
+                    core.close()
+                    if self.config.uds is not None and self.addresses:
+                        _unlink(self.config.uds)
+            log.logger.debug("The application's shutdown is complete.")
+
+    def stop(self) -> None:
+        """Finishes what runs and ends; the second time, at once. On the loop's thread."""
+        if self.phase == "serving" and not self._stop.is_set():
+            self._stop.set()
+        elif self.phase in ("serving", "draining"):
+            self._abort.set()
+        elif self._task is not None:
+            self._task.cancel()  # a startup or shutdown that outlasts its user's patience
+
+    def _make_core(self) -> _core.Server:
+        handlers = self.app.exception_handlers
+        core = _core.Server(
+            asyncio.get_running_loop(),
+            self.app,
+            Request,
+            response_class=Response,
+            config=cast("dict[str, int]", self.config.limits),
+            server_name=b"weft",
+            access_log_fd=_access_log_fd(self.config),
+            on_error=self.on_error,
+            # Without a handler that could tell, the core answers 404 and 405 by itself.
+            unrouted=not handlers.keys().isdisjoint((404, 405, HTTPException)),
+        )
+        for route, plan in self._routes:
+            made_by = route.response_class
+            if made_by is JSONResponse:
+                made_by = None  # what the core does with values by itself
+            core.add_route(
+                route.path,
+                route.methods,
+                plan,
+                kind=route.kind,
+                status_code=_status_code(route),
+                response_class=made_by,
+                body_max=route.max_body_size,
+                name=f"{route.endpoint.__module__}.{endpoint_name(route.endpoint)}",
+            )
+        core.set_exception_handlers(
+            {key: handler for key, handler in handlers.items() if not isinstance(key, int)},
+            {key: handler for key, handler in handlers.items() if isinstance(key, int)},
+        )
+        return core
+
+    async def _drain(self, core: _core.Server) -> None:
+        self.phase = "draining"
+        core.drain()
+        if not await self._wait_for(lambda: core.open_connections == 0, DRAIN_SECONDS):
+            log.logger.warning("Closing %d connections that are not done.", core.open_connections)
+            core.abort()
+            await self._wait_for(lambda: core.running == 0, _ABORT_SECONDS, abortable=False)
+
+    async def _wait_for(
+        self, done: Callable[[], bool], seconds: float, *, abortable: bool = True
+    ) -> bool:
+        deadline = asyncio.get_running_loop().time() + seconds
+        while not done():
+            if asyncio.get_running_loop().time() > deadline or (abortable and self._abort.is_set()):
+                return False
+            await asyncio.sleep(_POLL_SECONDS)
+        return True
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM stop the server, where this thread may say so."""
+        loop = asyncio.get_running_loop()
+        handled: list[signal.Signals] = []
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, self._on_signal, number)
+                handled.append(number)
+        except (ValueError, RuntimeError):
+            pass  # not the main thread: whoever started this one stops it
+        try:
+            yield
+        finally:
+            for number in handled:
+                loop.remove_signal_handler(number)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        self.stopped_by = number
+        if self.phase == "serving":
+            log.logger.info("Shutting down; once more to do so at once.")
+        self.stop()
+
+
+def compile_routes(app: App) -> list[tuple[Route, _core.Plan]]:
+    """Each route with its plan; `SignatureError` names the function and parameter that has none."""
+    classes = {"request_class": Request, "response_class": Response}
+    return [(r, compile_plan(r.endpoint, r.path, **classes)) for r in app.routes]
+
+
+def _status_code(route: Route) -> int:
+    """Of a reply made from a value: the route's own, or what its response class has by default."""
+    if route.status_code is not None:
+        return route.status_code
+    if route.response_class is None:
+        return 200
+    parameter = inspect.signature(route.response_class).parameters.get("status_code")
+    return parameter.default if parameter and isinstance(parameter.default, int) else 200
+
+
+def run(app: App, config: Config) -> None:
+    """Serves until a signal; `SystemExit`, with the reason on stderr, when it cannot start."""
+    log.configure(config.log_level)
+    try:
+        server = Server(app, config)
+    except SignatureError as exc:
+        log.logger.error("%s", exc)
+        raise SystemExit(1) from None
+
+    def ready() -> None:
+        log.logger.info("Started process %d.", os.getpid())
+        for address in server.addresses:
+            url = address if address.startswith("unix:") else f"http://{address}"
+            log.logger.info("weft running on %s (Press CTRL+C to quit)", url)
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        try:
+            runner.run(server.serve(ready))
+        except StartupError as exc:
+            log.logger.error("%s", exc)
+            raise SystemExit(1) from None
+        except asyncio.CancelledError:
+            log.logger.error("Interrupted in the application's %s.", server.phase)
+            raise SystemExit(128 + (server.stopped_by or signal.SIGINT)) from None
+        except Exception:
+            log.logger.exception("The application's %s failed.", server.phase)
+            raise SystemExit(1) from None
+    log.logger.info("Finished.")
+
+
+def _access_log_fd(config: Config) -> int:
+    wanted = config.access_log and config.log_level in ("info", "debug")
+    try:
+        return sys.stdout.fileno() if wanted else -1
+    except (OSError, ValueError, AttributeError):  # closed, or replaced by something without one
+        return -1
+
+
+# ---- listening ----
+
+
+def listen(core: _core.Server, config: Config) -> list[str]:
+    """Opens the sockets of `config`; gives their addresses, or raises `StartupError`."""
+    if config.uds is not None:
+        _listen_unix(core, config.uds)
+        return core.addresses
+    port = config.port
+    failure: OSError | None = None
+    for host in _resolve(config.host, port):
+        try:
+            core.listen(host, port)
+        except OSError as exc:
+            failure = exc
+            if exc.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                break
+            continue  # "localhost" names ::1 also on machines without IPv6
+        port = int(core.addresses[0].rpartition(":")[2])  # where it was 0, the others get the same
+    if not core.addresses or (failure is not None and failure.errno == errno.EADDRINUSE):
+        raise StartupError(_explain(config.host, port, failure)) from failure
+    return core.addresses
+
+
+def _resolve(host: str, port: int) -> list[str]:
+    if not 0 <= port <= 65535:
+        raise StartupError(f"There is no port {port}: choose 1 to 65535, or 0 for any free one.")
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError):
+        raise StartupError(f"There is no host {host!r}: {_HOSTS}.") from None
+    return list(dict.fromkeys(str(info[4][0]) for info in found))
+
+
+def _explain(host: str, port: int, failure: OSError | None) -> str:
+    where = f"port {port} of {host}"
+    match failure.errno if failure is not None else None:
+        case errno.EADDRINUSE:
+            return (
+                f"Cannot listen on {where}: another program does already. "
+                "Stop it, or choose another port: --port 8001."
+            )
+        case errno.EACCES | errno.EPERM:
+            return (
+                f"May not listen on {where}: ports below 1024 are for root. "
+                "Choose a higher one, or give the interpreter CAP_NET_BIND_SERVICE."
+            )
+        case errno.EADDRNOTAVAIL | errno.EAFNOSUPPORT:
+            return f"Cannot listen on {where}: it is not an address of this machine; {_HOSTS}."
+        case _:
+            reason = os.strerror(failure.errno) if failure and failure.errno else str(failure)
+            return f"Cannot listen on {where}: {reason}."
+
+
+def _listen_unix(core: _core.Server, path: str) -> None:
+    _remove_stale(path)
+    try:
+        core.listen_unix(path)
+    except OSError as exc:
+        reason = os.strerror(exc.errno) if exc.errno else str(exc)
+        raise StartupError(f"Cannot listen on the unix socket {path}: {reason}.") from exc
+
+
+def _remove_stale(path: str) -> None:
+    """Removes a socket that nobody listens on any more; leaves and explains anything else."""
+    try:
+        is_socket = stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return  # nothing there, or listening will say what is wrong
+    if not is_socket:
+        raise StartupError(f"Cannot listen on {path}: there is a file that is no socket.")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            _unlink(path)
+            return
+        except OSError:
+            return
+    raise StartupError(f"Cannot listen on the unix socket {path}: another program does already.")
+
+
+def _unlink(path: str) -> None:
+    with suppress(OSError):
+        os.unlink(path)

@@ -1,0 +1,175 @@
+"""A client for tests: httpx against the real server, on a loopback port of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any, Self
+
+from weft.loop import new_event_loop
+from weft.server import Config, Server
+
+try:
+    import httpx
+except ModuleNotFoundError as exc:  # pragma: no cover
+    raise ModuleNotFoundError("weft.testing needs httpx: pip install 'weft[test]'") from exc
+
+if TYPE_CHECKING:
+    from weft.app import App
+
+__all__ = ["TestClient"]
+
+
+class TestClient(httpx.Client):
+    """An `httpx.Client` whose relative URLs reach `app`, served in a thread as it is in production.
+
+    `with TestClient(app) as client:` runs the lifespan around it, and raises what its startup
+    raises. Used without `with`, it serves from the first request until `close()`, without a
+    lifespan. An exception that the app does not answer is raised by the request; with
+    `raise_server_exceptions=False` it is the 500 that a client would get.
+    """
+
+    __test__ = False  # not a test case, whatever pytest thinks of its name
+
+    def __init__(
+        self,
+        app: App,
+        base_url: str = "http://testserver",
+        raise_server_exceptions: bool = True,
+        headers: dict[str, str] | None = None,
+        cookies: dict[str, str] | None = None,
+        follow_redirects: bool = True,
+        timeout: float | None = 30.0,
+    ) -> None:
+        self.app = app
+        self._worker = Worker(app)
+        self._stop_worker = weakref.finalize(self, self._worker.stop)
+        super().__init__(
+            base_url=base_url,
+            headers={"user-agent": "testclient", **(headers or {})},
+            cookies=cookies,
+            follow_redirects=follow_redirects,
+            timeout=timeout,
+            transport=_Transport(self._worker, raise_server_exceptions),
+        )
+
+    def __enter__(self) -> Self:
+        self._worker.stop()  # one that serves already has not run the lifespan
+        self._worker.start(lifespan=True)
+        return super().__enter__()
+
+    def __exit__(self, *args: Any) -> None:
+        super().__exit__(*args)
+        self._worker.stop()
+
+    def close(self) -> None:
+        super().close()
+        self._worker.stop()
+
+
+class Worker:
+    """An App served by a thread with its own loop, between `start()` and `stop()`."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.port = 0
+        self.errors: deque[BaseException] = deque()
+        self._thread: threading.Thread | None = None
+        self._server: Server | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._failure: BaseException | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._thread is not None
+
+    def start(self, *, lifespan: bool) -> None:
+        """Returns once requests are answered; raises what kept it from starting."""
+        ready = threading.Event()
+        self.errors.clear()
+        self._failure = None
+        self._thread = threading.Thread(
+            target=self._run, args=(lifespan, ready), name="weft-test-server", daemon=True
+        )
+        self._thread.start()
+        ready.wait()
+        self._raise_failure()
+
+    def _run(self, lifespan: bool, ready: threading.Event) -> None:
+        async def serve() -> None:
+            self._loop = asyncio.get_running_loop()
+            config = Config(port=0, access_log=False)
+            self._server = Server(self.app, config, on_error=self.errors.append)
+            await self._server.serve(listening, lifespan=lifespan)
+
+        def listening() -> None:
+            assert self._server is not None
+            self.port = int(self._server.addresses[0].rpartition(":")[2])
+            ready.set()
+
+        try:
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                runner.run(serve())
+        except BaseException as exc:  # handed to the thread that waits for us
+            self._failure = exc
+        finally:
+            ready.set()
+
+    def stop(self) -> None:
+        """Waits for what runs, and for the lifespan; raises what its shutdown raises."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        if self._loop is not None and self._server is not None and thread.is_alive():
+            self._loop.call_soon_threadsafe(self._server.stop)
+        thread.join()
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            if self._thread is not None:
+                self._thread.join()
+                self._thread = None
+            raise failure
+
+
+class _Transport(httpx.BaseTransport):
+    """Sends every request to the worker; the host that its URL names is in its host field."""
+
+    def __init__(self, worker: Worker, raise_server_exceptions: bool) -> None:
+        self.worker = worker
+        self.raise_server_exceptions = raise_server_exceptions
+        self.http = httpx.HTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if not self.worker.running:
+            self.worker.start(lifespan=False)
+        here = request.url.copy_with(scheme="http", host="127.0.0.1", port=self.worker.port)
+        self.worker.errors.clear()
+        try:
+            response = self.http.handle_request(
+                httpx.Request(
+                    request.method,
+                    here,
+                    headers=request.headers,
+                    stream=request.stream,
+                    extensions=request.extensions,
+                )
+            )
+        except httpx.TransportError:
+            self._raise_error()
+            raise
+        if response.status_code >= 500 and self.worker.errors and self.raise_server_exceptions:
+            response.close()
+            self._raise_error()
+        return response
+
+    def _raise_error(self) -> None:
+        if self.raise_server_exceptions and self.worker.errors:
+            raise self.worker.errors.popleft()
+
+    def close(self) -> None:
+        self.http.close()
