@@ -116,7 +116,7 @@ static int read_method(struct reader *r) {
     }
     if (wf_unlikely(n == 0 || r->p[end] != ' ')) {
         return refuse(r, 400,
-                      n == 0 && r->p[end] == 0x16 ? "this is TLS, the port speaks plain HTTP"
+                      n == 0 && r->p[end] == 0x16 ? "this is TLS, and the port speaks plain HTTP"
                                                   : "the request does not begin with a method");
     }
     enum wf_method method = wf_method_of(wf_span(r->p + start, n));
@@ -438,6 +438,9 @@ static WF_NOINLINE int bad_name_byte(struct reader *r, uint32_t start, uint32_t 
     }
     if (c == ':') {
         return refuse(r, 400, "an empty field name");
+    }
+    if (start == end && c == '\n') {
+        return refuse(r, 400, "a line ends in a bare LF");
     }
     if (c == '\r' || c == '\n') {
         return refuse(r, 400, "a field line without a colon");
