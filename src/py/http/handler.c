@@ -1,0 +1,430 @@
+/* PythonHandler: from a ready exchange to a finished one. http_int.h draws the way. */
+#include "py/http/http_int.h"
+
+static PyObject *make_response(struct wf_plan_call *plan_call) {
+    struct wf_http_server *s = ((struct wf_call *)plan_call)->server;
+    if (s->response_class == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "this server has no class for injected responses");
+        return NULL;
+    }
+    return PyObject_CallNoArgs(s->response_class);
+}
+
+/* Gives the call a context of its own. 0, or -1 with an exception. */
+static int call_context(struct wf_call *call) {
+    if (call->context == NULL) {
+        call->context = PyContext_CopyCurrent();
+    }
+    return call->context != NULL ? 0 : -1;
+}
+
+/* ---- the end ---- */
+
+/* loop.create_task(background()), so that neither the reply nor the connection waits for it. */
+static void start_background(struct wf_call *call) {
+    struct wf_http_server *s = call->server;
+    PyObject *background = call->background; /* owned now */
+    call->background = NULL;
+    PyObject *coro = PyObject_CallNoArgs(background);
+    Py_DECREF(background);
+    PyObject *task = NULL;
+    if (coro != NULL) {
+        task = PyObject_CallMethodOneArg(s->loop, s->state->http.str.create_task, coro);
+        Py_DECREF(coro);
+    }
+    if (task == NULL) {
+        PyObject *exc = wf_err_take();
+        wf_pyloop_report(s->loop, "background task could not be started", exc);
+        Py_XDECREF(exc);
+    }
+    Py_XDECREF(task);
+}
+
+void wf_call_finish(struct wf_call *call) {
+    struct wf_http_server *s = call->server;
+    struct wf_exchange *ex = call->plan.ex;
+    WF_ASSERT(!PyErr_Occurred());
+
+    wf_list_remove(&call->node);
+    if (wf_unlikely(call->plan.request != NULL)) {
+        wf_request_detach((struct wf_request *)call->plan.request);
+        Py_CLEAR(call->plan.request);
+    }
+    if (wf_unlikely(call->writer != NULL)) {
+        call->writer->call = NULL;
+        wf_http_wake(s, &call->writer->waiter);
+        call->writer = NULL;
+    }
+    if (wf_unlikely(call->body_waiter != NULL)) {
+        wf_http_wake(s, &call->body_waiter);
+    }
+    if (wf_unlikely(call->job != NULL)) {
+        wf_job_forget(call);
+    }
+    if (wf_unlikely(call->background != NULL)) {
+        start_background(call);
+    }
+    Py_CLEAR(call->plan.response);
+    Py_CLEAR(call->rescued);
+    Py_CLEAR(call->task);
+    Py_CLEAR(call->context);
+    ex->user = NULL;
+    wf_pool_give(&s->calls, call);
+    wf_exchange_finish(ex);
+}
+
+/* ---- results ---- */
+
+/* The coroutine or the thread that the call waited for has ended with a value (borrowed). */
+void wf_call_returned(struct wf_call *call, PyObject *result) {
+    if (call->stage == WF_CALL_STREAMING || call->gone) {
+        wf_call_finish(call);
+        return;
+    }
+    switch (wf_reply_result(call, result)) {
+    case 0:
+        wf_call_finish(call);
+        break;
+    case 1:
+        break; /* streaming: the call is parked again, or already finished */
+    default:
+        wf_call_fail(call);
+        break;
+    }
+}
+
+/* wf_task_done_fn: a parked coroutine has ended. */
+static void task_done(void *arg, PyObject *result) {
+    struct wf_call *call = arg;
+    Py_CLEAR(call->task);
+    wf_list_remove(&call->node);
+    if (result != NULL) {
+        wf_call_returned(call, result);
+        Py_DECREF(result);
+    } else {
+        wf_call_fail(call);
+    }
+}
+
+void wf_call_step(struct wf_call *call, PyObject *coro, uint8_t stage) {
+    struct wf_http_server *s = call->server;
+    call->stage = stage;
+    if (wf_unlikely(call_context(call) < 0)) {
+        Py_DECREF(coro);
+        wf_call_fail(call);
+        return;
+    }
+    bool entered_here = !s->stepper.entered;
+    if (wf_unlikely(entered_here) && wf_stepper_enter(&s->stepper) < 0) {
+        Py_DECREF(coro);
+        wf_call_fail(call);
+        return;
+    }
+    PyObject *result = NULL;
+    struct wf_task *task = NULL;
+    enum wf_task_outcome outcome =
+        wf_task_run(&s->stepper, coro, call->context, task_done, call, &result, &task);
+    if (wf_unlikely(entered_here)) {
+        wf_stepper_leave(&s->stepper);
+    }
+    if (wf_likely(outcome == WF_TASK_RETURNED)) {
+        wf_call_returned(call, result);
+        Py_DECREF(result);
+    } else if (outcome == WF_TASK_PARKED) {
+        call->task = task;
+        wf_list_push(&s->parked, &call->node);
+        if (wf_unlikely(call->gone) && wf_task_cancel(task) < 0) {
+            PyErr_Clear();
+        }
+    } else {
+        wf_call_fail(call);
+    }
+}
+
+/* ---- exceptions ---- */
+
+/* The handler the app registered for this exception: by status for HTTPException, else by class along
+ * the MRO, as Starlette looks them up. New reference, or NULL (no exception set: none; else failed). */
+static PyObject *find_rescuer(struct wf_http_server *s, PyObject *exc) {
+    PyObject *found = NULL; /* borrowed from the dicts */
+    if (PyDict_GET_SIZE(s->by_status) != 0 && PyObject_TypeCheck(exc, (PyTypeObject *)s->http_exception)) {
+        PyObject *status = PyObject_GetAttr(exc, s->state->http.str.status_code);
+        if (status == NULL) {
+            return NULL;
+        }
+        found = PyDict_GetItemWithError(s->by_status, status);
+        Py_DECREF(status);
+        if (found != NULL || PyErr_Occurred()) {
+            return Py_XNewRef(found);
+        }
+    }
+    if (PyDict_GET_SIZE(s->by_class) == 0) {
+        return NULL;
+    }
+    PyObject *mro = Py_TYPE(exc)->tp_mro; /* borrowed: types keep theirs */
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(mro); i++) {
+        found = PyDict_GetItemWithError(s->by_class, PyTuple_GET_ITEM(mro, i));
+        if (found != NULL || PyErr_Occurred()) {
+            return Py_XNewRef(found);
+        }
+    }
+    return NULL;
+}
+
+/* The handler for what nobody expected: registered for 500 or for Exception. It answers, and the exception
+ * is logged all the same, as Starlette's ServerErrorMiddleware does. */
+static PyObject *find_last_resort(struct wf_http_server *s) {
+    PyObject *key = PyLong_FromLong(500);
+    if (key == NULL) {
+        return NULL;
+    }
+    PyObject *found = PyDict_GetItemWithError(s->by_status, key);
+    Py_DECREF(key);
+    if (found == NULL && !PyErr_Occurred()) {
+        found = PyDict_GetItemWithError(s->by_class, PyExc_Exception);
+    }
+    return Py_XNewRef(found);
+}
+
+/* logger.error('Exception in GET /path (module.function)', exc_info=exc) and on_error(exc). */
+static void log_exception(struct wf_call *call, PyObject *exc) {
+    struct wf_http_server *s = call->server;
+    struct wf_exchange *ex = call->plan.ex;
+    struct wf_span method = wf_head_span(ex->base, ex->head.method_at);
+    PyObject *path = PyUnicode_DecodeUTF8(ex->path.p, (Py_ssize_t)ex->path.n, "replace");
+    PyObject *what = NULL;
+    if (path != NULL) {
+        what = PyUnicode_FromFormat("Exception in %.*s %R (%V)", (int)WF_MIN(method.n, 32u), method.p,
+                                    path, call->route != NULL ? call->route->name : NULL, "no route");
+        Py_DECREF(path);
+    }
+    PyObject *done = NULL;
+    if (what != NULL) {
+        PyObject *kwnames = PyTuple_Pack(1, s->state->http.str.exc_info);
+        if (kwnames != NULL) {
+            PyObject *args[] = {what, exc};
+            done = PyObject_Vectorcall(s->logger_error, args, 1, kwnames);
+            Py_DECREF(kwnames);
+        }
+        Py_DECREF(what);
+    }
+    if (done == NULL) {
+        PyErr_WriteUnraisable(s->logger_error);
+    }
+    Py_XDECREF(done);
+    if (s->on_error != NULL) {
+        done = PyObject_CallOneArg(s->on_error, exc);
+        if (done == NULL) {
+            PyErr_WriteUnraisable(s->on_error);
+        }
+        Py_XDECREF(done);
+    }
+}
+
+static void plain_500(struct wf_call *call) {
+    struct wf_exchange *ex = call->plan.ex;
+    if (ex->reply == WF_REPLY_NONE) {
+        (void)wf_reply_send(ex,
+                            &(struct wf_reply_head){
+                                .status = 500,
+                                .content_type = WF_SPAN("text/plain; charset=utf-8"),
+                            },
+                            WF_SPAN("Internal Server Error"));
+    }
+    /* A stream already under way is cut short by finish: the client sees that it is not whole. */
+    wf_call_finish(call);
+}
+
+/* rescuer(request, exc): its result is the reply. Both borrowed. */
+static void rescue(struct wf_call *call, PyObject *rescuer, PyObject *exc) {
+    call->stage = WF_CALL_RESCUE;
+    Py_XSETREF(call->rescued, Py_NewRef(exc));
+    if (call->plan.request == NULL) {
+        call->plan.request = wf_request_new(&call->plan);
+        if (call->plan.request == NULL) {
+            wf_call_fail(call);
+            return;
+        }
+    }
+    PyObject *args[] = {call->plan.request, exc};
+    PyObject *result = PyObject_Vectorcall(rescuer, args, 2, NULL);
+    if (result == NULL) {
+        wf_call_fail(call);
+    } else if (PyCoro_CheckExact(result)) {
+        wf_call_step(call, result, WF_CALL_RESCUE);
+    } else {
+        wf_call_returned(call, result);
+        Py_DECREF(result);
+    }
+}
+
+void wf_call_fail(struct wf_call *call) {
+    struct wf_http_server *s = call->server;
+    PyObject *exc = wf_err_take(); /* owned */
+    WF_ASSERT(exc != NULL);
+
+    if (!PyErr_GivenExceptionMatches(exc, PyExc_Exception) &&
+        (PyErr_GivenExceptionMatches(exc, PyExc_KeyboardInterrupt) ||
+         PyErr_GivenExceptionMatches(exc, PyExc_SystemExit))) {
+        Py_XSETREF(s->fatal, Py_NewRef(exc)); /* ends run_forever after this turn */
+        plain_500(call);
+    } else if (call->gone) {
+        /* Nobody reads the answer. A cancelled handler is what was asked for; anything else it raised on
+         * its way out is worth a line. */
+        if (PyErr_GivenExceptionMatches(exc, PyExc_Exception)) {
+            log_exception(call, exc);
+        }
+        wf_call_finish(call);
+    } else if (call->stage == WF_CALL_HANDLER) {
+        PyObject *rescuer = find_rescuer(s, exc);
+        if (rescuer == NULL && !PyErr_Occurred() &&
+            PyObject_TypeCheck(exc, (PyTypeObject *)s->http_exception)) {
+            call->stage = WF_CALL_RESCUE;
+            if (wf_reply_http_exception(call, exc) == 0) {
+                wf_call_finish(call);
+            } else {
+                wf_call_fail(call);
+            }
+            Py_DECREF(exc);
+            return;
+        }
+        if (rescuer == NULL && !PyErr_Occurred()) {
+            log_exception(call, exc);
+            rescuer = find_last_resort(s);
+        } else if (rescuer != NULL && PyDict_GetItem(s->by_class, PyExc_Exception) == rescuer &&
+                   !PyObject_TypeCheck(exc, (PyTypeObject *)s->http_exception)) {
+            log_exception(call, exc);
+        }
+        if (rescuer != NULL) {
+            rescue(call, rescuer, exc);
+            Py_DECREF(rescuer);
+        } else {
+            if (PyErr_Occurred()) {
+                PyErr_WriteUnraisable(NULL);
+            }
+            plain_500(call);
+        }
+    } else {
+        log_exception(call, exc);
+        plain_500(call);
+    }
+    Py_DECREF(exc);
+}
+
+/* ---- the beginning ---- */
+
+/* A request no route takes, for apps that answer 404 and 405 themselves: HTTPException into their handler. */
+static void start_unrouted(struct wf_call *call) {
+    struct wf_exchange *ex = call->plan.ex;
+    bool method = ex->route == WF_ROUTE_METHOD;
+    PyObject *headers = NULL, *exc = NULL;
+    if (method) {
+        char allow[WF_ALLOW_CHARS_MAX];
+        size_t n = wf_allow_write(allow, ex->match.allow);
+        headers = Py_BuildValue("{s:s#}", "Allow", allow, (Py_ssize_t)n);
+    } else {
+        headers = Py_NewRef(Py_None);
+    }
+    if (headers != NULL) {
+        exc = PyObject_CallFunction(call->server->http_exception, "isO", method ? 405 : 404,
+                                    method ? "Method Not Allowed" : "Not Found", headers);
+        Py_DECREF(headers);
+    }
+    if (exc != NULL) {
+        wf_err_put(exc);
+    }
+    wf_call_fail(call);
+}
+
+static void start_invalid(struct wf_call *call, PyObject *errors) {
+    switch (wf_reply_validation(call, errors)) {
+    case 0:
+        wf_call_finish(call);
+        break;
+    case 1:
+        break;
+    default:
+        wf_call_fail(call);
+        break;
+    }
+}
+
+void wf_call_start(struct wf_http_server *s, struct wf_exchange *ex) {
+    struct wf_call *call = wf_pool_take(&s->calls);
+    if (wf_unlikely(call == NULL)) {
+        (void)wf_reply_error(ex, 503, WF_SPAN(""));
+        wf_exchange_finish(ex);
+        return;
+    }
+    *call = (struct wf_call){
+        .plan = {.ex = ex, .make_request = wf_request_new, .make_response = make_response},
+        .server = s,
+    };
+    wf_list_init(&call->node);
+    ex->user = call;
+    if (wf_unlikely(ex->match.leaf == NULL)) {
+        start_unrouted(call);
+        return;
+    }
+    struct wf_route *route = call->route =
+        wf_container_of(ex->match.leaf, struct wf_route, leaf); /* the leaf is ours, made mutable */
+
+    PyObject *out = NULL;
+    enum wf_plan_outcome outcome;
+    if (wf_unlikely(route->kind == WF_ENDPOINT_THREAD)) {
+        outcome = wf_plan_bind(route->plan, &call->plan, &out);
+        if (outcome == WF_PLAN_CALLED) {
+            int rc = call_context(call) < 0 ? -1 : wf_job_submit(call, out);
+            Py_DECREF(out);
+            if (rc < 0) {
+                wf_call_fail(call);
+            }
+            return;
+        }
+    } else if (wf_unlikely(route->kind == WF_ENDPOINT_INLINE)) {
+        if (call_context(call) < 0 || PyContext_Enter(call->context) < 0) {
+            wf_call_fail(call);
+            return;
+        }
+        outcome = wf_plan_call(route->plan, &call->plan, &out);
+        if (PyContext_Exit(call->context) < 0 && outcome != WF_PLAN_FAILED) {
+            Py_CLEAR(out);
+            outcome = WF_PLAN_FAILED;
+        }
+    } else {
+        outcome = wf_plan_call(route->plan, &call->plan, &out);
+        if (wf_likely(outcome == WF_PLAN_CALLED) && wf_likely(PyCoro_CheckExact(out))) {
+            wf_call_step(call, out, WF_CALL_HANDLER);
+            return;
+        }
+    }
+    if (outcome == WF_PLAN_CALLED) {
+        wf_call_returned(call, out);
+        Py_DECREF(out);
+    } else if (outcome == WF_PLAN_INVALID) {
+        start_invalid(call, out);
+        Py_DECREF(out);
+    } else {
+        wf_call_fail(call);
+    }
+}
+
+/* Something happened to a call that Python has: body, drained, gone. */
+void wf_call_event(struct wf_call *call, unsigned events) {
+    struct wf_http_server *s = call->server;
+    if (events & WF_EV_GONE) {
+        call->gone = true;
+        if (call->task != NULL) {
+            if (wf_task_cancel(call->task) < 0) {
+                PyErr_WriteUnraisable(NULL);
+            }
+        }
+        events |= WF_EV_BODY | WF_EV_DRAINED; /* nobody shall wait for what cannot come */
+    }
+    if (events & WF_EV_BODY && call->body_waiter != NULL) {
+        wf_http_wake(s, &call->body_waiter);
+    }
+    if (events & WF_EV_DRAINED && call->writer != NULL) {
+        wf_writer_drained(call->writer);
+    }
+}

@@ -1,0 +1,176 @@
+/* What the files of py/http share.
+ *
+ * A call is one exchange while Python has it:
+ *
+ *   wf_server_next ─▶ call_start ─▶ plan ─▶ endpoint ─┬─ value ──────────────▶ reply ─▶ finish
+ *                                     │               ├─ coroutine ─ parked ─▶ reply ─▶ finish
+ *                                     │               ├─ thread pool ────────▶ reply ─▶ finish
+ *                                     │               └─ exception ─▶ exception handler ─▶ reply
+ *                                     └─ invalid ─▶ 422
+ * A StreamingResponse parks the call once more, on the coroutine that pulls its iterator. */
+#ifndef WF_PY_HTTP_INT_H
+#define WF_PY_HTTP_INT_H
+
+#include "base/list.h"
+#include "base/pool.h"
+#include "py/http/http.h"
+#include "py/json/json.h"
+#include "py/loop/pyloop.h"
+#include "py/plan/plan.h"
+#include "py/state.h"
+#include "py/task/task.h"
+#include "serve/server.h"
+
+enum wf_endpoint_kind { WF_ENDPOINT_ASYNC, WF_ENDPOINT_THREAD, WF_ENDPOINT_INLINE };
+
+/* A route as the server runs it. Owned by the Server; lives as long as its router. */
+struct wf_route {
+    struct wf_leaf leaf;
+    struct wf_plan *plan;     /* owned */
+    PyObject *response_class; /* owned; NULL: values become JSON here */
+    PyObject *name;           /* owned: "module.function", for the log */
+    int status;               /* of a reply made from a value */
+    uint8_t kind;             /* enum wf_endpoint_kind */
+};
+
+enum wf_call_stage {
+    WF_CALL_HANDLER,   /* the endpoint runs */
+    WF_CALL_RESCUE,    /* an exception handler runs; a second exception is a plain 500 */
+    WF_CALL_STREAMING, /* the head is sent, the iterator is being pulled */
+};
+
+struct wf_http_server;
+struct wf_request;
+struct wf_writer;
+struct wf_job;
+
+struct wf_call {
+    struct wf_plan_call plan;       /* must stay first: steps get a pointer to it */
+    struct wf_http_server *server;  /* borrowed: outlives its calls */
+    struct wf_route *route;         /* borrowed; NULL for an unrouted request */
+    struct wf_list node;            /* in server->parked while something is waited for */
+    PyObject *context;              /* owned: contextvars.Context of this request, or NULL */
+    struct wf_task *task;           /* owned: the parked coroutine, or NULL */
+    struct wf_job *job;             /* borrowed: the endpoint in the thread pool, or NULL */
+    PyObject *body_waiter;          /* owned: a Future done at EV_BODY, or NULL */
+    struct wf_writer *writer;       /* borrowed: knows when it dies; NULL without one */
+    PyObject *background;           /* owned: run once the reply is queued, or NULL */
+    PyObject *rescued;              /* owned: the exception a RESCUE handler is answering */
+    uint8_t stage;                  /* enum wf_call_stage */
+    bool gone;                      /* EV_GONE was seen: whatever comes is dropped */
+};
+
+/* _core.Server */
+struct wf_http_server {
+    PyObject_HEAD
+    struct wf_guest guest;
+    struct wf_state *state;     /* borrowed: the type keeps the module */
+    struct wf_server *server;   /* owned; NULL after close */
+    struct wf_router *router;   /* owned */
+    struct wf_server_config config;
+    struct wf_stepper stepper;
+    struct wf_pool calls;       /* of struct wf_call */
+    struct wf_list parked;      /* of wf_call.node */
+    struct wf_list jobs_done;   /* of wf_job.node: back from the thread pool */
+    struct wf_release *garbage; /* bodies the kernel has taken: released with the GIL */
+    struct wf_route **routes;   /* owned */
+    uint32_t nroutes, routes_cap;
+    uint32_t jobs_running;
+    PyObject *loop;             /* owned */
+    PyObject *app;              /* owned, or NULL */
+    PyObject *request_class;    /* owned: type made for handlers that ask */
+    PyObject *response_class;   /* owned: type of the injected `response: Response`, or NULL */
+    PyObject *by_class;         /* owned: dict, exception class -> handler */
+    PyObject *by_status;        /* owned: dict, int -> handler */
+    PyObject *http_exception;   /* owned: weft.exceptions.HTTPException */
+    PyObject *validation_error; /* owned: weft.exceptions.RequestValidationError */
+    PyObject *pull;             /* owned: weft._stream.pull(writer, iterator) */
+    PyObject *submit;           /* owned: the thread pool's submit; made on first use */
+    PyObject *logger_error;     /* owned: logging.getLogger("weft.error").error */
+    PyObject *on_error;         /* owned: called with an unhandled exception; NULL or a callable */
+    PyObject *server_name;      /* owned: bytes behind config.server_name */
+    PyObject *fatal;            /* owned: KeyboardInterrupt or SystemExit on its way out, or NULL */
+    PyObject *weakrefs;
+    bool started, turning;
+};
+
+/* _core.Request: reads from the exchange while the call lives, from a copy afterwards. */
+struct wf_request {
+    PyObject_HEAD
+    struct wf_call *call; /* borrowed; NULL once the exchange is finished */
+    struct wf_http_server *server; /* owned */
+    const char *base;     /* what the offsets count from: the exchange's, or `copy` */
+    char *copy;           /* owned: head bytes, then fields; NULL while the call lives */
+    struct wf_head head;
+    PyObject *path;       /* owned, made on first use, as are the next */
+    PyObject *raw_headers;
+    PyObject *path_params;
+    PyObject *client;
+    PyObject *local;
+    PyObject *dict;       /* owned: attributes of weft.Request */
+    PyObject *weakrefs;
+    bool body_taken;      /* BUFFER: the one chunk has been handed over */
+};
+PyObject *wf_request_new(struct wf_plan_call *plan_call); /* wf_plan_call.make_request */
+/* The exchange ends: keep what somebody may still read. */
+void wf_request_detach(struct wf_request *r);
+
+/* _core.Response and _core.StreamingResponse */
+struct wf_response {
+    PyObject_HEAD
+    PyObject *status_code; /* owned, or NULL: an int */
+    PyObject *body;        /* owned, or NULL: a buffer */
+    PyObject *raw_headers; /* owned, or NULL: list of (bytes, bytes) */
+    PyObject *background;  /* owned, or NULL */
+    PyObject *body_iterator; /* owned, or NULL: of StreamingResponse */
+    PyObject *dict, *weakrefs;
+};
+
+/* _core.ReplyWriter: what weft._stream.pull writes to. */
+struct wf_writer {
+    PyObject_HEAD
+    struct wf_call *call; /* borrowed; NULL once the call ended */
+    PyObject *waiter;     /* owned: a Future done at EV_DRAINED, or NULL */
+};
+struct wf_writer *wf_writer_new(struct wf_call *call);
+void wf_writer_drained(struct wf_writer *w);
+
+/* reply.c: the result of a handler (borrowed) to a reply. 0: the call may be finished; 1: it is
+ * streaming, the call goes on; -1: an exception is set and nothing has been sent. */
+int wf_reply_result(struct wf_call *call, PyObject *result);
+int wf_reply_validation(struct wf_call *call, PyObject *errors);      /* 422; same results */
+int wf_reply_http_exception(struct wf_call *call, PyObject *exc);     /* HTTPException's own reply */
+
+/* handler.c */
+void wf_call_start(struct wf_http_server *s, struct wf_exchange *ex);
+void wf_call_event(struct wf_call *call, unsigned events);
+/* Answers the exception that is set (takes it), by a handler of the app or by default. */
+void wf_call_fail(struct wf_call *call);
+void wf_call_finish(struct wf_call *call);
+/* What the call waited for, or its endpoint, ended with a value (borrowed). */
+void wf_call_returned(struct wf_call *call, PyObject *result);
+/* Steps a coroutine (stolen) for the call; `stage` says what its result means. */
+void wf_call_step(struct wf_call *call, PyObject *coro, uint8_t stage);
+
+/* job.c: sync handlers in the thread pool. */
+int wf_job_submit(struct wf_call *call, PyObject *callable); /* 0, or -1 with an exception */
+void wf_jobs_collect(struct wf_http_server *s);
+void wf_job_forget(struct wf_call *call); /* the call ends before its job: nobody waits for the result */
+
+/* A body the stream borrows; freed in two steps since release comes without the GIL. */
+struct wf_release {
+    struct wf_release *next;
+    struct wf_http_server *server; /* borrowed: frees its connections before it goes */
+    Py_buffer view;
+};
+void wf_garbage_collect(struct wf_http_server *s);
+
+extern PyType_Spec wf_server_spec, wf_request_spec, wf_response_spec, wf_streaming_spec,
+    wf_writer_spec, wf_job_spec;
+
+/* future.set_result(None) unless it is done already; failures are reported to the loop. Takes *slot. */
+void wf_http_wake(struct wf_http_server *s, PyObject **slot);
+/* loop.create_future() */
+PyObject *wf_http_future(struct wf_http_server *s);
+
+#endif

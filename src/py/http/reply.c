@@ -1,0 +1,384 @@
+/* Replies: what a handler returned, on its way into the connection's output buffer. */
+#include "py/http/http_int.h"
+
+enum {
+    REPLY_FIELDS_MAX = 256,        /* field lines an application may set on one reply */
+    REPLY_BORROW_BYTES = 32 * 1024 /* a longer body is referenced, not copied */
+};
+
+static const struct wf_span json_type = {"application/json", 16};
+
+/* 0 where the reply is on its way or nobody is there to read it; -1 with an exception. */
+static int reply_status(int rc, const char *what) {
+    switch (rc) {
+    case WF_REPLY_OK:
+    case WF_REPLY_WAIT:
+    case WF_REPLY_GONE:
+        return 0;
+    case WF_REPLY_NOMEM:
+        PyErr_NoMemory();
+        return -1;
+    default:
+        PyErr_Format(PyExc_ValueError,
+                     "%s cannot be sent: a header name is not a token, a header value has a line break "
+                     "or control character, or the status is not between 200 and 599",
+                     what);
+        return -1;
+    }
+}
+
+/* ---- header lists ---- */
+
+struct fields {
+    struct wf_reply_field list[REPLY_FIELDS_MAX];
+    uint32_t n;
+};
+
+static int bytes_span(PyObject *o, struct wf_span *out) {
+    if (!PyBytes_Check(o)) {
+        PyErr_Format(PyExc_TypeError, "raw_headers must be pairs of bytes, not %.100s",
+                     Py_TYPE(o)->tp_name);
+        return -1;
+    }
+    *out = wf_span(PyBytes_AS_STRING(o), (size_t)PyBytes_GET_SIZE(o));
+    return 0;
+}
+
+/* Collects a list of (bytes, bytes); the spans are good as long as the list is not changed. */
+static int collect_fields(struct fields *f, PyObject *raw_headers) {
+    if (raw_headers == NULL || raw_headers == Py_None) {
+        return 0;
+    }
+    if (!PyList_Check(raw_headers)) {
+        PyErr_SetString(PyExc_TypeError, "raw_headers must be a list");
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(raw_headers); i++) {
+        PyObject *pair = PyList_GET_ITEM(raw_headers, i); /* borrowed from the list */
+        if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) {
+            PyErr_SetString(PyExc_TypeError, "raw_headers must be a list of (name, value) tuples");
+            return -1;
+        }
+        if (f->n == REPLY_FIELDS_MAX) {
+            PyErr_Format(PyExc_ValueError, "a reply has at most %d header fields", REPLY_FIELDS_MAX);
+            return -1;
+        }
+        struct wf_reply_field *field = &f->list[f->n];
+        if (bytes_span(PyTuple_GET_ITEM(pair, 0), &field->name) < 0 ||
+            bytes_span(PyTuple_GET_ITEM(pair, 1), &field->value) < 0) {
+            return -1;
+        }
+        f->n++;
+    }
+    return 0;
+}
+
+/* What an injected `response: Response` adds: its headers, and its status where the handler set one. */
+static int merge_injected(struct wf_call *call, struct fields *f, int *status) {
+    struct wf_response *r = (struct wf_response *)call->plan.response;
+    if (r->status_code != NULL && r->status_code != Py_None) {
+        long set = PyLong_AsLong(r->status_code);
+        if (set == -1 && PyErr_Occurred()) {
+            return -1;
+        }
+        *status = (int)set;
+    }
+    if (r->background != NULL && r->background != Py_None) {
+        Py_XSETREF(call->background, Py_NewRef(r->background));
+    }
+    return collect_fields(f, r->raw_headers);
+}
+
+/* ---- values ---- */
+
+/* Sends `value` as JSON with the status and fields given. */
+static int send_json(struct wf_call *call, PyObject *value, const struct wf_reply_head *head) {
+    struct wf_exchange *ex = call->plan.ex;
+    struct wf_buf *out;
+    int rc = wf_reply_open(ex, head, &out);
+    if (wf_unlikely(rc != WF_REPLY_OK)) {
+        return reply_status(rc, "the reply");
+    }
+    if (wf_unlikely(wf_json_encode(call->server->state, value, NULL, out) < 0)) {
+        wf_reply_cancel(ex);
+        return -1;
+    }
+    return reply_status(wf_reply_close(ex), "the reply");
+}
+
+static int reply_value(struct wf_call *call, PyObject *value) {
+    struct wf_route *route = call->route;
+    struct wf_reply_head head = {
+        .status = route != NULL ? route->status : 200,
+        .content_type = json_type,
+    };
+    if (wf_likely(call->plan.response == NULL && wf_status_has_body(head.status))) {
+        return send_json(call, value, &head);
+    }
+    struct fields f;
+    f.n = 0;
+    if (call->plan.response != NULL && merge_injected(call, &f, &head.status) < 0) {
+        return -1;
+    }
+    head.fields = f.list;
+    head.nfields = f.n;
+    if (!wf_status_has_body(head.status)) {
+        head.content_type = WF_SPAN("");
+        return reply_status(wf_reply_send(call->plan.ex, &head, WF_SPAN("")), "the reply");
+    }
+    return send_json(call, value, &head);
+}
+
+/* ---- Response objects ---- */
+
+/* wf_release_fn: no GIL here, so the reference is dropped later. */
+static void release_body(void *arg) {
+    struct wf_release *r = arg;
+    r->next = r->server->garbage;
+    r->server->garbage = r;
+}
+
+void wf_garbage_collect(struct wf_http_server *s) {
+    while (s->garbage != NULL) {
+        struct wf_release *r = s->garbage;
+        s->garbage = r->next;
+        PyBuffer_Release(&r->view);
+        wf_free(r);
+    }
+}
+
+static int send_body(struct wf_call *call, const struct wf_reply_head *head, PyObject *body) {
+    struct wf_exchange *ex = call->plan.ex;
+    if (body == NULL || body == Py_None) {
+        return reply_status(wf_reply_send(ex, head, WF_SPAN("")), "the reply");
+    }
+    if (PyBytes_Check(body) && PyBytes_GET_SIZE(body) < REPLY_BORROW_BYTES) {
+        struct wf_span s = wf_span(PyBytes_AS_STRING(body), (size_t)PyBytes_GET_SIZE(body));
+        return reply_status(wf_reply_send(ex, head, s), "the reply");
+    }
+    struct wf_release *r = wf_malloc(sizeof(*r));
+    if (r == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    *r = (struct wf_release){.server = call->server};
+    if (PyObject_GetBuffer(body, &r->view, PyBUF_SIMPLE) < 0) {
+        wf_free(r);
+        return -1;
+    }
+    struct wf_span s = wf_span(r->view.buf, (size_t)r->view.len);
+    return reply_status(wf_reply_send_borrowed(ex, head, s, release_body, r), "the reply");
+}
+
+/* Starts pulling a StreamingResponse: weft._stream.pull(writer, iterator) is stepped like a handler. */
+static int reply_stream(struct wf_call *call, struct wf_response *r, const struct wf_reply_head *head,
+                        int64_t length) {
+    struct wf_http_server *s = call->server;
+    struct wf_writer *writer = wf_writer_new(call);
+    if (writer == NULL) {
+        return -1;
+    }
+    PyObject *args[] = {(PyObject *)writer, r->body_iterator};
+    PyObject *coro = PyObject_Vectorcall(s->pull, args, 2, NULL);
+    if (coro == NULL) {
+        Py_DECREF(writer);
+        return -1;
+    }
+    int rc = reply_status(wf_reply_start(call->plan.ex, head, length), "the reply");
+    if (rc < 0) {
+        Py_DECREF(coro);
+        Py_DECREF(writer);
+        return -1;
+    }
+    call->writer = writer;
+    wf_call_step(call, coro, WF_CALL_STREAMING);
+    Py_DECREF(writer); /* the coroutine holds it; its dealloc clears call->writer */
+    return 1;
+}
+
+/* The content-length an application set on a stream, or -1. */
+static int64_t stated_length(const struct fields *f) {
+    for (uint32_t i = 0; i < f->n; i++) {
+        if (wf_span_eq_lower(f->list[i].name, WF_SPAN("content-length"))) {
+            struct wf_span v = f->list[i].value;
+            int64_t n = 0;
+            for (size_t k = 0; k < v.n; k++) {
+                if (v.p[k] < '0' || v.p[k] > '9' || n > INT64_MAX / 10 - 1) {
+                    return -1;
+                }
+                n = n * 10 + (v.p[k] - '0');
+            }
+            return v.n != 0 ? n : -1;
+        }
+    }
+    return -1;
+}
+
+static int reply_response(struct wf_call *call, PyObject *response) {
+    struct wf_response *r = (struct wf_response *)response;
+    struct fields f;
+    f.n = 0;
+    struct wf_reply_head head = {.status = 200};
+    if (r->status_code != NULL) {
+        long status = PyLong_AsLong(r->status_code);
+        if (status == -1 && PyErr_Occurred()) {
+            return -1;
+        }
+        head.status = status < 0 || status > 999 ? 0 : (int)status;
+    }
+    if (collect_fields(&f, r->raw_headers) < 0) {
+        return -1;
+    }
+    if (call->plan.response != NULL && call->plan.response != response) {
+        int ignored = 0; /* a returned Response says its own status, as in FastAPI */
+        if (merge_injected(call, &f, &ignored) < 0) {
+            return -1;
+        }
+    }
+    head.fields = f.list;
+    head.nfields = f.n;
+    if (r->background != NULL && r->background != Py_None) {
+        Py_XSETREF(call->background, Py_NewRef(r->background));
+    }
+    if (r->body_iterator != NULL && r->body_iterator != Py_None) {
+        return reply_stream(call, r, &head, stated_length(&f));
+    }
+    PyObject *body = Py_XNewRef(r->body);
+    int rc = send_body(call, &head, body);
+    Py_XDECREF(body);
+    return rc;
+}
+
+/* ---- results ---- */
+
+int wf_reply_result(struct wf_call *call, PyObject *result) {
+    struct wf_http_server *s = call->server;
+    PyTypeObject *type = Py_TYPE(result);
+    struct wf_route *route = call->route;
+    bool plain = type == &PyDict_Type || type == &PyList_Type || type == &PyUnicode_Type;
+    if (wf_unlikely(!plain) && PyObject_TypeCheck(result, s->state->http.response_type)) {
+        return reply_response(call, result);
+    }
+    if (wf_unlikely(route != NULL && route->response_class != NULL)) {
+        PyObject *kwnames = PyTuple_Pack(1, s->state->http.str.status_code);
+        PyObject *status = PyLong_FromLong(route->status);
+        PyObject *response = NULL;
+        if (kwnames != NULL && status != NULL) {
+            PyObject *args[] = {result, status};
+            response = PyObject_Vectorcall(route->response_class, args, 1, kwnames);
+        }
+        Py_XDECREF(kwnames);
+        Py_XDECREF(status);
+        if (response == NULL) {
+            return -1;
+        }
+        int rc;
+        if (PyObject_TypeCheck(response, s->state->http.response_type)) {
+            rc = reply_response(call, response);
+        } else {
+            PyErr_Format(PyExc_TypeError, "response_class made a %.100s, not a Response",
+                         Py_TYPE(response)->tp_name);
+            rc = -1;
+        }
+        Py_DECREF(response);
+        return rc;
+    }
+    return reply_value(call, result);
+}
+
+int wf_reply_validation(struct wf_call *call, PyObject *errors) {
+    struct wf_http_server *s = call->server;
+    if (PyDict_GET_SIZE(s->by_class) != 0 || PyDict_GET_SIZE(s->by_status) != 0) {
+        /* The app may want to answer: RequestValidationError goes to its handlers. */
+        PyObject *key = PyDict_GetItemWithError(s->by_class, s->validation_error);
+        if (key == NULL && PyErr_Occurred()) {
+            return -1;
+        }
+        if (key != NULL) {
+            PyObject *exc = PyObject_CallOneArg(s->validation_error, errors);
+            if (exc != NULL) {
+                wf_err_put(exc);
+            }
+            return -1;
+        }
+    }
+    PyObject *body = PyDict_New();
+    if (body == NULL || PyDict_SetItem(body, s->state->http.str.detail, errors) < 0) {
+        Py_XDECREF(body);
+        return -1;
+    }
+    int rc = send_json(call, body,
+                       &(struct wf_reply_head){.status = 422, .content_type = json_type});
+    Py_DECREF(body);
+    return rc;
+}
+
+/* Text to bytes as header lines carry it. */
+static int latin1_span(PyObject *o, PyObject **keep, struct wf_span *out) {
+    *keep = PyBytes_Check(o) ? Py_NewRef(o) : PyUnicode_AsLatin1String(o);
+    return *keep != NULL ? bytes_span(*keep, out) : -1;
+}
+
+int wf_reply_http_exception(struct wf_call *call, PyObject *exc) {
+    struct wf_state *state = call->server->state;
+    PyObject *status = NULL, *detail = NULL, *headers = NULL, *items = NULL, *body = NULL;
+    PyObject *keep[2 * 64] = {NULL};
+    size_t nkeep = 0;
+    int rc = -1;
+    struct fields f;
+    f.n = 0;
+
+    status = PyObject_GetAttr(exc, state->http.str.status_code);
+    detail = status != NULL ? PyObject_GetAttr(exc, state->http.str.detail) : NULL;
+    headers = detail != NULL ? PyObject_GetAttr(exc, state->http.str.headers) : NULL;
+    if (headers == NULL) {
+        goto done;
+    }
+    long code = PyLong_AsLong(status);
+    if (code == -1 && PyErr_Occurred()) {
+        goto done;
+    }
+    if (headers != Py_None) {
+        items = PyMapping_Items(headers);
+        if (items == NULL) {
+            goto done;
+        }
+        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items); i++) {
+            PyObject *pair = PyList_GET_ITEM(items, i); /* borrowed from items */
+            if (nkeep + 2 > WF_ARRAY_LEN(keep) || !PyTuple_Check(pair) ||
+                PyTuple_GET_SIZE(pair) != 2) {
+                PyErr_SetString(PyExc_ValueError, "HTTPException.headers must be at most 64 pairs");
+                goto done;
+            }
+            struct wf_reply_field *field = &f.list[f.n];
+            if (latin1_span(PyTuple_GET_ITEM(pair, 0), &keep[nkeep++], &field->name) < 0 ||
+                latin1_span(PyTuple_GET_ITEM(pair, 1), &keep[nkeep++], &field->value) < 0) {
+                goto done;
+            }
+            f.n++;
+        }
+    }
+    struct wf_reply_head head = {.status = code < 0 || code > 999 ? 0 : (int)code,
+                                 .content_type = json_type,
+                                 .fields = f.list,
+                                 .nfields = f.n};
+    if (!wf_status_has_body(head.status)) {
+        head.content_type = WF_SPAN("");
+        rc = reply_status(wf_reply_send(call->plan.ex, &head, WF_SPAN("")), "the HTTPException");
+        goto done;
+    }
+    body = PyDict_New();
+    if (body != NULL && PyDict_SetItem(body, state->http.str.detail, detail) == 0) {
+        rc = send_json(call, body, &head);
+    }
+done:
+    for (size_t i = 0; i < nkeep; i++) {
+        Py_XDECREF(keep[i]);
+    }
+    Py_XDECREF(body);
+    Py_XDECREF(items);
+    Py_XDECREF(headers);
+    Py_XDECREF(detail);
+    Py_XDECREF(status);
+    return rc;
+}

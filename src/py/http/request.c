@@ -1,0 +1,388 @@
+/* _core.Request: made only for handlers that ask, and each attribute only when it is read. */
+#include "py/http/http_int.h"
+
+PyObject *wf_request_new(struct wf_plan_call *plan_call) {
+    struct wf_call *call = (struct wf_call *)plan_call;
+    struct wf_http_server *s = call->server;
+    PyTypeObject *type = (PyTypeObject *)s->request_class;
+    struct wf_request *r = (struct wf_request *)type->tp_alloc(type, 0); /* zeroed */
+    if (r == NULL) {
+        return NULL;
+    }
+    struct wf_exchange *ex = plan_call->ex;
+    r->call = call;
+    r->server = (struct wf_http_server *)Py_NewRef((PyObject *)s);
+    r->base = ex->base;
+    r->head = ex->head;
+    return (PyObject *)r;
+}
+
+/* The decoded path, new reference. */
+static PyObject *path_text(struct wf_exchange *ex) {
+    return PyUnicode_DecodeUTF8(ex->path.p, (Py_ssize_t)ex->path.n, "replace");
+}
+
+static PyObject *addr_tuple(const struct wf_addr *a) {
+    char text[WF_ADDR_CHARS_MAX];
+    size_t n = wf_addr_write(a, text);
+    if (a->sa.sa_family == AF_UNIX) {
+        return a->len <= offsetof(struct sockaddr_un, sun_path)
+                   ? Py_NewRef(Py_None)
+                   : Py_BuildValue("(s#O)", text + 5, (Py_ssize_t)(n - 5), Py_None); /* "unix:" */
+    }
+    char *colon = text + n;
+    while (colon > text && colon[-1] != ':') {
+        colon--;
+    }
+    char *host = text;
+    Py_ssize_t host_n = colon - 1 - text;
+    if (host[0] == '[') {
+        host++;
+        host_n -= 2;
+    }
+    return Py_BuildValue("(s#i)", host, host_n, atoi(colon));
+}
+
+static PyObject *params_dict(struct wf_call *call) {
+    PyObject *dict = PyDict_New();
+    PyObject *names = call->route != NULL && dict != NULL
+                          ? PyObject_GetAttrString((PyObject *)call->route->plan, "param_names")
+                          : NULL;
+    if (names == NULL) {
+        if (call->route != NULL) {
+            Py_CLEAR(dict);
+        }
+        return dict;
+    }
+    const struct wf_match *m = &call->plan.ex->match;
+    Py_ssize_t n = WF_MIN(PySequence_Size(names), (Py_ssize_t)m->nparams);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *name = PySequence_GetItem(names, i);
+        PyObject *value =
+            PyUnicode_DecodeUTF8(m->params[i].p, (Py_ssize_t)m->params[i].n, "replace");
+        if (name == NULL || value == NULL || PyDict_SetItem(dict, name, value) < 0) {
+            Py_XDECREF(name);
+            Py_XDECREF(value);
+            Py_CLEAR(dict);
+            break;
+        }
+        Py_DECREF(name);
+        Py_DECREF(value);
+    }
+    Py_DECREF(names);
+    return dict;
+}
+
+/* The bytes of the head that offsets may point at. */
+static size_t head_bytes(const struct wf_head *h) {
+    size_t n = (size_t)h->target_at.at + h->target_at.n;
+    n = WF_MAX(n, (size_t)h->method_at.at + h->method_at.n);
+    if (h->nfields != 0) {
+        const struct wf_field *last = &h->fields[h->nfields - 1];
+        n = WF_MAX(n, (size_t)last->value_at + last->value_len);
+        n = WF_MAX(n, (size_t)last->name_at + last->name_len);
+    }
+    return n;
+}
+
+void wf_request_detach(struct wf_request *r) {
+    if (Py_REFCNT(r) > 1) {
+        /* Somebody kept it: an exception, a background task, a log. Keep what they may read. */
+        struct wf_call *call = r->call;
+        size_t fields = sizeof(struct wf_field) * r->head.nfields, bytes = head_bytes(&r->head);
+        char *copy = wf_malloc(fields + bytes);
+        bool whole = copy != NULL;
+        if (whole) {
+            memcpy(copy, r->head.fields, fields);
+            memcpy(copy + fields, r->base, bytes);
+            r->head.fields = (struct wf_field *)copy;
+            r->base = copy + fields;
+            r->copy = copy;
+        } else {
+            r->head = (struct wf_head){0};
+        }
+        if (r->path == NULL) {
+            r->path = path_text(call->plan.ex);
+        }
+        if (r->path_params == NULL) {
+            r->path_params = params_dict(call);
+        }
+        if (r->client == NULL) {
+            r->client = addr_tuple(wf_exchange_peer(call->plan.ex));
+        }
+        if (r->local == NULL) {
+            r->local = addr_tuple(wf_exchange_local(call->plan.ex));
+        }
+        PyErr_Clear(); /* out of memory: the attribute raises when it is read */
+    }
+    r->call = NULL;
+}
+
+/* ---- attributes ---- */
+
+static PyObject *over(void) {
+    PyErr_SetString(PyExc_RuntimeError, "the request is over, and this was not read while it ran");
+    return NULL;
+}
+
+static PyObject *get_method(PyObject *self, void *closure) {
+    struct wf_request *r = (struct wf_request *)self;
+    struct wf_span m = wf_head_span(r->base, r->head.method_at);
+    return PyUnicode_DecodeLatin1(m.p, (Py_ssize_t)m.n, NULL);
+}
+
+static PyObject *get_http_version(PyObject *self, void *closure) {
+    return PyUnicode_FromString(((struct wf_request *)self)->head.minor_version ? "1.1" : "1.0");
+}
+
+static PyObject *get_scheme(PyObject *self, void *closure) {
+    return PyUnicode_FromString("http");
+}
+
+static PyObject *get_path(PyObject *self, void *closure) {
+    struct wf_request *r = (struct wf_request *)self;
+    if (r->path == NULL) {
+        if (r->call == NULL) {
+            return over();
+        }
+        r->path = path_text(r->call->plan.ex);
+    }
+    return Py_XNewRef(r->path);
+}
+
+static PyObject *get_raw_path(PyObject *self, void *closure) {
+    struct wf_request *r = (struct wf_request *)self;
+    struct wf_span s = wf_head_span(r->base, r->head.path_at);
+    return s.n != 0 ? PyBytes_FromStringAndSize(s.p, (Py_ssize_t)s.n)
+                    : PyBytes_FromStringAndSize("/", 1);
+}
+
+static PyObject *get_query_string(PyObject *self, void *closure) {
+    struct wf_request *r = (struct wf_request *)self;
+    struct wf_span s = wf_head_span(r->base, r->head.query_at);
+    return PyBytes_FromStringAndSize(s.n != 0 ? s.p : "", (Py_ssize_t)s.n);
+}
+
+static PyObject *field_pair(const char *base, const struct wf_field *f) {
+    PyObject *name = PyBytes_FromStringAndSize(base + f->name_at, f->name_len);
+    PyObject *value = PyBytes_FromStringAndSize(base + f->value_at, (Py_ssize_t)f->value_len);
+    PyObject *pair = name != NULL && value != NULL ? PyTuple_New(2) : NULL;
+    if (pair == NULL) {
+        Py_XDECREF(name);
+        Py_XDECREF(value);
+        return NULL;
+    }
+    char *p = PyBytes_AS_STRING(name);
+    for (Py_ssize_t i = 0; i < PyBytes_GET_SIZE(name); i++) {
+        p[i] = p[i] >= 'A' && p[i] <= 'Z' ? (char)(p[i] | 0x20) : p[i];
+    }
+    PyTuple_SET_ITEM(pair, 0, name);
+    PyTuple_SET_ITEM(pair, 1, value);
+    return pair;
+}
+
+static PyObject *get_raw_headers(PyObject *self, void *closure) {
+    struct wf_request *r = (struct wf_request *)self;
+    if (r->raw_headers == NULL) {
+        PyObject *list = PyList_New(r->head.nfields);
+        for (unsigned i = 0; list != NULL && i < r->head.nfields; i++) {
+            PyObject *pair = field_pair(r->base, &r->head.fields[i]);
+            if (pair == NULL) {
+                Py_CLEAR(list);
+                break;
+            }
+            PyList_SET_ITEM(list, i, pair);
+        }
+        r->raw_headers = list;
+    }
+    return Py_XNewRef(r->raw_headers);
+}
+
+static PyObject *get_path_params(PyObject *self, void *closure) {
+    struct wf_request *r = (struct wf_request *)self;
+    if (r->path_params == NULL) {
+        if (r->call == NULL) {
+            return over();
+        }
+        r->path_params = params_dict(r->call);
+    }
+    return Py_XNewRef(r->path_params);
+}
+
+static PyObject *get_client(PyObject *self, void *closure) {
+    struct wf_request *r = (struct wf_request *)self;
+    if (r->client == NULL) {
+        if (r->call == NULL) {
+            return over();
+        }
+        r->client = addr_tuple(wf_exchange_peer(r->call->plan.ex));
+    }
+    return Py_XNewRef(r->client);
+}
+
+static PyObject *get_server(PyObject *self, void *closure) {
+    struct wf_request *r = (struct wf_request *)self;
+    if (r->local == NULL) {
+        if (r->call == NULL) {
+            return over();
+        }
+        r->local = addr_tuple(wf_exchange_local(r->call->plan.ex));
+    }
+    return Py_XNewRef(r->local);
+}
+
+static PyObject *get_app(PyObject *self, void *closure) {
+    PyObject *app = ((struct wf_request *)self)->server->app;
+    return Py_NewRef(app != NULL ? app : Py_None);
+}
+
+static PyGetSetDef request_getset[] = {
+    {"method", get_method, NULL, "str: as sent, normally upper case (RFC 9110 section 9)", NULL},
+    {"http_version", get_http_version, NULL, "str: '1.0' or '1.1'", NULL},
+    {"scheme", get_scheme, NULL, "str: 'http'", NULL},
+    {"path", get_path, NULL, "str: percent-decoded, without the query", NULL},
+    {"raw_path", get_raw_path, NULL, "bytes: the path as sent, without the query", NULL},
+    {"query_string", get_query_string, NULL, "bytes: what follows the first '?', as sent", NULL},
+    {"raw_headers", get_raw_headers, NULL,
+     "list[tuple[bytes, bytes]]: field lines in order, names in lower case", NULL},
+    {"path_params", get_path_params, NULL, "dict[str, str]: what the route's {names} matched", NULL},
+    {"client", get_client, NULL, "tuple[str, int] | None: the peer; None on an unnamed unix socket",
+     NULL},
+    {"server", get_server, NULL, "tuple[str, int | None]: the address the client connected to", NULL},
+    {"app", get_app, NULL, "the App that was given to Server", NULL},
+    {NULL},
+};
+
+/* ---- the body ---- */
+
+PyDoc_STRVAR(next_chunk_doc,
+             "_next_chunk($self, /)\n--\n\n"
+             "bytes: the next part of the body, b'' at its end; or a Future: await it, then call again. "
+             "Raises ClientDisconnect, or HTTPException 413 when the body is too large.");
+
+static PyObject *raise_named(const char *name, const char *fmt, ...) {
+    PyObject *module = PyImport_ImportModule("weft.exceptions");
+    PyObject *cls = module != NULL ? PyObject_GetAttrString(module, name) : NULL;
+    Py_XDECREF(module);
+    if (cls != NULL) {
+        va_list args;
+        va_start(args, fmt);
+        PyObject *values = Py_VaBuildValue(fmt, args);
+        va_end(args);
+        PyObject *exc = values != NULL ? PyObject_CallObject(cls, values) : NULL;
+        Py_XDECREF(values);
+        Py_DECREF(cls);
+        if (exc != NULL) {
+            wf_err_put(exc);
+        }
+    }
+    return NULL;
+}
+
+static PyObject *next_chunk(PyObject *self, PyObject *ignored) {
+    struct wf_request *r = (struct wf_request *)self;
+    struct wf_call *call = r->call;
+    if (call == NULL) {
+        return over();
+    }
+    struct wf_exchange *ex = call->plan.ex;
+    uint8_t mode = call->route != NULL ? call->route->leaf.body_mode : WF_BODY_IGNORE;
+    if (mode != WF_BODY_STREAM) {
+        struct wf_span body = mode == WF_BODY_BUFFER && !r->body_taken ? ex->body : WF_SPAN("");
+        r->body_taken = true;
+        return PyBytes_FromStringAndSize(body.p, (Py_ssize_t)body.n);
+    }
+    struct wf_span chunk;
+    switch (wf_body_read(ex, &chunk)) {
+    case WF_BODY_DATA:
+        return PyBytes_FromStringAndSize(chunk.p, (Py_ssize_t)chunk.n);
+    case WF_BODY_END:
+        return PyBytes_FromStringAndSize(NULL, 0);
+    case WF_BODY_WAIT:
+        if (call->body_waiter == NULL) {
+            call->body_waiter = wf_http_future(call->server);
+        }
+        return Py_XNewRef(call->body_waiter);
+    case WF_BODY_TOO_LARGE:
+        return raise_named("HTTPException", "(is)", 413, "Request Entity Too Large");
+    case WF_BODY_BROKEN:
+    default:
+        return raise_named("ClientDisconnect", "()");
+    }
+}
+
+PyDoc_STRVAR(gone_doc, "_gone($self, /)\n--\n\nHas the client closed the connection?");
+
+static PyObject *gone(PyObject *self, PyObject *ignored) {
+    struct wf_call *call = ((struct wf_request *)self)->call;
+    return PyBool_FromLong(call == NULL || call->gone || wf_exchange_gone(call->plan.ex));
+}
+
+static PyMethodDef request_methods[] = {
+    {"_next_chunk", next_chunk, METH_NOARGS, next_chunk_doc},
+    {"_gone", gone, METH_NOARGS, gone_doc},
+    {NULL},
+};
+
+/* ---- the type ---- */
+
+static int request_traverse(PyObject *self, visitproc visit, void *arg) {
+    struct wf_request *r = (struct wf_request *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(r->server);
+    Py_VISIT(r->path);
+    Py_VISIT(r->raw_headers);
+    Py_VISIT(r->path_params);
+    Py_VISIT(r->client);
+    Py_VISIT(r->local);
+    Py_VISIT(r->dict);
+    return 0;
+}
+
+static int request_clear(PyObject *self) {
+    struct wf_request *r = (struct wf_request *)self;
+    Py_CLEAR(r->path);
+    Py_CLEAR(r->raw_headers);
+    Py_CLEAR(r->path_params);
+    Py_CLEAR(r->client);
+    Py_CLEAR(r->local);
+    Py_CLEAR(r->dict);
+    return 0;
+}
+
+static void request_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    struct wf_request *r = (struct wf_request *)self;
+    PyObject_GC_UnTrack(self);
+    if (r->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(self);
+    }
+    request_clear(self);
+    wf_free(r->copy);
+    Py_CLEAR(r->server);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMemberDef request_members[] = {
+    {"__dictoffset__", T_PYSSIZET, offsetof(struct wf_request, dict), READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct wf_request, weakrefs), READONLY, NULL},
+    {NULL},
+};
+
+PyDoc_STRVAR(request_doc, "One request, read from the connection's own buffer. Use weft.Request.");
+
+static PyType_Slot request_slots[] = {
+    {Py_tp_doc, (void *)request_doc},  {Py_tp_getset, request_getset},
+    {Py_tp_methods, request_methods},  {Py_tp_members, request_members},
+    {Py_tp_traverse, request_traverse}, {Py_tp_clear, request_clear},
+    {Py_tp_dealloc, request_dealloc},  {0, NULL},
+};
+
+PyType_Spec wf_request_spec = {
+    .name = "weft._core.Request",
+    .basicsize = sizeof(struct wf_request),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = request_slots,
+};

@@ -1,0 +1,193 @@
+/* _core.Response and _core.StreamingResponse: what replies are read from, plain members and no more; and
+ * _core.ReplyWriter, which a stream's coroutine writes to. */
+#include "py/http/http_int.h"
+
+/* ---- Response ---- */
+
+static int response_traverse(PyObject *self, visitproc visit, void *arg) {
+    struct wf_response *r = (struct wf_response *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(r->status_code);
+    Py_VISIT(r->body);
+    Py_VISIT(r->raw_headers);
+    Py_VISIT(r->background);
+    Py_VISIT(r->body_iterator);
+    Py_VISIT(r->dict);
+    return 0;
+}
+
+static int response_clear(PyObject *self) {
+    struct wf_response *r = (struct wf_response *)self;
+    Py_CLEAR(r->status_code);
+    Py_CLEAR(r->body);
+    Py_CLEAR(r->raw_headers);
+    Py_CLEAR(r->background);
+    Py_CLEAR(r->body_iterator);
+    Py_CLEAR(r->dict);
+    return 0;
+}
+
+static void response_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (((struct wf_response *)self)->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(self);
+    }
+    response_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+#define MEMBER(name, doc)                                                                          \
+    { #name, T_OBJECT_EX, offsetof(struct wf_response, name), 0, doc }
+
+static PyMemberDef response_members[] = {
+    MEMBER(status_code, "int: the status, 200 to 599"),
+    MEMBER(body, "bytes or another buffer: the content"),
+    MEMBER(raw_headers, "list[tuple[bytes, bytes]]: field lines, names in lower case"),
+    MEMBER(background, "callable without arguments that returns a coroutine, or None: run after the reply"),
+    {"__dictoffset__", T_PYSSIZET, offsetof(struct wf_response, dict), READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct wf_response, weakrefs), READONLY, NULL},
+    {NULL},
+};
+
+static PyMemberDef streaming_members[] = {
+    MEMBER(body_iterator, "iterator or async iterator of bytes or str"),
+    {NULL},
+};
+
+PyDoc_STRVAR(response_doc, "What a reply is sent from. Subclass weft.Response rather than this.");
+
+static PyType_Slot response_slots[] = {
+    {Py_tp_doc, (void *)response_doc},   {Py_tp_members, response_members},
+    {Py_tp_traverse, response_traverse}, {Py_tp_clear, response_clear},
+    {Py_tp_dealloc, response_dealloc},   {0, NULL},
+};
+
+PyType_Spec wf_response_spec = {
+    .name = "weft._core.Response",
+    .basicsize = sizeof(struct wf_response),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = response_slots,
+};
+
+PyDoc_STRVAR(streaming_doc, "A reply whose content is pulled from an iterator while it is sent.");
+
+static PyType_Slot streaming_slots[] = {
+    {Py_tp_doc, (void *)streaming_doc},
+    {Py_tp_members, streaming_members},
+    {Py_tp_traverse, response_traverse},
+    {Py_tp_clear, response_clear},
+    {Py_tp_dealloc, response_dealloc},
+    {0, NULL},
+};
+
+PyType_Spec wf_streaming_spec = {
+    .name = "weft._core.StreamingResponse",
+    .basicsize = sizeof(struct wf_response),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = streaming_slots,
+};
+
+/* ---- ReplyWriter ---- */
+
+struct wf_writer *wf_writer_new(struct wf_call *call) {
+    struct wf_writer *w = PyObject_GC_New(struct wf_writer, call->server->state->http.writer_type);
+    if (w != NULL) {
+        w->call = call;
+        w->waiter = NULL;
+        PyObject_GC_Track(w);
+    }
+    return w;
+}
+
+void wf_writer_drained(struct wf_writer *w) {
+    if (w->waiter != NULL) {
+        wf_http_wake(w->call->server, &w->waiter);
+    }
+}
+
+PyDoc_STRVAR(write_doc, "write($self, chunk, /)\n--\n\n"
+                        "Queues a chunk of bytes. Returns None, or a Future to await before writing more: the "
+                        "client reads more slowly than this is written. After the client has gone, chunks "
+                        "are dropped.");
+
+static PyObject *writer_write(PyObject *self, PyObject *chunk) {
+    struct wf_writer *w = (struct wf_writer *)self;
+    if (w->call == NULL) {
+        Py_RETURN_NONE;
+    }
+    Py_buffer view;
+    if (PyObject_GetBuffer(chunk, &view, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    int rc = wf_reply_write(w->call->plan.ex, wf_span(view.buf, (size_t)view.len));
+    PyBuffer_Release(&view);
+    switch (rc) {
+    case WF_REPLY_WAIT:
+        if (w->waiter == NULL) {
+            w->waiter = wf_http_future(w->call->server);
+        }
+        return Py_XNewRef(w->waiter);
+    case WF_REPLY_NOMEM:
+        return PyErr_NoMemory();
+    case WF_REPLY_INVALID:
+        PyErr_SetString(PyExc_RuntimeError, "the stream is longer than its content-length");
+        return NULL;
+    default:
+        Py_RETURN_NONE;
+    }
+}
+
+PyDoc_STRVAR(end_doc, "end($self, /)\n--\n\nEnds the reply. Without it the client sees a broken one.");
+
+static PyObject *writer_end(PyObject *self, PyObject *ignored) {
+    struct wf_writer *w = (struct wf_writer *)self;
+    if (w->call != NULL && wf_reply_end(w->call->plan.ex) == WF_REPLY_INVALID) {
+        PyErr_SetString(PyExc_RuntimeError, "the stream is shorter than its content-length");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static int writer_traverse(PyObject *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((struct wf_writer *)self)->waiter);
+    return 0;
+}
+
+static int writer_clear(PyObject *self) {
+    Py_CLEAR(((struct wf_writer *)self)->waiter);
+    return 0;
+}
+
+static void writer_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    struct wf_writer *w = (struct wf_writer *)self;
+    PyObject_GC_UnTrack(self);
+    if (w->call != NULL) {
+        w->call->writer = NULL;
+    }
+    writer_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef writer_methods[] = {
+    {"write", writer_write, METH_O, write_doc},
+    {"end", writer_end, METH_NOARGS, end_doc},
+    {NULL},
+};
+
+static PyType_Slot writer_slots[] = {
+    {Py_tp_methods, writer_methods}, {Py_tp_traverse, writer_traverse},
+    {Py_tp_clear, writer_clear},     {Py_tp_dealloc, writer_dealloc},
+    {0, NULL},
+};
+
+PyType_Spec wf_writer_spec = {
+    .name = "weft._core.ReplyWriter",
+    .basicsize = sizeof(struct wf_writer),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = writer_slots,
+};

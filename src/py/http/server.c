@@ -1,0 +1,745 @@
+/* _core.Server: routes, listeners and the turn. A guest of PyLoop: replies leave before the wait, without
+ * the GIL; handlers run after it. */
+#include "py/http/http_int.h"
+
+enum {
+    CALLS_KEPT = 1024,       /* finished calls kept for reuse */
+    EXCHANGES_A_TURN = 1024  /* then the loop's other work gets its turn */
+};
+
+static struct wf_http_server *server_of(struct wf_guest *g) {
+    return wf_container_of(g, struct wf_http_server, guest);
+}
+
+/* ---- the turn ---- */
+
+static void before_wait(struct wf_guest *g) {
+    wf_server_flush(server_of(g)->server);
+}
+
+static void run_ready(struct wf_http_server *s) {
+    if (wf_stepper_enter(&s->stepper) < 0) {
+        PyErr_WriteUnraisable((PyObject *)s);
+        return;
+    }
+    unsigned events;
+    struct wf_exchange *ex;
+    for (int i = 0; i < EXCHANGES_A_TURN; i++) {
+        ex = wf_server_next(s->server, &events);
+        if (ex == NULL) {
+            break;
+        }
+        if (wf_likely(events & WF_EV_REQUEST)) {
+            if (wf_unlikely(events & WF_EV_GONE)) {
+                wf_exchange_finish(ex); /* left before the handler began */
+            } else {
+                wf_call_start(s, ex);
+            }
+        } else {
+            wf_call_event(ex->user, events);
+        }
+    }
+    wf_stepper_leave(&s->stepper);
+}
+
+static int after_wait(struct wf_guest *g) {
+    struct wf_http_server *s = server_of(g);
+    if (wf_unlikely(s->garbage != NULL)) {
+        wf_garbage_collect(s);
+    }
+    if (wf_unlikely(!wf_list_empty(&s->jobs_done))) {
+        wf_jobs_collect(s);
+    }
+    if (wf_server_has_ready(s->server)) {
+        run_ready(s);
+    }
+    if (wf_unlikely(s->fatal != NULL)) {
+        PyObject *fatal = s->fatal;
+        s->fatal = NULL;
+        wf_err_put(fatal);
+        return -1;
+    }
+    return wf_server_has_ready(s->server);
+}
+
+static void end(struct wf_http_server *s);
+
+static void closing(struct wf_guest *g) {
+    end(server_of(g));
+}
+
+void wf_http_wake(struct wf_http_server *s, PyObject **slot) {
+    PyObject *future = *slot; /* owned now */
+    *slot = NULL;
+    if (future == NULL) {
+        return;
+    }
+    PyObject *done = PyObject_CallMethodNoArgs(future, s->state->http.str.done);
+    PyObject *set = done == Py_False ? PyObject_CallMethodOneArg(future, s->state->http.str.set_result,
+                                                                 Py_None)
+                                     : NULL;
+    if (done == NULL || (done == Py_False && set == NULL)) {
+        PyErr_WriteUnraisable(future);
+    }
+    Py_XDECREF(set);
+    Py_XDECREF(done);
+    Py_DECREF(future);
+}
+
+PyObject *wf_http_future(struct wf_http_server *s) {
+    return PyObject_CallMethodNoArgs(s->loop, s->state->http.str.create_future);
+}
+
+/* ---- life ---- */
+
+/* Takes the server off the loop and closes every connection; calls still running are cut off: their
+ * coroutines go on by themselves if they must, and nobody waits for them. */
+static void end(struct wf_http_server *s) {
+    if (s->server == NULL) {
+        return;
+    }
+    if (s->started) {
+        s->started = false;
+        wf_pyloop_remove_guest(s->loop, &s->guest);
+    }
+    wf_server_abort(s->server);
+    unsigned events;
+    struct wf_exchange *ex;
+    while ((ex = wf_server_next(s->server, &events)) != NULL) {
+        if (ex->user == NULL) {
+            wf_exchange_finish(ex);
+        }
+    }
+    while (!wf_list_empty(&s->parked)) {
+        struct wf_call *call = wf_container_of(s->parked.next, struct wf_call, node);
+        call->gone = true;
+        if (call->task != NULL) {
+            wf_task_detach(call->task);
+        }
+        wf_call_finish(call);
+    }
+    wf_jobs_collect(s);
+    wf_server_free(s->server);
+    s->server = NULL;
+    wf_garbage_collect(s);
+    wf_router_free(s->router);
+    s->router = NULL;
+}
+
+static int set_limits(struct wf_server_config *c, PyObject *limits) {
+    PyObject *key, *value; /* borrowed */
+    Py_ssize_t pos = 0;
+    if (limits == NULL || limits == Py_None) {
+        return 0;
+    }
+    if (!PyDict_Check(limits)) {
+        PyErr_SetString(PyExc_TypeError, "config must be a dict of limits");
+        return -1;
+    }
+    while (PyDict_Next(limits, &pos, &key, &value)) {
+        const char *name = PyUnicode_AsUTF8(key);
+        uint64_t *slot = NULL;
+        if (name == NULL) {
+            return -1;
+        }
+#define X(field, number, why)                                                                      \
+    if (strcmp(name, #field) == 0) {                                                               \
+        slot = &c->field;                                                                          \
+    }
+        WF_SERVER_LIMITS(X)
+#undef X
+        if (slot == NULL) {
+            PyErr_Format(PyExc_ValueError, "there is no limit called %R", key);
+            return -1;
+        }
+        unsigned long long v = PyLong_AsUnsignedLongLong(value);
+        if (v == (unsigned long long)-1 && PyErr_Occurred()) {
+            return -1;
+        }
+        *slot = v;
+    }
+    return 0;
+}
+
+/* module.name, owned, or NULL with an exception. */
+static PyObject *import_from(const char *module, const char *name) {
+    PyObject *m = PyImport_ImportModule(module);
+    PyObject *o = m != NULL ? PyObject_GetAttrString(m, name) : NULL;
+    Py_XDECREF(m);
+    return o;
+}
+
+static int import_helpers(struct wf_http_server *s) {
+    s->http_exception = import_from("weft.exceptions", "HTTPException");
+    s->validation_error =
+        s->http_exception != NULL ? import_from("weft.exceptions", "RequestValidationError") : NULL;
+    s->pull = s->validation_error != NULL ? import_from("weft._stream", "pull") : NULL;
+    if (s->pull == NULL) {
+        return -1;
+    }
+    if (!PyType_Check(s->http_exception)) {
+        PyErr_SetString(PyExc_TypeError, "HTTPException must be a class");
+        return -1;
+    }
+    PyObject *get = import_from("logging", "getLogger");
+    PyObject *logger = get != NULL ? PyObject_CallFunction(get, "s", "weft.error") : NULL;
+    s->logger_error = logger != NULL ? PyObject_GetAttr(logger, s->state->http.str.error) : NULL;
+    Py_XDECREF(logger);
+    Py_XDECREF(get);
+    return s->logger_error != NULL ? 0 : -1;
+}
+
+static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    static const char *const names[] = {"loop",        "app",           "request_class",
+                                        "response_class", "config",     "server_name",
+                                        "access_log_fd", "on_error",    "unrouted", NULL};
+    PyObject *loop, *app = Py_None, *request_class, *response_class = Py_None, *limits = Py_None,
+                    *server_name = Py_None, *on_error = Py_None;
+    int log_fd = -1, unrouted = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO!|$OOOiOp", (char **)names, &loop, &app,
+                                     &PyType_Type, &request_class, &response_class, &limits,
+                                     &server_name, &log_fd, &on_error, &unrouted)) {
+        return NULL;
+    }
+    struct wf_state *state = wf_state_of_type(type);
+    struct wf_loop *reactor = state != NULL ? wf_pyloop_reactor(state, loop) : NULL;
+    if (reactor == NULL) {
+        return NULL;
+    }
+    if (!PyType_IsSubtype((PyTypeObject *)request_class, state->http.request_type)) {
+        PyErr_SetString(PyExc_TypeError, "request_class must be a subclass of _core.Request");
+        return NULL;
+    }
+    if (response_class != Py_None &&
+        (!PyType_Check(response_class) ||
+         !PyType_IsSubtype((PyTypeObject *)response_class, state->http.response_type))) {
+        PyErr_SetString(PyExc_TypeError, "response_class must be a subclass of _core.Response");
+        return NULL;
+    }
+    struct wf_http_server *s = (struct wf_http_server *)type->tp_alloc(type, 0); /* zeroed */
+    if (s == NULL) {
+        return NULL;
+    }
+    s->state = state;
+    s->guest = (struct wf_guest){
+        .before_wait = before_wait, .after_wait = after_wait, .closing = closing};
+    wf_list_init(&s->guest.node);
+    wf_list_init(&s->parked);
+    wf_list_init(&s->jobs_done);
+    wf_pool_init(&s->calls, sizeof(struct wf_call), CALLS_KEPT);
+    s->loop = Py_NewRef(loop);
+    s->app = Py_NewRef(app);
+    s->request_class = Py_NewRef(request_class);
+    s->response_class = response_class != Py_None ? Py_NewRef(response_class) : NULL;
+    s->on_error = on_error != Py_None ? Py_NewRef(on_error) : NULL;
+    s->by_class = PyDict_New();
+    s->by_status = PyDict_New();
+    wf_server_config_default(&s->config);
+    s->config.access_log_fd = log_fd;
+    s->config.unrouted_to_embedder = unrouted;
+    if (server_name != Py_None) {
+        if (!PyBytes_Check(server_name)) {
+            PyErr_SetString(PyExc_TypeError, "server_name must be bytes or None");
+            goto fail;
+        }
+        s->server_name = Py_NewRef(server_name);
+        s->config.server_name =
+            wf_span(PyBytes_AS_STRING(server_name), (size_t)PyBytes_GET_SIZE(server_name));
+        if (!wf_field_value_ok(s->config.server_name)) {
+            PyErr_SetString(PyExc_ValueError, "server_name may not have control characters");
+            goto fail;
+        }
+    } else {
+        s->config.server_name = WF_SPAN("");
+    }
+    if (s->by_class == NULL || s->by_status == NULL || set_limits(&s->config, limits) < 0 ||
+        import_helpers(s) < 0 || wf_stepper_init(&s->stepper, state, loop) < 0) {
+        goto fail;
+    }
+    s->router = wf_router_new();
+    s->server = s->router != NULL ? wf_server_new(reactor, &s->config, s->router) : NULL;
+    if (s->server == NULL) {
+        PyErr_NoMemory();
+        goto fail;
+    }
+    return (PyObject *)s;
+fail:
+    Py_DECREF(s);
+    return NULL;
+}
+
+static int server_traverse(PyObject *self, visitproc visit, void *arg) {
+    struct wf_http_server *s = (struct wf_http_server *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(s->loop);
+    Py_VISIT(s->app);
+    Py_VISIT(s->request_class);
+    Py_VISIT(s->response_class);
+    Py_VISIT(s->by_class);
+    Py_VISIT(s->by_status);
+    Py_VISIT(s->http_exception);
+    Py_VISIT(s->validation_error);
+    Py_VISIT(s->pull);
+    Py_VISIT(s->submit);
+    Py_VISIT(s->logger_error);
+    Py_VISIT(s->on_error);
+    Py_VISIT(s->fatal);
+    Py_VISIT(s->stepper.loop);
+    Py_VISIT((PyObject *)s->stepper.spare);
+    for (uint32_t i = 0; i < s->nroutes; i++) {
+        Py_VISIT((PyObject *)s->routes[i]->plan);
+        Py_VISIT(s->routes[i]->response_class);
+    }
+    return 0;
+}
+
+static int server_clear(PyObject *self) {
+    struct wf_http_server *s = (struct wf_http_server *)self;
+    end(s);
+    wf_stepper_clear(&s->stepper);
+    for (uint32_t i = 0; i < s->nroutes; i++) {
+        Py_CLEAR(s->routes[i]->plan);
+        Py_CLEAR(s->routes[i]->response_class);
+        Py_CLEAR(s->routes[i]->name);
+        wf_free(s->routes[i]);
+    }
+    s->nroutes = 0;
+    wf_free(s->routes);
+    s->routes = NULL;
+    wf_router_free(s->router);
+    s->router = NULL;
+    Py_CLEAR(s->app);
+    Py_CLEAR(s->request_class);
+    Py_CLEAR(s->response_class);
+    Py_CLEAR(s->by_class);
+    Py_CLEAR(s->by_status);
+    Py_CLEAR(s->http_exception);
+    Py_CLEAR(s->validation_error);
+    Py_CLEAR(s->pull);
+    Py_CLEAR(s->submit);
+    Py_CLEAR(s->logger_error);
+    Py_CLEAR(s->on_error);
+    Py_CLEAR(s->fatal);
+    Py_CLEAR(s->loop);
+    return 0;
+}
+
+static void server_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    struct wf_http_server *s = (struct wf_http_server *)self;
+    PyObject_GC_UnTrack(self);
+    if (s->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(self);
+    }
+    server_clear(self);
+    Py_CLEAR(s->server_name);
+    wf_pool_free_all(&s->calls);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* ---- routes ---- */
+
+static int method_bits(PyObject *methods, uint32_t *bits) {
+    PyObject *fast = PySequence_Fast(methods, "methods must be a sequence of names");
+    if (fast == NULL) {
+        return -1;
+    }
+    *bits = 0;
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast); i++) {
+        Py_ssize_t n;
+        PyObject *item = PySequence_Fast_GET_ITEM(fast, i); /* borrowed */
+        const char *name = PyUnicode_AsUTF8AndSize(item, &n);
+        enum wf_method m = name != NULL ? wf_method_of(wf_span(name, (size_t)n)) : WF_METHOD_OTHER;
+        if (m == WF_METHOD_OTHER || m == WF_METHOD_CONNECT) {
+            if (!PyErr_Occurred()) {
+                PyErr_Format(PyExc_ValueError, "%R is not a method a route can have", item);
+            }
+            Py_DECREF(fast);
+            return -1;
+        }
+        *bits |= 1u << m;
+    }
+    Py_DECREF(fast);
+    return 0;
+}
+
+/* A word of a small set, by its index in `words`; -1 with ValueError. */
+static int word_of(const char *what, const char *word, const char *const *words) {
+    for (int i = 0; words[i] != NULL; i++) {
+        if (strcmp(word, words[i]) == 0) {
+            return i;
+        }
+    }
+    PyErr_Format(PyExc_ValueError, "%s may not be '%s'", what, word);
+    return -1;
+}
+
+static int plan_body_mode(PyObject *plan) {
+    static const char *const words[] = {"buffer", "stream", "ignore", NULL};
+    static_assert(WF_BODY_BUFFER == 0 && WF_BODY_STREAM == 1 && WF_BODY_IGNORE == 2,
+                  "the words stand in the order of enum wf_body_mode");
+    PyObject *mode = PyObject_GetAttrString(plan, "body_mode");
+    const char *word = mode != NULL ? PyUnicode_AsUTF8(mode) : NULL;
+    int rc = word != NULL ? word_of("body_mode", word, words) : -1;
+    Py_XDECREF(mode);
+    return rc;
+}
+
+static int server_open(struct wf_http_server *s) {
+    if (s->server == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the server is closed");
+        return -1;
+    }
+    return 0;
+}
+
+PyDoc_STRVAR(add_route_doc,
+             "add_route($self, path, methods, plan, *, kind='async', status_code=200,\n"
+             "          response_class=None, body_max=None, name='')\n--\n\n"
+             "Adds a route; before start(). kind: 'async', 'thread' (a sync function in the thread pool) or "
+             "'inline' (a sync function on the loop). body_max: bytes; None: the server's limit. Raises "
+             "ValueError for a bad pattern or method.");
+
+static PyObject *server_add_route(PyObject *self, PyObject *args, PyObject *kwargs) {
+    static const char *const names[] = {"path",           "methods",  "plan", "kind", "status_code",
+                                        "response_class", "body_max", "name", NULL};
+    static const char *const kinds[] = {"async", "thread", "inline", NULL};
+    struct wf_http_server *s = (struct wf_http_server *)self;
+    const char *path, *kind = "async";
+    Py_ssize_t path_n;
+    PyObject *methods, *plan, *response_class = Py_None, *body_max = Py_None, *name = NULL;
+    int status = 200;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "s#OO!|$siOOU", (char **)names, &path, &path_n,
+                                     &methods, s->state->plan.plan_type, &plan, &kind, &status,
+                                     &response_class, &body_max, &name) ||
+        server_open(s) < 0) {
+        return NULL;
+    }
+    if (s->started) {
+        PyErr_SetString(PyExc_RuntimeError, "routes are added before the server starts");
+        return NULL;
+    }
+    if (s->nroutes == s->routes_cap) {
+        uint32_t cap = s->routes_cap != 0 ? s->routes_cap * 2 : 16;
+        void *grown = wf_realloc(s->routes, cap * sizeof(*s->routes));
+        if (grown == NULL) {
+            return PyErr_NoMemory();
+        }
+        s->routes = grown;
+        s->routes_cap = cap;
+    }
+    struct wf_route *route = wf_calloc(1, sizeof(*route));
+    if (route == NULL) {
+        return PyErr_NoMemory();
+    }
+    int kind_at = word_of("kind", kind, kinds);
+    int mode = plan_body_mode(plan);
+    if (kind_at < 0 || mode < 0 || method_bits(methods, &route->leaf.methods) < 0) {
+        goto fail;
+    }
+    route->leaf.body_max = UINT64_MAX;
+    if (body_max != Py_None) {
+        route->leaf.body_max = PyLong_AsUnsignedLongLong(body_max);
+        if (route->leaf.body_max == UINT64_MAX && PyErr_Occurred()) {
+            goto fail;
+        }
+    }
+    route->leaf.plan = route;
+    route->leaf.body_mode = (uint8_t)mode;
+    route->kind = (uint8_t)kind_at;
+    route->status = status;
+    route->plan = (struct wf_plan *)plan;
+    const char *why = NULL;
+    switch (wf_router_add(s->router, wf_span(path, (size_t)path_n), &route->leaf, &why)) {
+    case 0:
+        break;
+    case -ENOMEM:
+        PyErr_NoMemory();
+        goto fail;
+    default:
+        PyErr_Format(PyExc_ValueError, "bad path '%s': %s", path, why != NULL ? why : "refused");
+        goto fail;
+    }
+    Py_INCREF(plan);
+    route->response_class = response_class != Py_None ? Py_NewRef(response_class) : NULL;
+    route->name = Py_XNewRef(name);
+    s->routes[s->nroutes++] = route;
+    Py_RETURN_NONE;
+fail:
+    wf_free(route);
+    return NULL;
+}
+
+PyDoc_STRVAR(handlers_doc, "set_exception_handlers($self, by_class, by_status, /)\n--\n\n"
+                           "dict[type, handler] and dict[int, handler]; a handler is called with (request, exc), "
+                           "may be async, and returns the reply.");
+
+static PyObject *server_set_exception_handlers(PyObject *self, PyObject *args) {
+    struct wf_http_server *s = (struct wf_http_server *)self;
+    PyObject *by_class, *by_status;
+    if (!PyArg_ParseTuple(args, "O!O!", &PyDict_Type, &by_class, &PyDict_Type, &by_status)) {
+        return NULL;
+    }
+    Py_SETREF(s->by_class, Py_NewRef(by_class));
+    Py_SETREF(s->by_status, Py_NewRef(by_status));
+    Py_RETURN_NONE;
+}
+
+/* ---- listening ---- */
+
+static PyObject *os_error(int rc) {
+    errno = -rc;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+PyDoc_STRVAR(listen_doc, "listen($self, host, port, /, reuse_port=False)\n--\n\n"
+                         "Listens on a numeric IPv4 or IPv6 address. Raises OSError.");
+
+static PyObject *server_listen(PyObject *self, PyObject *args) {
+    struct wf_http_server *s = (struct wf_http_server *)self;
+    const char *host;
+    int port, reuse = 0;
+    struct wf_addr addr;
+    if (!PyArg_ParseTuple(args, "si|p", &host, &port, &reuse) || server_open(s) < 0) {
+        return NULL;
+    }
+    if (port < 0 || port > 65535) {
+        PyErr_Format(PyExc_ValueError, "port must be between 0 and 65535, not %d", port);
+        return NULL;
+    }
+    int rc = wf_addr_ip(&addr, host, (uint16_t)port);
+    if (rc < 0) {
+        PyErr_Format(PyExc_ValueError, "'%s' is not a numeric IP address", host);
+        return NULL;
+    }
+    rc = wf_server_listen(s->server, &addr, reuse ? WF_LISTEN_REUSEPORT : 0);
+    if (rc < 0) {
+        return os_error(rc);
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(listen_unix_doc, "listen_unix($self, path, /)\n--\n\nListens on a unix socket. Raises OSError.");
+
+static PyObject *server_listen_unix(PyObject *self, PyObject *path) {
+    struct wf_http_server *s = (struct wf_http_server *)self;
+    PyObject *fs;
+    struct wf_addr addr;
+    if (server_open(s) < 0 || !PyUnicode_FSConverter(path, &fs)) {
+        return NULL;
+    }
+    int rc = wf_addr_unix(&addr, PyBytes_AS_STRING(fs));
+    Py_DECREF(fs);
+    if (rc == 0) {
+        rc = wf_server_listen(s->server, &addr, 0);
+    }
+    if (rc < 0) {
+        return os_error(rc);
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(listen_fd_doc,
+             "listen_fd($self, fd, /)\n--\n\n"
+             "Accepts from a listening socket made elsewhere, which is the server's from now on. Raises OSError.");
+
+static PyObject *server_listen_fd(PyObject *self, PyObject *fd_object) {
+    struct wf_http_server *s = (struct wf_http_server *)self;
+    int fd = PyObject_AsFileDescriptor(fd_object);
+    if (fd < 0 || server_open(s) < 0) {
+        return NULL;
+    }
+    int rc = wf_server_listen_fd(s->server, fd);
+    if (rc < 0) {
+        return os_error(rc);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *server_start(PyObject *self, PyObject *ignored) {
+    struct wf_http_server *s = (struct wf_http_server *)self;
+    if (server_open(s) < 0) {
+        return NULL;
+    }
+    if (!s->started) {
+        s->started = true;
+        wf_pyloop_add_guest(s->loop, &s->guest);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *server_drain(PyObject *self, PyObject *ignored) {
+    struct wf_http_server *s = (struct wf_http_server *)self;
+    if (s->server != NULL) {
+        wf_server_drain(s->server);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *server_abort(PyObject *self, PyObject *ignored) {
+    struct wf_http_server *s = (struct wf_http_server *)self;
+    if (s->server != NULL) {
+        wf_server_abort(s->server);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *server_close(PyObject *self, PyObject *ignored) {
+    end((struct wf_http_server *)self);
+    Py_RETURN_NONE;
+}
+
+static PyObject *server_counters(PyObject *self, PyObject *ignored) {
+    struct wf_http_server *s = (struct wf_http_server *)self;
+    if (server_open(s) < 0) {
+        return NULL;
+    }
+    const struct wf_server_counters *c = wf_server_counters(s->server);
+    PyObject *dict = PyDict_New();
+#define X(name)                                                                                    \
+    if (dict != NULL) {                                                                            \
+        PyObject *v = PyLong_FromUnsignedLongLong(c->name);                                        \
+        if (v == NULL || PyDict_SetItemString(dict, #name, v) < 0) {                               \
+            Py_CLEAR(dict);                                                                        \
+        }                                                                                          \
+        Py_XDECREF(v);                                                                             \
+    }
+    WF_SERVER_COUNTERS(X)
+#undef X
+    return dict;
+}
+
+static PyObject *get_addresses(PyObject *self, void *closure) {
+    struct wf_http_server *s = (struct wf_http_server *)self;
+    PyObject *list = PyList_New(0);
+    const struct wf_addr *addr;
+    for (unsigned i = 0; list != NULL && s->server != NULL; i++) {
+        char text[WF_ADDR_CHARS_MAX];
+        if ((addr = wf_server_address(s->server, i)) == NULL) {
+            break;
+        }
+        PyObject *one = PyUnicode_FromStringAndSize(text, (Py_ssize_t)wf_addr_write(addr, text));
+        if (one == NULL || PyList_Append(list, one) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(one);
+    }
+    return list;
+}
+
+static PyObject *get_open_connections(PyObject *self, void *closure) {
+    struct wf_http_server *s = (struct wf_http_server *)self;
+    return PyLong_FromUnsignedLongLong(s->server != NULL ? wf_server_open_connections(s->server) : 0);
+}
+
+static PyObject *get_running(PyObject *self, void *closure) {
+    struct wf_http_server *s = (struct wf_http_server *)self;
+    return PyLong_FromUnsignedLongLong(s->server != NULL ? wf_server_running_exchanges(s->server)
+                                                         : 0);
+}
+
+static PyGetSetDef server_getset[] = {
+    {"addresses", get_addresses, NULL, "list[str]: 'host:port' or 'unix:path', as bound", NULL},
+    {"open_connections", get_open_connections, NULL, "int", NULL},
+    {"running", get_running, NULL, "int: requests being handled", NULL},
+    {NULL},
+};
+
+static PyMethodDef server_methods[] = {
+    {"add_route", (PyCFunction)(void (*)(void))server_add_route, METH_VARARGS | METH_KEYWORDS,
+     add_route_doc},
+    {"set_exception_handlers", server_set_exception_handlers, METH_VARARGS, handlers_doc},
+    {"listen", server_listen, METH_VARARGS, listen_doc},
+    {"listen_unix", server_listen_unix, METH_O, listen_unix_doc},
+    {"listen_fd", server_listen_fd, METH_O, listen_fd_doc},
+    {"start", server_start, METH_NOARGS, "start($self, /)\n--\n\nTakes part in the loop's turns."},
+    {"drain", server_drain, METH_NOARGS,
+     "drain($self, /)\n--\n\nStops accepting and closes idle connections; replies say connection: close."},
+    {"abort", server_abort, METH_NOARGS,
+     "abort($self, /)\n--\n\nCloses every connection now and cancels running handlers."},
+    {"close", server_close, METH_NOARGS, "close($self, /)\n--\n\nEnds the server. Idempotent."},
+    {"counters", server_counters, METH_NOARGS,
+     "counters($self, /)\n--\n\ndict[str, int]: totals since the start, and open connections."},
+    {NULL},
+};
+
+static PyMemberDef server_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct wf_http_server, weakrefs), READONLY, NULL},
+    {NULL},
+};
+
+PyDoc_STRVAR(server_doc,
+             "Server(loop, app, request_class, *, response_class=None, config=None, server_name=None,\n"
+             "       access_log_fd=-1, on_error=None, unrouted=False)\n--\n\n"
+             "The HTTP server on a weft loop. config: limits by name (docs: limits). unrouted: 404 and 405 go "
+             "through the exception handlers instead of being answered in C.");
+
+static PyType_Slot server_slots[] = {
+    {Py_tp_doc, (void *)server_doc},   {Py_tp_new, server_new},
+    {Py_tp_methods, server_methods},   {Py_tp_getset, server_getset},
+    {Py_tp_members, server_members},   {Py_tp_traverse, server_traverse},
+    {Py_tp_clear, server_clear},       {Py_tp_dealloc, server_dealloc},
+    {0, NULL},
+};
+
+PyType_Spec wf_server_spec = {
+    .name = "weft._core.Server",
+    .basicsize = sizeof(struct wf_http_server),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = server_slots,
+};
+
+/* ---- the room ---- */
+
+/* Makes a type (with the type `base` as its base where it is not NULL) and offers it to the module. */
+static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base) {
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, (PyObject *)base);
+    if (type != NULL && PyModule_AddType(module, (PyTypeObject *)type) < 0) {
+        Py_CLEAR(type);
+    }
+    return (PyTypeObject *)type;
+}
+
+int wf_http_exec(PyObject *module, struct wf_state *state) {
+    struct wf_http_state *h = &state->http;
+#define X(name)                                                                                    \
+    h->str.name = PyUnicode_InternFromString(#name);                                               \
+    if (h->str.name == NULL) {                                                                     \
+        return -1;                                                                                 \
+    }
+    WF_HTTP_NAMES(X)
+#undef X
+    wf_http1_init();
+    return (h->request_type = add_type(module, &wf_request_spec, NULL)) != NULL &&
+                   (h->response_type = add_type(module, &wf_response_spec, NULL)) != NULL &&
+                   (h->streaming_type =
+                        add_type(module, &wf_streaming_spec, h->response_type)) != NULL &&
+                   (h->writer_type = add_type(module, &wf_writer_spec, NULL)) != NULL &&
+                   (h->job_type = add_type(module, &wf_job_spec, NULL)) != NULL &&
+                   (h->server_type = add_type(module, &wf_server_spec, NULL)) != NULL
+               ? 0
+               : -1;
+}
+
+int wf_http_traverse(struct wf_http_state *s, visitproc visit, void *arg) {
+    Py_VISIT(s->server_type);
+    Py_VISIT(s->request_type);
+    Py_VISIT(s->response_type);
+    Py_VISIT(s->streaming_type);
+    Py_VISIT(s->writer_type);
+    Py_VISIT(s->job_type);
+    return 0;
+}
+
+void wf_http_clear(struct wf_http_state *s) {
+    Py_CLEAR(s->server_type);
+    Py_CLEAR(s->request_type);
+    Py_CLEAR(s->response_type);
+    Py_CLEAR(s->streaming_type);
+    Py_CLEAR(s->writer_type);
+    Py_CLEAR(s->job_type);
+#define X(name) Py_CLEAR(s->str.name);
+    WF_HTTP_NAMES(X)
+#undef X
+}
