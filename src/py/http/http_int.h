@@ -28,6 +28,8 @@ struct wf_route {
     struct wf_leaf leaf;
     struct wf_plan *plan;     /* owned */
     PyObject *response_class; /* owned; NULL: values become JSON here */
+    PyObject *text_type;      /* owned: bytes, the content-type a str is sent as without making an object
+                                 of response_class; NULL where that class renders by itself */
     PyObject *name;           /* owned: "module.function", for the log */
     int status;               /* of a reply made from a value */
     uint8_t kind;             /* enum wf_endpoint_kind */

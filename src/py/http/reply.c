@@ -106,14 +106,31 @@ static int send_json(struct wf_call *call, PyObject *value, const struct wf_repl
     return reply_status(wf_reply_close(ex), "the reply");
 }
 
+/* Sends a str as it is, in UTF-8. */
+static int send_text(struct wf_call *call, PyObject *text, const struct wf_reply_head *head) {
+    Py_ssize_t n;
+    const char *p = PyUnicode_AsUTF8AndSize(text, &n);
+    if (p == NULL) {
+        return -1;
+    }
+    return reply_status(wf_reply_send(call->plan.ex, head, wf_span(p, (size_t)n)), "the reply");
+}
+
+/* A value that is no Response: JSON, or text where the route says so. */
 static int reply_value(struct wf_call *call, PyObject *value) {
     struct wf_route *route = call->route;
     struct wf_reply_head head = {
         .status = route != NULL ? route->status : 200,
         .content_type = json_type,
     };
+    int (*send)(struct wf_call *, PyObject *, const struct wf_reply_head *) = send_json;
+    if (route != NULL && route->text_type != NULL) {
+        head.content_type = wf_span(PyBytes_AS_STRING(route->text_type),
+                                    (size_t)PyBytes_GET_SIZE(route->text_type));
+        send = send_text;
+    }
     if (wf_likely(call->plan.response == NULL && wf_status_has_body(head.status))) {
-        return send_json(call, value, &head);
+        return send(call, value, &head);
     }
     struct fields f;
     f.n = 0;
@@ -126,7 +143,7 @@ static int reply_value(struct wf_call *call, PyObject *value) {
         head.content_type = WF_SPAN("");
         return reply_status(wf_reply_send(call->plan.ex, &head, WF_SPAN("")), "the reply");
     }
-    return send_json(call, value, &head);
+    return send(call, value, &head);
 }
 
 /* ---- Response objects ---- */
@@ -259,7 +276,8 @@ int wf_reply_result(struct wf_call *call, PyObject *result) {
     if (wf_unlikely(!plain) && PyObject_TypeCheck(result, s->state->http.response_type)) {
         return reply_response(call, result);
     }
-    if (wf_unlikely(route != NULL && route->response_class != NULL)) {
+    if (route != NULL && route->response_class != NULL &&
+        !(route->text_type != NULL && PyUnicode_CheckExact(result))) {
         PyObject *kwnames = PyTuple_Pack(1, s->state->http.str.status_code);
         PyObject *status = PyLong_FromLong(route->status);
         PyObject *response = NULL;

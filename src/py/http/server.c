@@ -300,6 +300,7 @@ static int server_clear(PyObject *self) {
     for (uint32_t i = 0; i < s->nroutes; i++) {
         Py_CLEAR(s->routes[i]->plan);
         Py_CLEAR(s->routes[i]->response_class);
+        Py_CLEAR(s->routes[i]->text_type);
         Py_CLEAR(s->routes[i]->name);
         wf_free(s->routes[i]);
     }
@@ -396,23 +397,26 @@ static int server_open(struct wf_http_server *s) {
 
 PyDoc_STRVAR(add_route_doc,
              "add_route($self, path, methods, plan, *, kind='async', status_code=200,\n"
-             "          response_class=None, body_max=None, name='')\n--\n\n"
-             "Adds a route; before start(). kind: 'async', 'thread' (a sync function in the thread pool) or "
+             "          response_class=None, text_type=None, body_max=None, name='')\n--\n\n"
+             "Adds a route; before start(). response_class: called as (content, status_code=) with a result that "
+             "is no Response; None: results become JSON. text_type: bytes, the content-type a str "
+             "result is sent with without making a response_class. kind: 'async', 'thread' (a sync function in the thread pool) or "
              "'inline' (a sync function on the loop). body_max: bytes; None: the server's limit. Raises "
              "ValueError for a bad pattern or method.");
 
 static PyObject *server_add_route(PyObject *self, PyObject *args, PyObject *kwargs) {
     static const char *const names[] = {"path",           "methods",  "plan", "kind", "status_code",
-                                        "response_class", "body_max", "name", NULL};
+                                        "response_class", "text_type", "body_max", "name", NULL};
     static const char *const kinds[] = {"async", "thread", "inline", NULL};
     struct wf_http_server *s = (struct wf_http_server *)self;
     const char *path, *kind = "async";
     Py_ssize_t path_n;
-    PyObject *methods, *plan, *response_class = Py_None, *body_max = Py_None, *name = NULL;
+    PyObject *methods, *plan, *response_class = Py_None, *text_type = Py_None, *body_max = Py_None,
+                              *name = NULL;
     int status = 200;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "s#OO!|$siOOU", (char **)names, &path, &path_n,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "s#OO!|$siOOOU", (char **)names, &path, &path_n,
                                      &methods, s->state->plan.plan_type, &plan, &kind, &status,
-                                     &response_class, &body_max, &name) ||
+                                     &response_class, &text_type, &body_max, &name) ||
         server_open(s) < 0) {
         return NULL;
     }
@@ -435,6 +439,12 @@ static PyObject *server_add_route(PyObject *self, PyObject *args, PyObject *kwar
     }
     int kind_at = word_of("kind", kind, kinds);
     int mode = plan_body_mode(plan);
+    if (text_type != Py_None &&
+        (!PyBytes_Check(text_type) ||
+         !wf_field_value_ok(wf_span(PyBytes_AS_STRING(text_type), (size_t)PyBytes_GET_SIZE(text_type))))) {
+        PyErr_SetString(PyExc_ValueError, "text_type must be bytes fit for a header");
+        goto fail;
+    }
     if (kind_at < 0 || mode < 0 || method_bits(methods, &route->leaf.methods) < 0) {
         goto fail;
     }
@@ -463,6 +473,7 @@ static PyObject *server_add_route(PyObject *self, PyObject *args, PyObject *kwar
     }
     Py_INCREF(plan);
     route->response_class = response_class != Py_None ? Py_NewRef(response_class) : NULL;
+    route->text_type = text_type != Py_None ? Py_NewRef(text_type) : NULL;
     route->name = Py_XNewRef(name);
     s->routes[s->nroutes++] = route;
     Py_RETURN_NONE;
