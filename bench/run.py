@@ -1,0 +1,276 @@
+"""Measures weft beside its peers in one run, and prints a Markdown table.
+
+Each server runs alone on one core, wrk on the other. In every round each server is started, its replies are
+checked, it is warmed up, and every workload is run against it; rounds are interleaved and the median of a
+server's rounds is printed. What counts is CPU microseconds a request (user and system apart, from /proc, of the
+whole process tree): requests a second are bounded by the one client core.
+
+Usage: python bench/run.py [--rounds 3] [--seconds 3] [--servers weft,bare] [--workloads json]
+                           [--peers PYTHON] [--out FILE.md]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+TICKS = os.sysconf("SC_CLK_TCK")
+SERVER_CORE, CLIENT_CORE = "0", "1"
+HELLO = b"Hello, World!"
+
+
+@dataclass(frozen=True)
+class Workload:
+    path: str
+    body: bytes | None  # expected, with white space removed; None: any
+    connections: int = 32
+    pipeline: int = 0
+    title: str = ""
+
+
+WORKLOADS = {
+    "plaintext": Workload("/plaintext", HELLO.replace(b" ", b""), title="plaintext"),
+    "json": Workload("/json", b'{"message":"Hello,World!"}', title="JSON"),
+    "params": Workload("/items/42?q=weft", b'{"item_id":42,"q":"weft"}', title="path + query"),
+    "pipelined": Workload("/plaintext", HELLO.replace(b" ", b""), pipeline=16, title="plaintext, 16 deep"),
+    "sleep": Workload("/sleep", b'{"slept":true}', connections=256, title="10 ms sleep, 256 connections"),
+    "many": Workload("/json", b'{"message":"Hello,World!"}', connections=5000, title="JSON, 5000 connections"),
+}
+
+# Which workloads a server has: the C responders answer every path alike.
+C_ONLY = {"plaintext", "pipelined"}
+
+
+@dataclass
+class Server:
+    command: list[str]
+    workloads: set[str] = field(default_factory=lambda: set(WORKLOADS))
+    title: str = ""
+
+
+def servers(peers: str, weft: str, build: Path) -> dict[str, Server]:
+    """Every server by name; {port} in a command is filled in."""
+    uvicorn = [peers, "-m", "uvicorn", "--port", "{port}", "--no-access-log", "--log-level", "warning"]
+    granian = [str(Path(peers).parent / "granian"), "--interface", "asgi", "--port", "{port}", "--workers", "1",
+               "--no-access-log", "--log-level", "warning", "--loop", "uvloop"]  # fmt: skip
+    raw = {"plaintext", "json"}
+    return {
+        "floor": Server([str(build / "bench/floor_server"), "--port", "{port}"], C_ONLY,
+                        "epoll responder in C that parses nothing"),
+        "bare": Server([str(build / "bench/bare_server"), "--port", "{port}"], C_ONLY, "bare_server (weft's C, no Python)"),
+        "weft": Server([weft, "-m", "weft", "bench.apps.weft_app:app", "--port", "{port}", "--no-access-log",
+                        "--log-level", "warning"], title="**weft**"),
+        "socketify": Server([peers, "bench/apps/socketify_app.py", "{port}"], title="socketify (sync handlers)"),
+        "uvicorn-raw": Server([*uvicorn, "bench.apps.raw_asgi:app"], raw, "raw ASGI app on uvicorn"),
+        "granian-raw": Server([*granian, "bench.apps.raw_asgi:app"], raw, "raw ASGI app on granian"),
+        "blacksheep": Server([*granian, "bench.apps.blacksheep_app:app"], title="BlackSheep on granian"),
+        "litestar": Server([*uvicorn, "bench.apps.litestar_app:app"], title="Litestar on uvicorn"),
+        "robyn": Server([peers, "bench/apps/robyn_app.py", "{port}", "--log-level", "ERROR"], title="Robyn"),
+        "sanic": Server([peers, "bench/apps/sanic_app.py", "{port}"], title="Sanic"),
+        "fastapi-granian": Server([*granian, "bench.apps.fastapi_app:app"], title="FastAPI on granian"),
+        "fastapi": Server([*uvicorn, "bench.apps.fastapi_app:app"], title="FastAPI on uvicorn[standard]"),
+    }  # fmt: skip
+
+
+@dataclass
+class Sample:
+    rps: float
+    p50_ms: float
+    p99_ms: float
+    user_us: float
+    system_us: float
+    errors: int
+    rss_mib: float
+
+
+def tree(pid: int) -> list[int]:
+    """pid and all its descendants."""
+    found = [pid]
+    for p in found:
+        with contextlib.suppress(OSError):
+            for task in os.listdir(f"/proc/{p}/task"):
+                found += map(int, Path(f"/proc/{p}/task/{task}/children").read_text().split())
+    return found
+
+
+def cpu_ticks(pid: int) -> tuple[int, int]:
+    user = system = 0
+    for p in tree(pid):
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{p}/stat").read_text().rpartition(")")[2].split()
+            user += int(fields[11])
+            system += int(fields[12])
+    return user, system
+
+
+def rss_mib(pid: int) -> float:
+    pages = 0
+    for p in tree(pid):
+        with contextlib.suppress(OSError):
+            pages += int(Path(f"/proc/{p}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def milliseconds(text: str) -> float:
+    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()  # type: ignore[union-attr]
+    return float(number) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60000}[unit]
+
+
+def wrk(url: str, load: Workload, seconds: float) -> tuple[int, float, float, float, int]:
+    """requests, requests a second, p50 and p99 in ms, errors"""
+    command = ["taskset", "-c", CLIENT_CORE, "wrk", "-t1", f"-c{load.connections}", f"-d{seconds:g}s", "--latency", url]
+    if load.pipeline:
+        command[-1:] = ["-s", str(HERE / "pipeline.lua"), url, "--", str(load.pipeline)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    count = int(re.search(r"(\d+) requests in", out)[1])  # type: ignore[index]
+    rps = float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])  # type: ignore[index]
+    p50 = milliseconds(re.search(r"50%\s+(\S+)", out)[1])  # type: ignore[index]
+    p99 = milliseconds(re.search(r"99%\s+(\S+)", out)[1])  # type: ignore[index]
+    errors = sum(map(int, re.findall(r"(?:connect|read|write|timeout) (\d+)", out)))
+    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
+    return count, rps, p50, p99, errors + (int(bad[1]) if bad else 0)
+
+
+def check(port: int, load: Workload) -> dict[str, str]:
+    """Reads one reply; its body must be the expected one. Returns its header fields."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{load.path}", timeout=5) as reply:
+        body = reply.read()
+        if load.body is not None and re.sub(rb"\s", b"", body) != load.body:
+            raise SystemExit(f"wrong body from {load.path}: {body!r}")
+        return {k.lower(): v for k, v in reply.headers.items()}
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(200):
+        if process.poll() is not None:
+            raise SystemExit(f"server ended at once: {process.args}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise SystemExit(f"server does not listen: {process.args}")
+
+
+def measure(server: Server, loads: dict[str, Workload], seconds: float) -> dict[str, Sample]:
+    port = free_port()
+    command = ["taskset", "-c", SERVER_CORE, *(part.format(port=port) for part in server.command)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               start_new_session=True)  # fmt: skip
+    samples = {}
+    try:
+        wait_for(port, process)
+        for name, load in loads.items():
+            if name not in server.workloads:
+                continue
+            for _ in range(20):
+                check(port, load)
+            url = f"http://127.0.0.1:{port}{load.path}"
+            wrk(url, load, min(1.0, seconds))
+            before = cpu_ticks(process.pid)
+            count, rps, p50, p99, errors = wrk(url, load, seconds)
+            after = cpu_ticks(process.pid)
+            us = [(b - a) * 1e6 / TICKS / max(count, 1) for a, b in zip(before, after, strict=True)]
+            samples[name] = Sample(rps, p50, p99, us[0], us[1], errors, rss_mib(process.pid))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    return samples
+
+
+def median(samples: list[Sample], name: str) -> float:
+    return statistics.median(getattr(s, name) for s in samples)
+
+
+def table(name: str, chosen: dict[str, Server], results: dict[str, dict[str, list[Sample]]]) -> list[str]:
+    rows = [f"### {WORKLOADS[name].title}", "",
+            "| server | CPU µs a request | user | system | of FastAPI's | of the bare server's | requests/s | p50 ms | p99 ms | RSS MiB | errors |",
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]  # fmt: skip
+    cpu = {s: median(r[name], "user_us") + median(r[name], "system_us") for s, r in results.items() if r.get(name)}
+    for key, total in cpu.items():
+        samples = results[key][name]
+
+        def ratio(to: str, total: float = total) -> str:
+            return f"{cpu[to] / total:.1f}x less" if to in cpu and to == "fastapi" else (
+                f"{total / cpu[to]:.2f}x" if to in cpu else "")  # fmt: skip
+
+        rows.append(
+            f"| {chosen[key].title} | {total:.2f} | {median(samples, 'user_us'):.2f} | {median(samples, 'system_us'):.2f} | "
+            f"{ratio('fastapi')} | {ratio('bare')} | {median(samples, 'rps'):,.0f} | {median(samples, 'p50_ms'):.2f} | "
+            f"{median(samples, 'p99_ms'):.2f} | {median(samples, 'rss_mib'):.0f} | {sum(s.errors for s in samples)} |")  # fmt: skip
+    return [*rows, ""]
+
+
+def versions(python: str, names: list[str]) -> str:
+    code = ("import sys, importlib.metadata as m\nfor n in sys.argv[1:]:\n try: print(n, m.version(n), end=', ')\n"
+            " except m.PackageNotFoundError: pass")  # fmt: skip
+    return subprocess.run([python, "-c", code, *names], capture_output=True, text=True).stdout.rstrip(", ")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--servers", help="comma-separated; all of them by default")
+    parser.add_argument("--workloads", default="plaintext,json,params,pipelined,sleep,many")
+    parser.add_argument("--peers", default=sys.executable, help="interpreter of the environment with the peers")
+    parser.add_argument("--weft", default=sys.executable, help="interpreter of the environment with weft")
+    parser.add_argument("--build", type=Path, default=ROOT / "build", help="build folder with the C servers")
+    parser.add_argument("--out", type=Path, help="write the tables here too, and the samples beside it as JSON")
+    args = parser.parse_args()
+
+    available = servers(args.peers, args.weft, args.build)
+    chosen = {k: available[k] for k in (args.servers.split(",") if args.servers else available)}
+    loads = {k: WORKLOADS[k] for k in args.workloads.split(",")}
+    results: dict[str, dict[str, list[Sample]]] = {k: {} for k in chosen}
+    for n in range(args.rounds):
+        for key, server in chosen.items():
+            for name, sample in measure(server, loads, args.seconds).items():
+                results[key].setdefault(name, []).append(sample)
+                print(f"round {n + 1} {key:16} {name:10} {sample.user_us + sample.system_us:8.2f} us "
+                      f"({sample.user_us:.2f} + {sample.system_us:.2f}) {sample.rps:10,.0f}/s p99 {sample.p99_ms:.2f} ms"
+                      f"{' ERRORS ' + str(sample.errors) if sample.errors else ''}", file=sys.stderr)  # fmt: skip
+
+    cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
+    lines = [f"Machine: {cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}; "
+             f"server on one core, wrk on the other, loopback; {args.rounds} interleaved rounds of {args.seconds:g} s, medians.",
+             "", f"Versions: CPython {platform.python_version()}; " + versions(args.peers, [
+                 "fastapi", "uvicorn", "uvloop", "httptools", "granian", "pydantic", "socketify", "blacksheep",
+                 "litestar", "robyn", "sanic"]) + ".", ""]  # fmt: skip
+    for name in loads:
+        lines += table(name, chosen, results)
+    print("\n".join(lines))
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text("\n".join(lines) + "\n")
+        args.out.with_suffix(".json").write_text(json.dumps(
+            {k: {n: [vars(s) for s in v] for n, v in r.items()} for k, r in results.items()}, indent=1) + "\n")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
