@@ -36,6 +36,7 @@ enum wf_run { WF_RUN_TOKEN, WF_RUN_PATH, WF_RUN_VALUE, WF_RUN_COUNT };
 
 struct wf_block {
     uint64_t stop[WF_RUN_COUNT]; /* bit i: byte i is not of this run's class */
+    uint64_t unused;             /* 32 bytes, to find the i-th by a shift */
 };
 
 /* Classifies [p, p + n) into (n + 63) / 64 blocks; n > 0. Reads nothing outside. Bits past the last

@@ -65,21 +65,25 @@ WF_ALWAYS_INLINE uint32_t run_end(struct reader *r, enum wf_run run, uint32_t at
     }
 }
 
-/* What ended a run where CR LF was due: says what it is instead. OK when it is CR LF. */
-static inline int end_of_line(struct reader *r, uint32_t at, const char *otherwise) {
+static WF_NOINLINE int not_end_of_line(struct reader *r, uint32_t at, const char *otherwise) {
     if (at == r->n) {
         return PARTIAL;
     }
-    if (wf_unlikely(r->p[at] != '\r')) {
+    if (r->p[at] != '\r') {
         return refuse(r, 400, r->p[at] == '\n' ? "a line ends in a bare LF" : otherwise);
     }
     if (at + 1 == r->n) {
         return PARTIAL;
     }
-    if (wf_unlikely(r->p[at + 1] != '\n')) {
-        return refuse(r, 400, "a CR without LF");
+    return refuse(r, 400, "a CR without LF");
+}
+
+/* OK where CR LF stands at `at`; else what stands there says why not. */
+static inline int end_of_line(struct reader *r, uint32_t at, const char *otherwise) {
+    if (wf_likely(r->n - at >= 2 && memcmp(r->p + at, "\r\n", 2) == 0)) {
+        return OK;
     }
-    return OK;
+    return not_end_of_line(r, at, otherwise);
 }
 
 /* ---- request line ---- */
@@ -153,13 +157,12 @@ static bool authority_ok(const char *p, size_t n) {
         }
         i++;
     } else {
-        while (i < n && p[i] != ':') {
-            if (p[i] == '%' && n - i > 2 && hex_digit(p[i + 1]) >= 0 && hex_digit(p[i + 2]) >= 0) {
-                i += 3;
-            } else if (is_char(p[i], WF_CH_REGNAME)) {
+        for (;; i += 3) {
+            while (i < n && is_char(p[i], WF_CH_REGNAME)) {
                 i++;
-            } else {
-                return false;
+            }
+            if (n - i < 3 || p[i] != '%' || hex_digit(p[i + 1]) < 0 || hex_digit(p[i + 2]) < 0) {
+                break;
             }
         }
     }
@@ -273,19 +276,33 @@ static int read_target(struct reader *r) {
     return OK;
 }
 
-/* HTTP-version and the end of the line. */
-static int read_version(struct reader *r) {
+/* "HTTP/" digit "." digit, as far as it is there. */
+static WF_NOINLINE int check_version_form(struct reader *r, const char *p, uint32_t n) {
     static const char form[] = "HTTP/d.d";
-    uint32_t at = r->at;
-    const char *p = r->p + at;
     for (unsigned i = 0; i < 8; i++) {
-        if (at + i == r->n) {
+        if (i == n) {
             return PARTIAL;
         }
         bool digit = p[i] >= '0' && p[i] <= '9';
-        if (wf_unlikely(form[i] == 'd' ? !digit : p[i] != form[i])) {
+        if (form[i] == 'd' ? !digit : p[i] != form[i]) {
             return refuse(r, 400, "malformed HTTP version");
         }
+    }
+    return OK;
+}
+
+/* HTTP-version and the end of the line. */
+static int read_version(struct reader *r) {
+    uint32_t at = r->at;
+    const char *p = r->p + at;
+    if (wf_likely(r->n - at >= 10 && memcmp(p, "HTTP/1.1\r\n", 10) == 0)) {
+        r->out->minor_version = 1;
+        r->at = at + 10;
+        return OK;
+    }
+    int form = check_version_form(r, p, r->n - at);
+    if (form != OK) {
+        return form;
     }
     int rc = end_of_line(r, at + 8, "malformed HTTP version");
     if (rc != OK) {
@@ -465,16 +482,15 @@ WF_ALWAYS_INLINE int read_field_line(struct reader *r, struct framing *f, unsign
     if (wf_unlikely(r->p[colon] != ':' || colon == start)) {
         return bad_name_byte(r, start, colon);
     }
-    uint32_t value = colon + 1;
-    while (value < r->n && is_ows(r->p[value])) {
-        value++;
-    }
-    uint32_t line_end = run_end(r, WF_RUN_VALUE, value);
+    uint32_t line_end = run_end(r, WF_RUN_VALUE, colon + 1);
     int rc = end_of_line(r, line_end, "a control byte in a field value");
     if (wf_unlikely(rc != OK)) {
         return rc;
     }
-    uint32_t end = line_end;
+    uint32_t value = colon + 1, end = line_end;
+    while (value < end && is_ows(r->p[value])) {
+        value++;
+    }
     while (end > value && is_ows(r->p[end - 1])) {
         end--;
     }
