@@ -16,6 +16,7 @@ static const struct wf_poller *poller;
 
 /* Opens the loop of a test. */
 static inline void open_loop(struct wf_loop *loop) {
+    wf_alloc_fail_from(0); /* a test that failed may have left it on */
     assert_int_equal(wf_loop_init(loop, poller), 0);
 }
 
@@ -41,8 +42,7 @@ static inline void turn_until(struct wf_loop *loop, const bool *done) {
 
 #ifdef WF_TEST_KQUEUE
 #define run_over_kqueue(tests, failed)                                                             \
-    (poller = &wf_poller_kqueue,                                                                   \
-     failed += cmocka_run_group_tests_name("kqueue", tests, NULL, NULL))
+    (poller = &wf_poller_kqueue, failed += cmocka_run_group_tests_name("kqueue", tests, NULL, NULL))
 #else
 #define run_over_kqueue(tests, failed) ((void)0)
 #endif
