@@ -3,7 +3,8 @@
 #define WF_PY_ROOMS_H
 
 #include "py/json/json.h"
+#include "py/loop/pyloop.h"
 
-#define WF_PY_ROOMS(X) X(json)
+#define WF_PY_ROOMS(X) X(json) X(loop)
 
 #endif

@@ -20,6 +20,12 @@ struct wf_loop_state {
     PyTypeObject *loop_type;         /* owned: _core.Loop, the base of weft.loop.Loop */
     PyTypeObject *handle_type;       /* owned */
     PyTypeObject *timer_handle_type; /* owned */
+
+    /* asyncio's, imported once; all owned */
+    PyObject *asyncio_handle, *asyncio_timer_handle; /* what isinstance() of our handles sees */
+    PyTypeObject *future_type, *asyncio_task_type;
+    PyObject *extract_stack, *format_callback; /* of asyncio.format_helpers */
+    PyObject *kw_loop;                         /* ("loop",) for calls with one keyword */
 };
 int wf_loop_exec(PyObject *module, struct wf_state *state);
 int wf_loop_traverse(struct wf_loop_state *s, visitproc visit, void *arg);
@@ -42,8 +48,8 @@ struct wf_guest {
 void wf_pyloop_add_guest(PyObject *loop, struct wf_guest *g);
 void wf_pyloop_remove_guest(PyObject *loop, struct wf_guest *g);
 
-/* call_soon(callback, arg) without making argument tuples; context borrowed or NULL for a copy of the
- * current one. Returns 0, or -1 with an exception. */
+/* call_soon(callback, arg) without making argument tuples; context borrowed or NULL for a copy of
+ * the current one. Returns 0, or -1 with an exception. */
 int wf_pyloop_call_soon(struct wf_state *state, PyObject *loop, PyObject *callback, PyObject *arg,
                         PyObject *context);
 

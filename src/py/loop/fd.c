@@ -1,0 +1,277 @@
+/* Descriptors a Python program asks to watch: add_reader, add_writer, and what asyncio's transports
+ * build on them. One wf_watch a descriptor, two handles. */
+#include <errno.h>
+#include <limits.h>
+
+#include "base/alloc.h"
+#include "py/loop/loop_int.h"
+
+/* What the reactor calls, without the GIL: so only a note. */
+static void fd_ready(struct wf_watch *watch, unsigned ready) {
+    struct wf_fd *f = wf_container_of(watch, struct wf_fd, watch);
+    struct wf_pyloop *l = f->loop;
+    if (f->ready == 0) {
+        f->next_ready = NULL;
+        *l->ready_fds_tail = f;
+        l->ready_fds_tail = &f->next_ready;
+    }
+    f->ready |= (uint8_t)ready;
+}
+
+/* What the two handles ask for, told to the reactor. Returns 0 or -errno. */
+static int apply(struct wf_pyloop *l, struct wf_fd *f) {
+    unsigned want = (f->reader != NULL ? WF_READ : 0) | (f->writer != NULL ? WF_WRITE : 0);
+    if (wf_unlikely(wf_pyloop_hands_off(l))) {
+        if (!f->late) {
+            f->late = true;
+            f->next_late = l->late_fds;
+            l->late_fds = f;
+        }
+        wf_loop_wake(&l->reactor);
+        return 0;
+    }
+    if (want == 0) {
+        wf_watch_stop(&l->reactor, &f->watch);
+        return 0;
+    }
+    return wf_watch_set(&l->reactor, &f->watch, want);
+}
+
+void wf_fd_apply_late(struct wf_pyloop *l) {
+    while (l->late_fds != NULL) {
+        struct wf_fd *f = l->late_fds;
+        l->late_fds = f->next_late;
+        f->late = false;
+        (void)apply(l, f); /* the thread that asked is long gone; nobody to tell */
+    }
+}
+
+int wf_fd_collect(struct wf_pyloop *l) {
+    struct wf_fd *f = l->ready_fds;
+    l->ready_fds = NULL;
+    l->ready_fds_tail = &l->ready_fds;
+    int rc = 0;
+    while (f != NULL) {
+        struct wf_fd *next = f->next_ready;
+        unsigned ready = f->ready;
+        f->ready = 0;
+        struct wf_handle *run[2] = {ready & (WF_READ | WF_HANGUP) ? f->reader : NULL,
+                                    ready & (WF_WRITE | WF_HANGUP) ? f->writer : NULL};
+        for (int i = 0; i < 2; i++) {
+            if (run[i] == NULL) {
+                continue;
+            }
+            if (wf_unlikely(run[i]->cancelled)) { /* by its own cancel(): stop watching for it */
+                struct wf_handle **slot = i == 0 ? &f->reader : &f->writer;
+                Py_CLEAR(*slot);
+                (void)apply(l, f);
+            } else if (wf_queue_push(&l->ready, run[i]) == 0) {
+                Py_INCREF(run[i]);
+            } else {
+                rc = -1;
+            }
+        }
+        f = next;
+    }
+    return rc;
+}
+
+/* A descriptor or anything with fileno(), with the errors of the selectors module. -1: exception.
+ */
+static int fd_of(PyObject *obj) {
+    long fd = -1;
+    if (PyLong_Check(obj)) {
+        fd = PyLong_AsLong(obj);
+    } else {
+        PyObject *number = PyObject_CallMethod(obj, "fileno", NULL);
+        if (number != NULL) {
+            fd = PyLong_AsLong(number);
+            Py_DECREF(number);
+        }
+        if (PyErr_Occurred() &&
+            (PyErr_ExceptionMatches(PyExc_AttributeError) ||
+             PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_ValueError))) {
+            PyErr_Format(PyExc_ValueError, "Invalid file object: %R", obj);
+        }
+    }
+    if (PyErr_Occurred()) {
+        return -1;
+    }
+    if (fd < 0 || fd > INT_MAX) {
+        PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %ld", fd);
+        return -1;
+    }
+    return (int)fd;
+}
+
+static struct wf_fd *find(struct wf_pyloop *l, int fd) {
+    return (uint32_t)fd < l->nfds ? l->fds[fd] : NULL;
+}
+
+static struct wf_fd *find_or_make(struct wf_pyloop *l, int fd) {
+    if ((uint32_t)fd >= l->nfds) {
+        uint32_t n = l->nfds != 0 ? l->nfds : 64;
+        while (n <= (uint32_t)fd) {
+            n *= 2;
+        }
+        struct wf_fd **fds = wf_realloc(l->fds, n * sizeof(*fds));
+        if (fds == NULL) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+        memset(fds + l->nfds, 0, (n - l->nfds) * sizeof(*fds));
+        l->fds = fds;
+        l->nfds = n;
+    }
+    if (l->fds[fd] == NULL) {
+        struct wf_fd *f = wf_calloc(1, sizeof(*f));
+        if (f == NULL) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+        wf_watch_init(&f->watch, fd, fd_ready);
+        f->loop = l;
+        l->fds[fd] = f;
+    }
+    return l->fds[fd];
+}
+
+static struct wf_handle **slot_of(struct wf_fd *f, unsigned way) {
+    return way == WF_READ ? &f->reader : &f->writer;
+}
+
+/* (fd, callback, *args) -> Handle. The handle that was there before is cancelled. */
+static PyObject *add(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs, unsigned way) {
+    if (nargs < 2) {
+        PyErr_SetString(PyExc_TypeError, "a descriptor and a callback are required");
+        return NULL;
+    }
+    int fd = fd_of(args[0]);
+    if (fd < 0 || wf_pyloop_check_open(l) < 0) {
+        return NULL;
+    }
+    struct wf_handle *h = wf_handle_new(l, args[1], args + 2, nargs - 2, NULL);
+    struct wf_fd *f = h != NULL ? find_or_make(l, fd) : NULL;
+    if (f == NULL) {
+        Py_XDECREF(h);
+        return NULL;
+    }
+    struct wf_handle **slot = slot_of(f, way), *old = *slot;
+    if (old != NULL && !wf_pyloop_hands_off(l)) {
+        /* Nobody told us to stop, so the descriptor may have been closed and come back as another
+         * file, which the kernel does not watch: begin anew. */
+        wf_watch_stop(&l->reactor, &f->watch);
+    }
+    *slot = (struct wf_handle *)Py_NewRef(h);
+    int rc = apply(l, f);
+    if (rc < 0) {
+        Py_CLEAR(*slot);
+        (void)apply(l, f);
+        Py_CLEAR(h);
+    }
+    if (old != NULL) {
+        if (wf_handle_cancel(old) < 0) {
+            Py_CLEAR(h);
+            rc = 0;
+        }
+        Py_DECREF(old);
+    }
+    if (rc < 0) {
+        errno = -rc;
+        PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return (PyObject *)h;
+}
+
+/* (fd) -> was there one? */
+static PyObject *drop(struct wf_pyloop *l, PyObject *arg, unsigned way) {
+    if (l->closed || !l->open) {
+        Py_RETURN_FALSE;
+    }
+    int fd = fd_of(arg);
+    if (fd < 0) {
+        return NULL;
+    }
+    struct wf_fd *f = find(l, fd);
+    struct wf_handle *old = f != NULL ? *slot_of(f, way) : NULL;
+    if (old == NULL) {
+        Py_RETURN_FALSE;
+    }
+    *slot_of(f, way) = NULL;
+    (void)apply(l, f);
+    int rc = wf_handle_cancel(old);
+    Py_DECREF(old);
+    if (rc < 0) {
+        return NULL;
+    }
+    Py_RETURN_TRUE;
+}
+
+static PyObject *add_reader(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs) {
+    return add(l, args, nargs, WF_READ);
+}
+
+static PyObject *add_writer(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs) {
+    return add(l, args, nargs, WF_WRITE);
+}
+
+static PyObject *remove_reader(struct wf_pyloop *l, PyObject *fd) {
+    return drop(l, fd, WF_READ);
+}
+
+static PyObject *remove_writer(struct wf_pyloop *l, PyObject *fd) {
+    return drop(l, fd, WF_WRITE);
+}
+
+/* (fd) -> (reader, writer), each a handle or None. What a transport's repr looks at. */
+static PyObject *watched(struct wf_pyloop *l, PyObject *arg) {
+    int fd = fd_of(arg);
+    if (fd < 0) {
+        return NULL;
+    }
+    struct wf_fd *f = find(l, fd);
+    PyObject *reader = f != NULL && f->reader != NULL ? (PyObject *)f->reader : Py_None;
+    PyObject *writer = f != NULL && f->writer != NULL ? (PyObject *)f->writer : Py_None;
+    return PyTuple_Pack(2, reader, writer);
+}
+
+int wf_fd_traverse(struct wf_pyloop *l, visitproc visit, void *arg) {
+    for (uint32_t i = 0; i < l->nfds; i++) {
+        if (l->fds[i] != NULL) {
+            Py_VISIT(l->fds[i]->reader);
+            Py_VISIT(l->fds[i]->writer);
+        }
+    }
+    return 0;
+}
+
+void wf_fd_release(struct wf_pyloop *l) {
+    struct wf_fd **fds = l->fds;
+    uint32_t nfds = l->nfds;
+    l->fds = NULL;
+    l->nfds = 0;
+    l->late_fds = NULL;
+    l->ready_fds = NULL;
+    l->ready_fds_tail = &l->ready_fds;
+    for (uint32_t i = 0; i < nfds; i++) {
+        if (fds[i] != NULL) {
+            wf_watch_stop(&l->reactor, &fds[i]->watch);
+            Py_XDECREF(fds[i]->reader);
+            Py_XDECREF(fds[i]->writer);
+            wf_free(fds[i]);
+        }
+    }
+    wf_free(fds);
+}
+
+#define FAST(fn) (PyCFunction)(void (*)(void)) fn
+
+PyMethodDef wf_fd_methods[] = {
+    {"_add_reader", FAST(add_reader), METH_FASTCALL, NULL},
+    {"_add_writer", FAST(add_writer), METH_FASTCALL, NULL},
+    {"_remove_reader", (PyCFunction)remove_reader, METH_O, NULL},
+    {"_remove_writer", (PyCFunction)remove_writer, METH_O, NULL},
+    {"_watched", (PyCFunction)watched, METH_O,
+     "The handles of a descriptor: (reader or None, writer or None)."},
+    {NULL},
+};

@@ -1,0 +1,499 @@
+/* Handle and TimerHandle: one callback to come, now or at a time. */
+#include "py/loop/loop_int.h"
+
+/* ---- birth and death ---- */
+
+/* A finalizer may still call us when the interpreter has taken the module down. */
+static void *gone(void) {
+    PyErr_SetString(PyExc_RuntimeError, "weft is gone: the interpreter shuts down");
+    return NULL;
+}
+
+/* A dead handle of this loop, or a new one. All fields but those of PyObject are undefined. */
+static struct wf_handle *take_spare(struct wf_pyloop *l) {
+    PyTypeObject *type = l->state->loop.handle_type;
+    struct wf_handle *h = l->spares;
+    if (wf_unlikely(type == NULL)) {
+        return gone();
+    }
+    if (wf_unlikely(h == NULL)) {
+        return PyObject_GC_New(struct wf_handle, type);
+    }
+    l->spares = (struct wf_handle *)h->callback;
+    l->nspares--;
+    (void)PyObject_Init((PyObject *)h, type);
+    return h;
+}
+
+void wf_handle_free_spares(struct wf_pyloop *l) {
+    while (l->spares != NULL) {
+        struct wf_handle *h = l->spares;
+        l->spares = (struct wf_handle *)h->callback;
+        PyObject_GC_Del(h);
+    }
+    l->nspares = 0;
+}
+
+/* Every field of the head. Returns 0 or -1; what is filled so far is then released by dealloc. */
+static int init_handle(struct wf_handle *h, struct wf_pyloop *l, PyObject *callback,
+                       PyObject *const *args, Py_ssize_t nargs, PyObject *context) {
+    h->loop = (struct wf_pyloop *)Py_NewRef(l);
+    h->callback = Py_NewRef(callback);
+    h->context = NULL;
+    h->args[0] = h->args[1] = NULL;
+    h->source_traceback = NULL;
+    h->repr = NULL;
+    h->weakrefs = NULL;
+    h->nargs = 0;
+    h->cancelled = h->timed = false;
+
+    h->context =
+        context != NULL && context != Py_None ? Py_NewRef(context) : PyContext_CopyCurrent();
+    if (h->context == NULL) {
+        return -1;
+    }
+    if (nargs > 2) {
+        PyObject *tuple = PyTuple_New(nargs);
+        if (tuple == NULL) {
+            return -1;
+        }
+        for (Py_ssize_t i = 0; i < nargs; i++) {
+            PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
+        }
+        h->args[0] = tuple;
+    } else {
+        for (Py_ssize_t i = 0; i < nargs; i++) {
+            h->args[i] = Py_NewRef(args[i]);
+        }
+    }
+    h->nargs = (uint32_t)nargs;
+    if (wf_unlikely(l->debug)) {
+        PyObject *frame = (PyObject *)PyEval_GetFrame(); /* borrowed: who called us */
+        if (frame != NULL) {
+            h->source_traceback = PyObject_CallOneArg(l->state->loop.extract_stack, frame);
+            if (h->source_traceback == NULL) {
+                return -1;
+            }
+        }
+    }
+    return 0;
+}
+
+struct wf_handle *wf_handle_new(struct wf_pyloop *l, PyObject *callback, PyObject *const *args,
+                                Py_ssize_t nargs, PyObject *context) {
+    struct wf_handle *h = take_spare(l);
+    if (wf_unlikely(h == NULL)) {
+        return NULL;
+    }
+    int rc = init_handle(h, l, callback, args, nargs, context);
+    PyObject_GC_Track(h);
+    if (wf_unlikely(rc < 0)) {
+        Py_CLEAR(h);
+    }
+    return h;
+}
+
+/* Only here does the reactor say that a timer is due: without the GIL, so no counting. */
+static void timer_due(struct wf_timer *timer) {
+    struct wf_timer_handle *t = wf_container_of(timer, struct wf_timer_handle, timer);
+    struct wf_pyloop *l = t->h.loop;
+    t->next = NULL;
+    *l->due_tail = t;
+    l->due_tail = &t->next;
+}
+
+struct wf_timer_handle *wf_timer_handle_new(struct wf_pyloop *l, double when, PyObject *callback,
+                                            PyObject *const *args, Py_ssize_t nargs,
+                                            PyObject *context) {
+    PyTypeObject *type = l->state->loop.timer_handle_type;
+    if (wf_unlikely(type == NULL)) {
+        return gone();
+    }
+    struct wf_timer_handle *t = PyObject_GC_New(struct wf_timer_handle, type);
+    if (t == NULL) {
+        return NULL;
+    }
+    t->when = when;
+    t->next = NULL;
+    t->scheduled = false;
+    wf_timer_init(&t->timer, timer_due);
+    wf_list_init(&t->node);
+    int rc = init_handle(&t->h, l, callback, args, nargs, context);
+    t->h.timed = true;
+    PyObject_GC_Track(t);
+    if (rc < 0) {
+        Py_CLEAR(t);
+    }
+    return t;
+}
+
+static int handle_traverse(struct wf_handle *h, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(h));
+    Py_VISIT(h->loop);
+    Py_VISIT(h->callback);
+    Py_VISIT(h->context);
+    Py_VISIT(h->args[0]);
+    Py_VISIT(h->args[1]);
+    Py_VISIT(h->source_traceback);
+    Py_VISIT(h->repr);
+    return 0;
+}
+
+static int handle_clear(struct wf_handle *h) {
+    h->nargs = 0;
+    Py_CLEAR(h->callback);
+    Py_CLEAR(h->context);
+    Py_CLEAR(h->args[0]);
+    Py_CLEAR(h->args[1]);
+    Py_CLEAR(h->source_traceback);
+    Py_CLEAR(h->repr);
+    Py_CLEAR(h->loop);
+    return 0;
+}
+
+static void handle_dealloc(struct wf_handle *h) {
+    PyTypeObject *type = Py_TYPE(h);
+    PyObject_GC_UnTrack(h);
+    if (wf_unlikely(h->weakrefs != NULL)) {
+        PyObject_ClearWeakRefs((PyObject *)h);
+    }
+    Py_CLEAR(h->callback);
+    Py_XDECREF(h->context);
+    Py_XDECREF(h->args[0]);
+    Py_XDECREF(h->args[1]);
+    Py_XDECREF(h->source_traceback);
+    Py_XDECREF(h->repr);
+    struct wf_pyloop *l = h->loop; /* owned still: it may die with us, and then takes no spares */
+    if (l != NULL && type == l->state->loop.handle_type && l->open &&
+        l->nspares < WF_HANDLES_SPARE_MAX) {
+        h->callback = (PyObject *)l->spares;
+        l->spares = h;
+        l->nspares++;
+    } else {
+        PyObject_GC_Del(h);
+    }
+    Py_XDECREF(l);
+    Py_DECREF(type);
+}
+
+/* ---- running and cancelling ---- */
+
+/* asyncio's report, word for word, since people match on it. The exception is set. */
+static int report_exception(struct wf_handle *h, PyObject *callback) {
+    PyObject *exc = wf_err_take();
+    int rc = -1;
+    PyObject *args = PyObject_GetAttrString((PyObject *)h, "_args");
+    PyObject *source = NULL, *message = NULL, *context = NULL, *done = NULL;
+    if (args == NULL || h->loop == NULL) {
+        goto done;
+    }
+    if (args == Py_None) { /* cancelled by its own callback */
+        Py_SETREF(args, PyTuple_New(0));
+        if (args == NULL) {
+            goto done;
+        }
+    }
+    source =
+        PyObject_CallFunctionObjArgs(h->loop->state->loop.format_callback, callback, args, NULL);
+    if (source == NULL) {
+        goto done;
+    }
+    message = PyUnicode_FromFormat("Exception in callback %S", source);
+    if (message == NULL) {
+        goto done;
+    }
+    context = Py_BuildValue("{sOsOsO}", "message", message, "exception", exc, "handle", h);
+    if (context == NULL ||
+        (h->source_traceback != NULL &&
+         PyDict_SetItemString(context, "source_traceback", h->source_traceback) < 0)) {
+        goto done;
+    }
+    done = PyObject_CallMethod((PyObject *)h->loop, "call_exception_handler", "O", context);
+    rc = done != NULL ? 0 : -1;
+done:
+    Py_XDECREF(done);
+    Py_XDECREF(context);
+    Py_XDECREF(message);
+    Py_XDECREF(source);
+    Py_XDECREF(args);
+    Py_XDECREF(exc);
+    return rc;
+}
+
+static bool ends_the_loop(void) {
+    return PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) ||
+           PyErr_ExceptionMatches(PyExc_SystemExit);
+}
+
+int wf_handle_run(struct wf_handle *h) {
+    if (wf_unlikely(h->callback == NULL)) {
+        return 0;
+    }
+    /* The callback may cancel its own handle, which drops these. */
+    PyObject *callback = Py_NewRef(h->callback);
+    PyObject *context = Py_NewRef(h->context);
+    PyObject *stack[3] = {NULL, Py_XNewRef(h->args[0]), Py_XNewRef(h->args[1])};
+    PyObject *result = NULL;
+    if (wf_likely(PyContext_Enter(context) == 0)) {
+        if (wf_likely(h->nargs <= 2)) {
+            result = PyObject_Vectorcall(callback, stack + 1,
+                                         h->nargs | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+        } else {
+            result = PyObject_Call(callback, stack[1], NULL);
+        }
+        if (PyContext_Exit(context) < 0) {
+            Py_CLEAR(result);
+        }
+    }
+    int rc = 0;
+    if (wf_unlikely(result == NULL)) {
+        rc = ends_the_loop() ? -1 : report_exception(h, callback);
+    }
+    Py_XDECREF(result);
+    Py_XDECREF(stack[1]);
+    Py_XDECREF(stack[2]);
+    Py_DECREF(context);
+    Py_DECREF(callback);
+    return rc;
+}
+
+int wf_handle_cancel(struct wf_handle *h) {
+    if (h->cancelled) {
+        return 0;
+    }
+    h->cancelled = true;
+    struct wf_pyloop *l = h->loop;
+    if (l != NULL && h->timed) {
+        wf_pyloop_timer_stop(l, (struct wf_timer_handle *)h);
+    }
+    if (wf_unlikely(l != NULL && l->debug)) {
+        /* so that "Executing <Handle ...> took 2.5 seconds" can still say what it was */
+        PyObject *repr = PyObject_Repr((PyObject *)h);
+        if (repr == NULL) {
+            return -1;
+        }
+        Py_XSETREF(h->repr, repr);
+    }
+    h->nargs = 0;
+    Py_CLEAR(h->callback);
+    Py_CLEAR(h->args[0]);
+    Py_CLEAR(h->args[1]);
+    return 0;
+}
+
+/* ---- as Python sees them ---- */
+
+static PyObject *handle_cancel(struct wf_handle *h, PyObject *unused) {
+    Py_INCREF(h); /* the loop's reference to a timer may be the last but ours */
+    int rc = wf_handle_cancel(h);
+    Py_DECREF(h);
+    if (rc < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *handle_cancelled(struct wf_handle *h, PyObject *unused) {
+    return PyBool_FromLong(h->cancelled);
+}
+
+static PyObject *handle_get_context(struct wf_handle *h, PyObject *unused) {
+    return Py_NewRef(h->context != NULL ? h->context : Py_None);
+}
+
+static PyObject *handle_run(struct wf_handle *h, PyObject *unused) {
+    if (wf_handle_run(h) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *handle_args(struct wf_handle *h, void *unused) {
+    switch (h->nargs) {
+    case 0:
+        return h->cancelled ? Py_NewRef(Py_None) : PyTuple_New(0);
+    case 1:
+        return PyTuple_Pack(1, h->args[0]);
+    case 2:
+        return PyTuple_Pack(2, h->args[0], h->args[1]);
+    default:
+        return Py_NewRef(h->args[0]);
+    }
+}
+
+/* isinstance(handle, asyncio.Handle) holds, though the layout has nothing in common. */
+static PyObject *handle_class(struct wf_handle *h, void *unused) {
+    struct wf_state *state = wf_state_of_type(Py_TYPE(h));
+    if (state == NULL || state->loop.asyncio_timer_handle == NULL) {
+        return state == NULL ? NULL : gone();
+    }
+    return Py_NewRef(h->timed ? state->loop.asyncio_timer_handle : state->loop.asyncio_handle);
+}
+
+static PyMethodDef handle_methods[] = {
+    {"cancel", (PyCFunction)handle_cancel, METH_NOARGS, NULL},
+    {"cancelled", (PyCFunction)handle_cancelled, METH_NOARGS, NULL},
+    {"get_context", (PyCFunction)handle_get_context, METH_NOARGS, NULL},
+    {"_run", (PyCFunction)handle_run, METH_NOARGS, NULL},
+    {NULL},
+};
+
+static PyMemberDef handle_members[] = {
+    {"_callback", T_OBJECT, offsetof(struct wf_handle, callback), Py_READONLY, NULL},
+    {"_context", T_OBJECT, offsetof(struct wf_handle, context), Py_READONLY, NULL},
+    {"_loop", T_OBJECT, offsetof(struct wf_handle, loop), Py_READONLY, NULL},
+    {"_source_traceback", T_OBJECT, offsetof(struct wf_handle, source_traceback), Py_READONLY,
+     NULL},
+    {"_repr", T_OBJECT, offsetof(struct wf_handle, repr), Py_READONLY, NULL},
+    {"_cancelled", Py_T_BOOL, offsetof(struct wf_handle, cancelled), Py_READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct wf_handle, weakrefs), Py_READONLY, NULL},
+    {NULL},
+};
+
+static PyGetSetDef handle_getset[] = {
+    {"_args", (getter)handle_args, NULL, NULL, NULL},
+    {"__class__", (getter)handle_class, NULL, NULL, NULL},
+    {NULL},
+};
+
+static PyType_Slot handle_slots[] = {
+    {Py_tp_doc, "A callback that loop.call_soon queued; asyncio.Handle in C."},
+    {Py_tp_dealloc, handle_dealloc},
+    {Py_tp_traverse, handle_traverse},
+    {Py_tp_clear, handle_clear},
+    {Py_tp_methods, handle_methods},
+    {Py_tp_members, handle_members},
+    {Py_tp_getset, handle_getset},
+    {0, NULL},
+};
+
+static PyType_Spec handle_spec = {
+    .name = "weft._core.Handle",
+    .basicsize = sizeof(struct wf_handle),
+    /* BASETYPE for TimerHandle's sake */
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = handle_slots,
+};
+
+static PyObject *timer_when(struct wf_timer_handle *t, PyObject *unused) {
+    return PyFloat_FromDouble(t->when);
+}
+
+static Py_hash_t timer_hash(struct wf_timer_handle *t) {
+    PyObject *when = PyFloat_FromDouble(t->when);
+    if (when == NULL) {
+        return -1;
+    }
+    Py_hash_t hash = PyObject_Hash(when);
+    Py_DECREF(when);
+    return hash;
+}
+
+/* Same time, same call, same fate: 1, 0, or -1 with an exception. */
+static int timer_equal(struct wf_timer_handle *a, struct wf_timer_handle *b) {
+    if (a->when != b->when || a->h.cancelled != b->h.cancelled || a->h.nargs != b->h.nargs) {
+        return 0;
+    }
+    PyObject *mine[3] = {a->h.callback, a->h.args[0], a->h.args[1]};
+    PyObject *other[3] = {b->h.callback, b->h.args[0], b->h.args[1]};
+    int equal = 1;
+    for (int i = 0; i < 3; i++) {
+        Py_XINCREF(mine[i]);
+        Py_XINCREF(other[i]);
+    }
+    for (int i = 0; i < 3 && equal == 1; i++) {
+        if (mine[i] == NULL || other[i] == NULL) {
+            equal = mine[i] == other[i];
+        } else {
+            equal = PyObject_RichCompareBool(mine[i], other[i], Py_EQ);
+        }
+    }
+    for (int i = 0; i < 3; i++) {
+        Py_XDECREF(mine[i]);
+        Py_XDECREF(other[i]);
+    }
+    return equal;
+}
+
+static PyObject *timer_compare(PyObject *self, PyObject *other, int op) {
+    if (!Py_IS_TYPE(other, Py_TYPE(self))) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    struct wf_timer_handle *a = (struct wf_timer_handle *)self,
+                           *b = (struct wf_timer_handle *)other;
+    int holds = 0;
+    if (op == Py_LT || op == Py_LE) {
+        holds = a->when < b->when;
+    } else if (op == Py_GT || op == Py_GE) {
+        holds = a->when > b->when;
+    }
+    if (!holds && op != Py_LT && op != Py_GT) {
+        holds = timer_equal(a, b);
+        if (holds < 0) {
+            return NULL;
+        }
+        holds = op == Py_NE ? !holds : holds;
+    }
+    return PyBool_FromLong(holds);
+}
+
+static PyMethodDef timer_methods[] = {
+    {"when", (PyCFunction)timer_when, METH_NOARGS, NULL},
+    {NULL},
+};
+
+static PyMemberDef timer_members[] = {
+    {"_when", T_DOUBLE, offsetof(struct wf_timer_handle, when), Py_READONLY, NULL},
+    {"_scheduled", Py_T_BOOL, offsetof(struct wf_timer_handle, scheduled), Py_READONLY, NULL},
+    {NULL},
+};
+
+static PyType_Slot timer_slots[] = {
+    {Py_tp_doc, "A callback that loop.call_later or call_at scheduled; asyncio.TimerHandle in C."},
+    {Py_tp_dealloc, handle_dealloc},
+    {Py_tp_traverse, handle_traverse},
+    {Py_tp_clear, handle_clear},
+    {Py_tp_hash, timer_hash},
+    {Py_tp_richcompare, timer_compare},
+    {Py_tp_methods, timer_methods},
+    {Py_tp_members, timer_members},
+    {0, NULL},
+};
+
+static PyType_Spec timer_spec = {
+    .name = "weft._core.TimerHandle",
+    .basicsize = sizeof(struct wf_timer_handle),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = timer_slots,
+};
+
+/* How a handle prints is asyncio's business, and its functions work on our attributes. */
+static int borrow_method(PyTypeObject *type, PyObject *from, const char *name) {
+    PyObject *function = PyObject_GetAttrString(from, name);
+    if (function == NULL) {
+        return -1;
+    }
+    int rc = PyObject_SetAttrString((PyObject *)type, name, function);
+    Py_DECREF(function);
+    return rc;
+}
+
+int wf_handle_exec(PyObject *module, struct wf_state *state) {
+    struct wf_loop_state *s = &state->loop;
+    s->handle_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &handle_spec, NULL);
+    if (s->handle_type == NULL) {
+        return -1;
+    }
+    s->timer_handle_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &timer_spec, (PyObject *)s->handle_type);
+    if (s->timer_handle_type == NULL ||
+        borrow_method(s->handle_type, s->asyncio_handle, "__repr__") < 0 ||
+        borrow_method(s->handle_type, s->asyncio_handle, "_repr_info") < 0 ||
+        borrow_method(s->timer_handle_type, s->asyncio_timer_handle, "_repr_info") < 0 ||
+        PyModule_AddType(module, s->handle_type) < 0 ||
+        PyModule_AddType(module, s->timer_handle_type) < 0) {
+        return -1;
+    }
+    return 0;
+}

@@ -1,0 +1,161 @@
+/* What the files of this room share: the loop object, its handles, its descriptors. */
+#ifndef WF_PY_LOOP_INT_H
+#define WF_PY_LOOP_INT_H
+
+#include "py/loop/pyloop.h"
+#include "py/state.h"
+
+struct wf_pyloop;
+
+/* ---- handles ---- */
+
+/* One callback to come, asyncio.Handle in C. */
+struct wf_handle {
+    PyObject_HEAD struct wf_pyloop *loop; /* owned; NULL only when the collector cleared it */
+    PyObject *callback;         /* owned; NULL once cancelled. On the free list: the next one */
+    PyObject *context;          /* owned: contextvars.Context */
+    PyObject *args[2];          /* owned: up to two arguments, or one tuple where there are more */
+    PyObject *source_traceback; /* owned; debug mode only, else NULL */
+    PyObject *repr;             /* owned; kept by cancel() in debug mode, else NULL */
+    PyObject *weakrefs;
+    uint32_t nargs;
+    bool cancelled;
+    bool timed; /* the head of a wf_timer_handle */
+};
+
+/* The same at a time.
+ *
+ *   scheduled: in loop->timers, which owns a reference; armed in the reactor
+ *              ──fires──▶ on loop->due, still in loop->timers ──with the GIL──▶ the ready queue
+ *              ──cancel──▶ taken off both at once
+ *
+ * Two lists, because the reactor's heap changes while the loop waits without the GIL, and a
+ * collector on another thread may want to see what we own just then: `timers` changes only with the
+ * GIL held. */
+struct wf_timer_handle {
+    struct wf_handle h;
+    double when; /* seconds of loop.time() */
+    struct wf_timer timer;
+    struct wf_list node;          /* in loop->timers while scheduled */
+    struct wf_timer_handle *next; /* on loop->due or loop->late */
+    bool scheduled;
+};
+
+/* Handles of which nobody kept a reference are used again: more than a burst of this many and the
+ * rest goes back to the allocator. */
+enum { WF_HANDLES_SPARE_MAX = 512 };
+
+/* New reference. args borrowed; context borrowed, NULL or None for a copy of the current one. */
+struct wf_handle *wf_handle_new(struct wf_pyloop *l, PyObject *callback, PyObject *const *args,
+                                Py_ssize_t nargs, PyObject *context);
+struct wf_timer_handle *wf_timer_handle_new(struct wf_pyloop *l, double when, PyObject *callback,
+                                            PyObject *const *args, Py_ssize_t nargs,
+                                            PyObject *context);
+/* Calls back in its context. An exception goes to the loop's exception handler; -1 only for what
+ * has to end run_forever (KeyboardInterrupt, SystemExit, or what the exception handler raised). */
+int wf_handle_run(struct wf_handle *h);
+int wf_handle_cancel(struct wf_handle *h); /* 0, or -1 with an exception (debug mode's repr) */
+void wf_handle_free_spares(struct wf_pyloop *l);
+int wf_handle_exec(PyObject *module, struct wf_state *state);
+
+/* ---- the ready queue: a ring of owned handles ---- */
+
+struct wf_queue {
+    struct wf_handle **slots; /* owned */
+    uint32_t head, len, cap;  /* cap is a power of two, or 0 */
+};
+
+int wf_queue_grow(struct wf_queue *q) WF_MUST_USE; /* 0, or -1 with MemoryError */
+
+/* h  stolen on success only */
+static inline int wf_queue_push(struct wf_queue *q, struct wf_handle *h) {
+    if (wf_unlikely(q->len == q->cap) && wf_queue_grow(q) < 0) {
+        return -1;
+    }
+    q->slots[(q->head + q->len++) & (q->cap - 1)] = h;
+    return 0;
+}
+
+static inline struct wf_handle *wf_queue_pop(struct wf_queue *q) { /* owned by the caller now */
+    WF_ASSERT(q->len != 0);
+    struct wf_handle *h = q->slots[q->head];
+    q->head = (q->head + 1) & (q->cap - 1);
+    q->len--;
+    return h;
+}
+
+/* ---- descriptors: add_reader and add_writer ---- */
+
+struct wf_fd {
+    struct wf_watch watch;
+    struct wf_pyloop *loop;            /* borrowed: it owns this struct */
+    struct wf_handle *reader, *writer; /* owned, or NULL */
+    struct wf_fd *next_ready;
+    struct wf_fd *next_late;
+    uint8_t ready; /* what the reactor reported this turn */
+    bool late;     /* changed by another thread during the wait; told to the reactor after it */
+};
+
+extern PyMethodDef wf_fd_methods[];
+/* Hands the handles of ready descriptors to the ready queue. */
+int wf_fd_collect(struct wf_pyloop *l);
+void wf_fd_apply_late(struct wf_pyloop *l);
+int wf_fd_traverse(struct wf_pyloop *l, visitproc visit, void *arg);
+void wf_fd_release(struct wf_pyloop *l);
+
+/* ---- the loop ---- */
+
+struct wf_pyloop {
+    PyObject_HEAD struct wf_loop reactor;
+    struct wf_state *state; /* borrowed: the type keeps the module */
+
+    struct wf_queue ready;
+    struct wf_handle *spares; /* owned, dead: linked by `callback` */
+    unsigned nspares;
+
+    struct wf_list timers;             /* scheduled timer handles, each owned once */
+    struct wf_timer_handle *due;       /* fired during this wait, in order */
+    struct wf_timer_handle **due_tail; /* where the next one goes */
+    struct wf_timer_handle *late;      /* started by another thread during the wait */
+
+    struct wf_fd **fds; /* owned, by descriptor; entries stay until the loop closes */
+    uint32_t nfds;
+    struct wf_fd *ready_fds;
+    struct wf_fd **ready_fds_tail;
+    struct wf_fd *late_fds;
+
+    struct wf_list guests;
+    PyObject *task_factory;  /* owned; NULL or None: asyncio.Task */
+    unsigned long thread_id; /* of run_forever; 0 while it does not run */
+    bool open;               /* the reactor is there */
+    bool closed;             /* loop.close() has been called */
+    bool stopping;
+    bool debug;
+    bool waiting; /* between giving up the GIL and having it again: the reactor is not ours to touch
+                   */
+    bool busy;    /* a guest has more to do */
+};
+
+/* Other threads may call anything at the wrong moment. While the loop waits they must not touch the
+ * reactor: they leave a note (`late`) and wake it. */
+static inline bool wf_pyloop_hands_off(const struct wf_pyloop *l) {
+    return l->waiting;
+}
+
+int wf_pyloop_turn(struct wf_pyloop *l); /* one turn: 0, or -1 with an exception */
+/* The turns of run_forever: until stop(). */
+PyObject *wf_pyloop_run(struct wf_pyloop *l);
+
+/* A scheduled timer's way in and out. start takes its own reference. */
+int wf_pyloop_timer_start(struct wf_pyloop *l, struct wf_timer_handle *t);
+void wf_pyloop_timer_stop(struct wf_pyloop *l, struct wf_timer_handle *t);
+
+static inline int wf_pyloop_check_open(struct wf_pyloop *l) {
+    if (wf_unlikely(l->closed || !l->open)) {
+        PyErr_SetString(PyExc_RuntimeError, "Event loop is closed");
+        return -1;
+    }
+    return 0;
+}
+
+#endif
