@@ -4,7 +4,8 @@
 
 #include "py/json/json.h"
 #include "py/loop/pyloop.h"
+#include "py/task/task.h"
 
-#define WF_PY_ROOMS(X) X(json) X(loop)
+#define WF_PY_ROOMS(X) X(json) X(loop) X(task)
 
 #endif

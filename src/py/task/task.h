@@ -1,12 +1,13 @@
-/* poll_coroutine: stepping a handler's coroutine so that, from inside, it cannot be told from one that
- * runs in an asyncio.Task, at none of a task's cost while it does not suspend.
+/* poll_coroutine: stepping a handler's coroutine so that, from inside, it cannot be told from one
+ * that runs in an asyncio.Task, at none of a task's cost while it does not suspend.
  *
  *   wf_task_run ──send(None)──▶ returned ─────────────────────────────────▶ result at once
  *                      │
- *                      └──────▶ yielded a future: PARKED ──future done──▶ send ─▶ ... ─▶ done(arg, result)
+ *                      └──────▶ yielded a future: PARKED ──future done──▶ send ─▶ ... ─▶ done(arg,
+ * result)
  *
- * The identity (asyncio.current_task()) is a recycled HandlerTask: as long as nobody kept a reference to it
- * and it never parked, the next handler gets the same object.
+ * The identity (asyncio.current_task()) is a recycled HandlerTask: as long as nobody kept a
+ * reference to it and it never parked, the next handler gets the same object.
  *
  * thread   the loop's, with the GIL */
 #ifndef WF_PY_TASK_H
@@ -17,9 +18,18 @@
 struct wf_state;
 
 struct wf_task_state {
-    PyTypeObject *task_type;    /* owned: _core.HandlerTask; isinstance(t, asyncio.Task) holds */
-    PyObject *current_tasks;    /* owned: asyncio's dict loop -> task, or NULL where it has none (3.14) */
-    PyObject *swap_current_task, *register_task, *unregister_task; /* owned: asyncio's functions */
+    PyTypeObject *task_type;   /* owned: _core.HandlerTask, a subclass of asyncio.Task */
+    PyTypeObject *runner_type; /* owned: _core._HandlerRunner, for tests */
+    /* owned: asyncio's dict loop -> task, or NULL where it has none (3.14) and the function is
+     * asked */
+    PyObject *current_tasks, *swap_current_task;
+    PyObject *register_task; /* owned: asyncio's function */
+    /* owned: methods of asyncio.Future, called on a task as Task's own code calls super() */
+    PyObject *set_result, *set_exception, *cancel, *add_done_callback, *make_cancelled_error;
+    PyObject *cancelled_error, *invalid_state_error; /* owned: asyncio's */
+    /* owned: interned names, and the tuples of one keyword */
+    PyObject *str_blocking, *str_cancel_message, *str_log_traceback, *kw_context, *kw_msg;
+    unsigned long long named; /* how many tasks have been given a name */
 };
 int wf_task_exec(PyObject *module, struct wf_state *state);
 int wf_task_traverse(struct wf_task_state *s, visitproc visit, void *arg);
@@ -32,7 +42,9 @@ struct wf_stepper {
     struct wf_state *state; /* borrowed: the module outlives it */
     PyObject *loop;         /* owned */
     struct wf_task *spare;  /* owned: ready for the next handler, or NULL */
+    PyObject *outer;        /* owned: the current task before enter, or NULL; almost always NULL */
     bool entered;           /* between enter and leave */
+    bool current;           /* asyncio's current task is the spare */
 };
 int wf_stepper_init(struct wf_stepper *s, struct wf_state *state, PyObject *loop); /* 0 or -1 */
 void wf_stepper_clear(struct wf_stepper *s);
@@ -51,16 +63,17 @@ enum wf_task_outcome { WF_TASK_FAILED = -1, WF_TASK_PARKED = 0, WF_TASK_RETURNED
  * context  borrowed: a contextvars.Context nobody has entered; the task's own from now on
  * RETURNED *result is the value, owned
  * FAILED   an exception is set
- * PARKED   done(arg, ...) will be called once, from the loop; *parked is a reference the caller owns and
- *          may use for wf_task_cancel */
+ * PARKED   done(arg, ...) will be called once, from the loop; *parked is a reference the caller
+ * owns and may use for wf_task_cancel */
 enum wf_task_outcome wf_task_run(struct wf_stepper *s, PyObject *coro, PyObject *context,
                                  wf_task_done_fn *done, void *arg, PyObject **result,
                                  struct wf_task **parked);
 
-/* task.cancel(): CancelledError is thrown in at the next step. Harmless when it is done. -1: exception. */
+/* task.cancel(): CancelledError is thrown in at the next step. Harmless when it is done. -1:
+ * exception. */
 int wf_task_cancel(struct wf_task *t);
-/* Nobody waits for the result any more: done will not be called; an exception is reported to the loop's
- * exception handler. */
+/* Nobody waits for the result any more: done will not be called; an exception is reported to the
+ * loop's exception handler. */
 void wf_task_detach(struct wf_task *t);
 
 #endif
