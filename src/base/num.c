@@ -557,7 +557,8 @@ double wf_double_make(uint64_t digits, int64_t exp10) {
     return from_bits(nearest(digits, exp10));
 }
 
-const char *wf_double_read(const char *p, const char *end, double *out) {
+/* lax: digits may be missing on one side of the point */
+WF_ALWAYS_INLINE const char *read_double(const char *p, const char *end, bool lax, double *out) {
     uint64_t sign = 0;
     if (p < end && *p == '-') {
         sign = SIGN_BIT;
@@ -566,16 +567,16 @@ const char *wf_double_read(const char *p, const char *end, double *out) {
     const char *start = p;
     uint64_t digits = 0;
     p = read_digits(p, end, &digits);
-    if (p == start) {
-        return NULL;
-    }
     const char *whole_end = p;
     int64_t exp10 = 0;
     int64_t n = p - start;
-    if (end - p >= 2 && *p == '.' && is_digit(p[1])) {
+    if (p < end && *p == '.' && (lax || (n > 0 && end - p >= 2 && is_digit(p[1])))) {
         p = read_digits(p + 1, end, &digits);
         exp10 = whole_end + 1 - p;
         n -= exp10;
+    }
+    if (n == 0) {
+        return NULL;
     }
     const char *digits_end = p;
     p = read_exponent(p, end, &exp10);
@@ -583,4 +584,12 @@ const char *wf_double_read(const char *p, const char *end, double *out) {
                                                 : nearest_of_many(start, digits_end, exp10);
     *out = from_bits(bits | sign);
     return p;
+}
+
+const char *wf_double_read(const char *p, const char *end, double *out) {
+    return read_double(p, end, false, out);
+}
+
+const char *wf_double_read_lax(const char *p, const char *end, double *out) {
+    return read_double(p, end, true, out);
 }

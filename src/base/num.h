@@ -32,6 +32,9 @@ size_t wf_double_write(char *out, double v);
  * returns  the first byte behind the number, or NULL where no number starts */
 const char *wf_double_read(const char *p, const char *end, double *out);
 
+/* The same, but digits may be missing on one side of the point (".5", "5."), as in float(str). */
+const char *wf_double_read_lax(const char *p, const char *end, double *out);
+
 /* The double nearest to digits * 10^exp10 (any digits, any exp10; may be inf): for callers that
  * have scanned a number of up to 19 digits themselves. */
 double wf_double_make(uint64_t digits, int64_t exp10);

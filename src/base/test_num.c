@@ -232,6 +232,35 @@ static void reading_stops_where_the_number_does(void **state) {
     }
 }
 
+static void lax_reading_needs_digits_on_one_side_only(void **state) {
+    static const struct {
+        const char *text;
+        int taken;
+        double want;
+    } cases[] = {
+        {".5", 2, 0.5},
+        {"5.", 2, 5},
+        {"-.5e1", 5, -5},
+        {"5.e1", 4, 50},
+        {".", -1, 0},
+        {"-.", -1, 0},
+        {".e5", -1, 0},
+        {"1..2", 2, 1},
+        {"1.5", 3, 1.5},
+        {".5.", 2, 0.5},
+        {"", -1, 0},
+        {"12345678901234567890.", 21, 12345678901234567890.0},
+        {".12345678901234567890123", 24, .12345678901234567890123},
+    };
+    for (size_t i = 0; i < WF_ARRAY_LEN(cases); i++) {
+        const char *p = cases[i].text;
+        double v = 0;
+        const char *end = wf_double_read_lax(p, p + strlen(p), &v);
+        assert_int_equal(end == NULL ? -1 : end - p, cases[i].taken);
+        assert_true(v == cases[i].want);
+    }
+}
+
 static void no_power_of_ten_ends_in_64_ones(void **state) {
     for (int k = POW10_MIN; k <= POW10_MAX; k++) {
         assert_true(pow10_table[k - POW10_MIN].hi >> 63);
@@ -248,6 +277,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(doubles_are_shortest_and_nearest),
         cmocka_unit_test(reading_agrees_with_strtod),
         cmocka_unit_test(reading_stops_where_the_number_does),
+        cmocka_unit_test(lax_reading_needs_digits_on_one_side_only),
         cmocka_unit_test(no_power_of_ten_ends_in_64_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
