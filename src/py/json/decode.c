@@ -12,9 +12,9 @@ enum { VALUES_INLINE = 128 };
 
 /* An open container. */
 struct frame {
-    PyObject *dict;  /* owned; NULL: an array */
-    PyObject *key;   /* owned: the member whose value comes next; NULL between members */
-    size_t at;       /* an array's first value in `values` */
+    PyObject *dict; /* owned; NULL: an array */
+    PyObject *key;  /* owned: the member whose value comes next; NULL between members */
+    size_t at;      /* an array's first value in `values` */
 };
 
 struct decoder {
@@ -401,16 +401,16 @@ static void raise_decode_error(struct wf_json_state *s, const char *msg, PyObjec
         goto done; /* out of memory: that is what is raised */
     }
     struct {
-        const char *name;
-        PyObject *value;
+        enum name_id name;
+        PyObject *value; /* owned */
     } fields[] = {
-        {"msg", PyUnicode_FromString(msg)}, {"doc", Py_NewRef(doc)},
-        {"pos", PyLong_FromSsize_t(pos)},   {"lineno", PyLong_FromSize_t(line)},
-        {"colno", PyLong_FromSize_t(column)},
+        {NAME_msg, PyUnicode_FromString(msg)},   {NAME_doc, Py_NewRef(doc)},
+        {NAME_pos, PyLong_FromSsize_t(pos)},     {NAME_lineno, PyLong_FromSize_t(line)},
+        {NAME_colno, PyLong_FromSize_t(column)},
     };
     for (size_t i = 0; i < WF_ARRAY_LEN(fields); i++) {
         if (exc != NULL && (fields[i].value == NULL ||
-                            PyObject_SetAttrString(exc, fields[i].name, fields[i].value) < 0)) {
+                            PyObject_SetAttr(exc, s->names[fields[i].name], fields[i].value) < 0)) {
             Py_CLEAR(exc);
         }
         Py_XDECREF(fields[i].value);
@@ -476,17 +476,18 @@ PyObject *wf_json_decode(struct wf_state *state, struct wf_span in, unsigned fla
 }
 
 /* A str that is not ASCII goes through UTF-8; a lone surrogate in it cannot. */
-static PyObject *decode_str(struct wf_json_state *s, PyObject *str) {
+static PyObject *decode_str(struct wf_json_state *s, PyObject *str, unsigned flags) {
     if (wf_json_str_ready(str) < 0) {
         return NULL;
     }
     if (PyUnicode_IS_ASCII(str)) {
-        return decode(s, wf_span(PyUnicode_DATA(str), (size_t)PyUnicode_GET_LENGTH(str)), 0, str);
+        return decode(s, wf_span(PyUnicode_DATA(str), (size_t)PyUnicode_GET_LENGTH(str)), flags,
+                      str);
     }
     PyObject *bytes = PyUnicode_AsUTF8String(str);
     if (bytes != NULL) {
         struct wf_span in = wf_span(PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
-        PyObject *v = decode(s, in, 0, str);
+        PyObject *v = decode(s, in, flags, str);
         Py_DECREF(bytes);
         return v;
     }
@@ -509,25 +510,27 @@ static PyObject *decode_str(struct wf_json_state *s, PyObject *str) {
     return NULL;
 }
 
-PyObject *wf_json_py_decode(PyObject *module, PyObject *data) {
+static inline PyObject *decode_any(PyObject *module, PyObject *data, unsigned flags) {
     struct wf_json_state *s = &wf_state_of_module(module)->json;
     if (wf_likely(PyBytes_Check(data))) {
-        return decode(s, wf_span(PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data)), 0, data);
+        return decode(s, wf_span(PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data)), flags,
+                      data);
     }
     if (PyUnicode_Check(data)) {
-        return decode_str(s, data);
+        return decode_str(s, data, flags);
     }
     Py_buffer view;
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
         if (PyErr_ExceptionMatches(PyExc_TypeError)) {
-            PyErr_Format(PyExc_TypeError, "the JSON document must be bytes, a buffer or str, not %.100s",
+            PyErr_Format(PyExc_TypeError,
+                         "the JSON document must be bytes, a buffer or str, not %.100s",
                          Py_TYPE(data)->tp_name);
         }
         return NULL;
     }
     PyObject *v;
     if (view.readonly) {
-        v = decode(s, wf_span(view.buf, (size_t)view.len), 0, data);
+        v = decode(s, wf_span(view.buf, (size_t)view.len), flags, data);
     } else {
         /* Making objects may run the collector and so any finalizer, or let another thread in: what
          * they could change is copied first. */
@@ -536,10 +539,18 @@ PyObject *wf_json_py_decode(PyObject *module, PyObject *data) {
             v = PyErr_NoMemory();
         } else {
             memcpy(copy, view.buf, (size_t)view.len);
-            v = decode(s, wf_span(copy, (size_t)view.len), 0, data);
+            v = decode(s, wf_span(copy, (size_t)view.len), flags, data);
             wf_free(copy);
         }
     }
     PyBuffer_Release(&view);
     return v;
+}
+
+PyObject *wf_json_py_decode(PyObject *module, PyObject *data) {
+    return decode_any(module, data, 0);
+}
+
+PyObject *wf_json_py_loads(PyObject *module, PyObject *data) {
+    return decode_any(module, data, WF_JSON_SURROGATES | WF_JSON_NONFINITE);
 }

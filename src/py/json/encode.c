@@ -138,8 +138,8 @@ static WF_NOINLINE int encode_wide(struct encoder *e, PyObject *str) {
         return -1;
     }
     if (PyUnicode_IS_ASCII(str)) { /* a subclass of str */
-        return check(e, wf_json_put_text(&e->out, PyUnicode_DATA(str),
-                                         (size_t)PyUnicode_GET_LENGTH(str)));
+        return check(
+            e, wf_json_put_text(&e->out, PyUnicode_DATA(str), (size_t)PyUnicode_GET_LENGTH(str)));
     }
     const PyCompactUnicodeObject *cached = (const PyCompactUnicodeObject *)str;
     if (cached->utf8 != NULL) { /* somebody has made the UTF-8 already */
@@ -198,8 +198,8 @@ static WF_NOINLINE int encode_big_int(struct encoder *e, PyObject *o) {
         }
         return -1;
     }
-    int rc = check(e, wf_json_put_bytes(&e->out, PyUnicode_DATA(text),
-                                        (size_t)PyUnicode_GET_LENGTH(text)));
+    int rc = check(
+        e, wf_json_put_bytes(&e->out, PyUnicode_DATA(text), (size_t)PyUnicode_GET_LENGTH(text)));
     Py_DECREF(text);
     return rc;
 }
@@ -216,7 +216,9 @@ static inline int encode_int(struct encoder *e, PyObject *o) {
 static inline int encode_double(struct encoder *e, double v) {
     if (wf_unlikely(!isfinite(v))) {
         PyErr_Format(e->s->encode_error, "%s has no JSON form",
-                     isnan(v) ? "nan" : v > 0 ? "inf" : "-inf");
+                     isnan(v) ? "nan"
+                     : v > 0  ? "inf"
+                              : "-inf");
         return -1;
     }
     return check(e, wf_json_put_double(&e->out, v));
@@ -241,7 +243,8 @@ static inline int encode_held(struct encoder *e, PyObject *o) {
     return rc;
 }
 
-/* Containers write a comma behind each item, or a space where they have none, and their end over it. */
+/* Containers write a comma behind each item, or a space where they have none, and their end over
+ * it. */
 static inline int finish(struct encoder *e, char c) {
     e->out.p[-1] = c;
     return need(e, 0); /* many may end at once, and each took a byte of the slack */

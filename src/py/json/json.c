@@ -30,10 +30,15 @@ PyDoc_STRVAR(decode_doc, "json_decode($module, data, /)\n--\n\n"
                          "The value of a JSON document in bytes, a buffer or a str.\n\n"
                          "Raises DecodeError, a ValueError that knows where.");
 
+PyDoc_STRVAR(loads_doc, "_json_loads($module, data, /)\n--\n\n"
+                        "json_decode, but of all that json.loads takes: NaN, Infinity, -Infinity,\n"
+                        "numbers that overflow to these, and lone surrogates.");
+
 static PyMethodDef functions[] = {
     {"json_encode", (PyCFunction)(void (*)(void))wf_json_py_encode, METH_FASTCALL | METH_KEYWORDS,
      encode_doc},
     {"json_decode", wf_json_py_decode, METH_O, decode_doc},
+    {"_json_loads", wf_json_py_loads, METH_O, loads_doc},
     {"_alloc_fail_from", alloc_fail_from, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };

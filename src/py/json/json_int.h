@@ -5,10 +5,26 @@
 #include "py/state.h"
 #include "py/json/json.h"
 
-/* Interned attribute names, by use. */
+/* Attribute names, interned: CPython's attribute cache keeps any name it is asked for. */
 #define WF_JSON_NAMES(X)                                                                           \
-    X(value) X(pattern) X(isoformat) X(total_seconds) X(as_tuple) X(exponent) X(decode)            \
-    X(model_dump) X(mode) X(json) X(by_alias) X(name) X(to_builtins) X(items)
+    X(value)                                                                                       \
+    X(pattern)                                                                                     \
+    X(isoformat)                                                                                   \
+    X(total_seconds)                                                                               \
+    X(as_tuple)                                                                                    \
+    X(exponent)                                                                                    \
+    X(model_dump)                                                                                  \
+    X(mode)                                                                                        \
+    X(json)                                                                                        \
+    X(by_alias)                                                                                    \
+    X(name)                                                                                        \
+    X(__dataclass_fields__)                                                                        \
+    X(__attrs_attrs__)                                                                             \
+    X(msg)                                                                                         \
+    X(doc)                                                                                         \
+    X(pos)                                                                                         \
+    X(lineno)                                                                                      \
+    X(colno)
 
 enum name_id {
 #define X(n) NAME_##n,
@@ -19,19 +35,19 @@ enum name_id {
 static_assert(NAME_COUNT <= WF_ARRAY_LEN(((struct wf_json_state *)0)->names), "names fit");
 
 enum rule_kind {
-    RULE_NONE,      /* the fallback's, or an error */
-    RULE_STR,       /* subclasses of JSON's own types */
+    RULE_NONE, /* the fallback's, or an error */
+    RULE_STR,  /* subclasses of JSON's own types */
     RULE_INT,
     RULE_FLOAT,
     RULE_DICT,
-    RULE_TUPLE,     /* a tuple that iterates as tuples do: NamedTuple */
-    RULE_ITERATE,   /* set, frozenset, deque, generator, odd subclasses: what iteration gives */
-    RULE_FIELDS,    /* dataclass, attrs: the attributes in `names` */
-    RULE_VALUE,     /* Enum: .value */
-    RULE_PATTERN,   /* re.Pattern: .pattern */
-    RULE_TEXT,      /* str(o): UUID, paths, IP addresses, URLs, secrets */
-    RULE_BYTES,     /* bytes: as UTF-8 */
-    RULE_DATETIME,  /* exactly datetime.datetime, date, time: written here */
+    RULE_TUPLE,    /* a tuple that iterates as tuples do: NamedTuple */
+    RULE_ITERATE,  /* set, frozenset, deque, generator, odd subclasses: what iteration gives */
+    RULE_FIELDS,   /* dataclass, attrs: the attributes in `names` */
+    RULE_VALUE,    /* Enum: .value */
+    RULE_PATTERN,  /* re.Pattern: .pattern */
+    RULE_TEXT,     /* str(o): UUID, paths, IP addresses, URLs, secrets */
+    RULE_BYTES,    /* bytes: as UTF-8 */
+    RULE_DATETIME, /* exactly datetime.datetime, date, time: written here */
     RULE_DATE,
     RULE_TIME,
     RULE_ISOFORMAT, /* subclasses of these: .isoformat() */
@@ -47,8 +63,8 @@ struct rule {
     PyObject *names; /* owned, or NULL */
 };
 
-/* The object that a loaded module has under a name: new reference in *out, or NULL. 0, or -1 with an
- * exception. Imports nothing. */
+/* The object that a loaded module has under a name: new reference in *out, or NULL. 0, or -1 with
+ * an exception. Imports nothing. */
 int wf_json_loaded(const char *module, const char *name, PyObject **out);
 
 /* Raises cls(text) from the exception that is set. */
@@ -67,8 +83,10 @@ static inline int wf_json_str_ready(PyObject *str) {
 PyObject *wf_json_py_encode(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                             PyObject *kwnames);
 PyObject *wf_json_py_decode(PyObject *module, PyObject *data);
+PyObject *wf_json_py_loads(PyObject *module, PyObject *data);
 
-/* The rule for objects of a type that is not exactly one of JSON's own. 0, or -1 with an exception. */
+/* The rule for objects of a type that is not exactly one of JSON's own. 0, or -1 with an exception.
+ */
 int wf_json_rule_find(struct wf_json_state *s, PyTypeObject *type, struct rule *out);
 
 #endif

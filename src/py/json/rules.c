@@ -1,7 +1,8 @@
 /* Which rule a type is encoded by: FastAPI's jsonable_encoder, in its order.
  *
- * Nothing is imported for this. An object of datetime.date can only exist once the module datetime is
- * loaded, so each class is looked up in sys.modules, and a module that is not there has no objects. */
+ * Nothing is imported for this. An object of datetime.date can only exist once the module datetime
+ * is loaded, so each class is looked up in sys.modules, and a module that is not there has no
+ * objects. */
 #include "py/json/json_int.h"
 
 /* A class by where it is found; what is found under the name and is no class is passed over. */
@@ -45,17 +46,28 @@ static const struct known known_after[] = {
     {"msgspec", "Struct", RULE_STRUCT},
 };
 
-int wf_json_loaded(const char *module, const char *name, PyObject **out) {
+/* dict[name]: new reference in *out, or NULL. 0, or -1 with an exception. */
+static int dict_get(PyObject *dict, const char *name, PyObject **out) {
+    PyObject *key = PyUnicode_FromString(name);
     *out = NULL;
-    PyObject *modules = PyImport_GetModuleDict();               /* borrowed from the interpreter */
-    PyObject *m = PyDict_GetItemString(modules, module); /* borrowed from modules */
-    if (m == NULL || !PyModule_Check(m)) {
-        return 0;
+    if (key == NULL) {
+        return -1;
     }
-    /* by the module's dict: its __getattr__ might import */
-    PyObject *found = PyDict_GetItemString(PyModule_GetDict(m), name); /* borrowed */
-    *out = Py_XNewRef(found);
-    return 0;
+    *out = Py_XNewRef(PyDict_GetItemWithError(dict, key));
+    Py_DECREF(key);
+    return *out == NULL && PyErr_Occurred() ? -1 : 0;
+}
+
+int wf_json_loaded(const char *module, const char *name, PyObject **out) {
+    PyObject *m;
+    int rc = dict_get(PyImport_GetModuleDict(), module, &m); /* that dict is the interpreter's */
+    *out = NULL;
+    if (m != NULL && PyModule_Check(m)) {
+        /* by the module's dict: its __getattr__ might import */
+        rc = dict_get(PyModule_GetDict(m), name, out);
+    }
+    Py_XDECREF(m);
+    return rc;
 }
 
 static int is_a(PyTypeObject *type, const char *module, const char *name, bool *exactly) {
@@ -69,7 +81,8 @@ static int is_a(PyTypeObject *type, const char *module, const char *name, bool *
     return yes;
 }
 
-/* The rule of the first class in the list that `type` is a subclass of, or RULE_NONE. -1: exception */
+/* The rule of the first class in the list that `type` is a subclass of, or RULE_NONE. -1: exception
+ */
 static int first_known(PyTypeObject *type, const struct known *list, size_t n, bool *exactly) {
     for (size_t i = 0; i < n; i++) {
         int yes = is_a(type, list[i].module, list[i].name, exactly);
@@ -81,8 +94,8 @@ static int first_known(PyTypeObject *type, const struct known *list, size_t n, b
 }
 
 /* The attribute, or NULL without an exception where there is none. -1: exception */
-static int type_attr(PyTypeObject *type, const char *name, PyObject **out) {
-    *out = PyObject_GetAttrString((PyObject *)type, name);
+static int type_attr(PyTypeObject *type, PyObject *name, PyObject **out) {
+    *out = PyObject_GetAttr((PyObject *)type, name);
     if (*out == NULL) {
         if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
             return -1;
@@ -119,7 +132,7 @@ static PyObject *names_of(PyObject *fields, PyObject *attr) {
 
 /* RULE_FIELDS with its names where `type` is a dataclass (dataclasses.fields leaves ClassVar and
  * InitVar out) or has attrs. 1: it is; 0; -1: exception */
-static int find_fields(struct wf_json_state *s, PyTypeObject *type, const char *mark,
+static int find_fields(struct wf_json_state *s, PyTypeObject *type, PyObject *mark,
                        struct rule *out) {
     PyObject *fields;
     if (type_attr(type, mark, &fields) < 0) {
@@ -152,7 +165,7 @@ static int find(struct wf_json_state *s, PyTypeObject *type, struct rule *out) {
         out->kind = RULE_MODEL;
         return yes < 0 ? -1 : 0;
     }
-    yes = find_fields(s, type, "__dataclass_fields__", out);
+    yes = find_fields(s, type, s->names[NAME___dataclass_fields__], out);
     if (yes != 0) {
         return yes < 0 ? -1 : 0;
     }
@@ -186,7 +199,7 @@ static int find(struct wf_json_state *s, PyTypeObject *type, struct rule *out) {
             kind = RULE_ISOFORMAT;
         }
         out->kind = (enum rule_kind)kind;
-        if (kind == RULE_NONE && find_fields(s, type, "__attrs_attrs__", out) < 0) {
+        if (kind == RULE_NONE && find_fields(s, type, s->names[NAME___attrs_attrs__], out) < 0) {
             return -1;
         }
     }
@@ -203,8 +216,12 @@ static unsigned int version_of(PyTypeObject *type) {
     return type->tp_version_tag;
 }
 
+static size_t slot_of(PyTypeObject *type) {
+    return (size_t)((uint64_t)(uintptr_t)type * 0x9e3779b97f4a7c15u >> 40) % WF_JSON_RULES;
+}
+
 int wf_json_rule_find(struct wf_json_state *s, PyTypeObject *type, struct rule *out) {
-    struct wf_json_rule *slot = &s->rules[((uintptr_t)type >> 5) % WF_JSON_RULES];
+    struct wf_json_rule *slot = &s->rules[slot_of(type)];
     unsigned int version = version_of(type);
     if (wf_likely(slot->type == type && slot->version == version)) {
         *out = (struct rule){(enum rule_kind)slot->kind, Py_XNewRef(slot->names)};

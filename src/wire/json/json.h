@@ -1,6 +1,6 @@
-/* JSON tokens and writers (RFC 8259): bytes to meaning and back, with no object model. py/json (and later
- * BSON and shapes) walk them. Functions a decoder calls per byte or token are static inline here or in
- * json_scan.h.
+/* JSON tokens and writers (RFC 8259): bytes to meaning and back, with no object model. py/json (and
+ * later BSON and shapes) walk them. Functions a decoder calls per byte or token are static inline
+ * here or in json_scan.h.
  *
  * thread   any; no allocation but through the wf_buf given */
 #ifndef WF_WIRE_JSON_H
@@ -43,7 +43,8 @@ enum wf_json_error {
 };
 const char *wf_json_error_text(enum wf_json_error e);
 
-/* What a reader lets pass beyond RFC 8259; 0 is strict. Together they are what json.loads accepts. */
+/* What a reader lets pass beyond RFC 8259; 0 is strict. Together they are what json.loads accepts.
+ */
 enum wf_json_flags {
     WF_JSON_SURROGATES = 1, /* "\\ud800" alone is the code point U+D800 */
     WF_JSON_NONFINITE = 2,  /* NaN, Infinity, -Infinity; 1e999 is infinity */

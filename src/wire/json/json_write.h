@@ -64,7 +64,8 @@ static inline char *wf_json_put_escape(char *d, unsigned char c) {
 static inline bool wf_json_special8(uint64_t x) {
     const uint64_t ones = 0x0101010101010101u;
     uint64_t quote = x ^ (ones * '"'), backslash = x ^ (ones * '\\');
-    uint64_t hit = ((x - ones * 0x20) & ~x) | ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash);
+    uint64_t hit =
+        ((x - ones * 0x20) & ~x) | ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash);
     return (hit & (ones * 0x80)) != 0;
 }
 

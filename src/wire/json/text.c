@@ -1,5 +1,5 @@
-/* Strings that are more than plain ASCII: measuring and checking them, then unescaping them. Also the
- * sentences and positions of errors. */
+/* Strings that are more than plain ASCII: measuring and checking them, then unescaping them. Also
+ * the sentences and positions of errors. */
 #include "wire/json/json_scan.h"
 
 #include "base/utf8.h"
@@ -124,8 +124,8 @@ static inline uint32_t char_class(uint32_t c) {
     return c < 0x80 ? 0x7f : c < 0x100 ? 0xff : c < 0x10000 ? 0xffff : 0x10ffff;
 }
 
-/* The first byte that keeps [p, end) from being UTF-8. The checker says only whether there is one, so
- * this halves; it runs once, for an error. */
+/* The first byte that keeps [p, end) from being UTF-8. The checker says only whether there is one,
+ * so this halves; it runs once, for an error. */
 static const char *utf8_stops_at(const char *p, const char *end) {
     while (p < end) {
         unsigned char c = (unsigned char)*p;
@@ -257,7 +257,8 @@ WF_ALWAYS_INLINE void copy_as(const struct wf_json_text *t, void *out, unsigned 
             p += 3;
         } else {
             put(out, i++,
-                (c & 7u) << 18 | (p[1] & 0x3fu) << 12 | (p[2] & 0x3fu) << 6 | (p[3] & 0x3fu), width);
+                (c & 7u) << 18 | (p[1] & 0x3fu) << 12 | (p[2] & 0x3fu) << 6 | (p[3] & 0x3fu),
+                width);
             p += 4;
         }
     }

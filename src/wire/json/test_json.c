@@ -1,0 +1,425 @@
+/* Tests of wire/json: documents of cases/json.txt, the fast scan against the plain one, texts read
+ * and written, numbers, positions. argv[1] is src/wire. */
+#include <ctype.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "wire/json/json_write.h"
+
+static const char *source_dir;
+
+/* ---- cases/json.txt ---- */
+
+static const char *error_name(enum wf_json_error e) {
+    static const char *const names[] = {"OK",
+#define X(id, text) #id,
+                                        WF_JSON_ERRORS(X)
+#undef X
+    };
+    return names[e];
+}
+
+/* Appends `s` with \xHH, \\ and {N*text} replaced. */
+static void expand(struct wf_buf *b, const char *s, size_t n) {
+    for (size_t i = 0; i < n;) {
+        int skip = 0;
+        unsigned long count = 0;
+        if (s[i] == '\\' && s[i + 1] == 'x') {
+            unsigned byte = 0;
+            assert_int_equal(sscanf(s + i + 2, "%2x", &byte), 1);
+            assert_int_equal(wf_buf_append_byte(b, (char)byte), WF_BUF_OK);
+            i += 4;
+        } else if (s[i] == '{' && isdigit((unsigned char)s[i + 1]) &&
+                   sscanf(s + i, "{%lu*%n", &count, &skip) == 1 && skip != 0) {
+            const char *text = s + i + skip, *text_end = strchr(text, '}');
+            assert_non_null(text_end);
+            for (; count > 0; count--) {
+                expand(b, text, (size_t)(text_end - text));
+            }
+            i = (size_t)(text_end + 1 - s);
+        } else {
+            i += s[i] == '\\';
+            assert_int_equal(wf_buf_append_byte(b, s[i]), WF_BUF_OK);
+            i++;
+        }
+    }
+}
+
+/* Validates a copy that ends where its memory ends, so that reading past it is seen. */
+static enum wf_json_error validate(struct wf_span doc, size_t *at) {
+    char *copy = malloc(doc.n ? doc.n : 1);
+    memcpy(copy, doc.p, doc.n);
+    enum wf_json_error e = wf_json_validate(wf_span(copy, doc.n), WF_JSON_DEPTH_MAX, at);
+    free(copy);
+    return e;
+}
+
+static void documents_are_judged(void **state) {
+    char path[1024], line[4096];
+    snprintf(path, sizeof(path), "%s/json/cases/json.txt", source_dir);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    int seen = 0, wrong = 0;
+    for (int number = 1; fgets(line, sizeof(line), f) != NULL; number++) {
+        line[strcspn(line, "\n")] = '\0';
+        char name[32] = "OK";
+        unsigned long expected_at = 0;
+        int start = 2;
+        if (line[0] == 'n') {
+            assert_int_equal(sscanf(line, "n %31s %lu%n", name, &expected_at, &start), 2);
+            start++;
+        } else if (line[0] != 'y') {
+            continue;
+        }
+        struct wf_buf doc;
+        wf_buf_init(&doc, 1 << 24);
+        assert_int_equal(wf_buf_reserve(&doc, 1), WF_BUF_OK);
+        expand(&doc, line + start, strlen(line + start));
+        size_t at;
+        enum wf_json_error e = validate(wf_buf_span(&doc), &at);
+        if (line[0] == 'y') {
+            expected_at = doc.len;
+        }
+        if (strcmp(error_name(e), name) != 0 || at != expected_at) {
+            print_error("json.txt:%d: %s: got %s at %zu\n", number, line, error_name(e), at);
+            wrong++;
+        }
+        seen++;
+        wf_buf_free(&doc);
+    }
+    fclose(f);
+    assert_int_equal(wrong, 0);
+    assert_true(seen > 250);
+}
+
+static void no_prefix_of_a_document_is_one(void **state) {
+    struct wf_span doc =
+        WF_SPAN("[{\"k\\u00e9y\":[true,false,null]},\"a long enough \xc3\xa9 string\\n\",[[]],{}]");
+    size_t at;
+    assert_int_equal(validate(doc, &at), WF_JSON_OK);
+    for (size_t n = 0; n < doc.n; n++) {
+        assert_int_not_equal(validate(wf_span(doc.p, n), &at), WF_JSON_OK);
+        assert_true(at <= n);
+    }
+}
+
+static void depth_can_be_less(void **state) {
+    size_t at;
+    assert_int_equal(wf_json_validate(WF_SPAN("[[1]]"), 2, &at), WF_JSON_OK);
+    assert_int_equal(wf_json_validate(WF_SPAN("[[[]]]"), 2, &at), WF_JSON_DEPTH);
+    assert_int_equal(at, 2);
+    assert_int_equal(wf_json_validate(WF_SPAN("1"), 0, &at), WF_JSON_OK);
+}
+
+/* ---- strings ---- */
+
+static uint32_t random_state = 12345;
+
+static uint32_t random_u32(void) {
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 17;
+    random_state ^= random_state << 5;
+    return random_state;
+}
+
+/* Mostly letters, so that runs are long; all of the bytes that matter among them. */
+static void random_bytes(char *p, size_t n, bool ascii) {
+    static const char odd[] = "\"\\\x00\x1f\x20\x21\x7f\x80\xff\xc3\xa9\x01\n/";
+    for (size_t i = 0; i < n; i++) {
+        do {
+            p[i] = random_u32() % 24 == 0 ? odd[random_u32() % (sizeof(odd) - 1)]
+                                          : (char)('a' + random_u32() % 26);
+        } while (ascii && (unsigned char)p[i] > 0x7f);
+    }
+}
+
+static void fast_scan_agrees_with_the_plain_one(void **state) {
+    for (int round = 0; round < 20000; round++) {
+        size_t n = random_u32() % 70;
+        char *p = malloc(n + 1);
+        random_bytes(p, n, false);
+        unsigned fast_high = 0, plain_high = 0;
+        const char *fast = wf_json_plain(p, p + n, &fast_high);
+        const char *plain = wf_json_plain_bytewise(p, p + n, &plain_high);
+        assert_ptr_equal(fast, plain);
+        assert_int_equal(fast_high != 0, plain_high != 0);
+        free(p);
+    }
+}
+
+static void each_special_byte_is_found_anywhere(void **state) {
+    for (int c = 0; c < 256; c++) {
+        bool special = c < 0x20 || c == '"' || c == '\\';
+        for (size_t at = 0; at < 40; at++) {
+            char p[40];
+            memset(p, 'x', sizeof(p));
+            p[at] = (char)c;
+            unsigned high = 0;
+            const char *q = wf_json_plain(p, p + sizeof(p), &high);
+            assert_ptr_equal(q, special ? p + at : p + sizeof(p));
+            assert_int_equal(high != 0, c >= 0x80);
+        }
+    }
+}
+
+static void texts_are_unescaped(void **state) {
+    static const struct {
+        const char *raw; /* up to and with the closing quote */
+        uint32_t max_char;
+        size_t n;
+        uint32_t units[40];
+    } cases[] = {
+        {"\"", 0x7f, 0, {0}},
+        {"a\"", 0x7f, 1, {'a'}},
+        {"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", 0x7f, 8, {'"', '\\', '/', 8, 12, 10, 13, 9}},
+        {"\\u0000\\u007f\"", 0x7f, 2, {0, 0x7f}},
+        {"\\u0080\"", 0xff, 1, {0x80}},
+        {"\\u00fF\\u00Ff\"", 0xff, 2, {0xff, 0xff}},
+        {"\\u0100\"", 0xffff, 1, {0x100}},
+        {"\\uFFFF\"", 0xffff, 1, {0xffff}},
+        {"\\ud800\\udc00\"", 0x10ffff, 1, {0x10000}},
+        {"\\udbff\\udfff\"", 0x10ffff, 1, {0x10ffff}},
+        {"\xc3\xbf\"", 0xff, 1, {0xff}},
+        {"\xc4\x80\"", 0xffff, 1, {0x100}},
+        {"\xe2\x82\xac\\u20AC\"", 0xffff, 2, {0x20ac, 0x20ac}},
+        {"a\xf0\x9f\x98\x80\\n\"", 0x10ffff, 3, {'a', 0x1f600, '\n'}},
+        {"0123456789abcdef\\u00e9\"",
+         0xff,
+         17,
+         {'0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f', 0xe9}},
+        {"0123456789abcdef\xe2\x82\xac\"",
+         0xffff,
+         17,
+         {'0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f', 0x20ac}},
+        {"0123456789abcdef\\ud83d\\ude00\"",
+         0x10ffff,
+         17,
+         {'0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f', 0x1f600}},
+    };
+    for (size_t i = 0; i < WF_ARRAY_LEN(cases); i++) {
+        size_t raw = strlen(cases[i].raw);
+        char *copy = malloc(raw);
+        memcpy(copy, cases[i].raw, raw);
+        const char *p = copy;
+        struct wf_json_text t;
+        assert_int_equal(wf_json_text_read(&p, copy + raw, 0, &t), WF_JSON_OK);
+        assert_ptr_equal(p, copy + raw);
+        assert_int_equal(t.chars, cases[i].n);
+        assert_int_equal(t.max_char, cases[i].max_char);
+        /* in each width that is wide enough, into no more memory than was measured */
+        for (unsigned width = 1; width <= 4; width *= 2) {
+            if (width < 4 && t.max_char > (width == 1 ? 0xffu : 0xffffu)) {
+                continue;
+            }
+            char *out = malloc(t.chars * width + 1);
+            wf_json_text_copy(&t, out, width);
+            for (size_t k = 0; k < t.chars; k++) {
+                uint32_t unit = width == 1   ? ((uint8_t *)out)[k]
+                                : width == 2 ? ((uint16_t *)out)[k]
+                                             : ((uint32_t *)out)[k];
+                assert_int_equal(unit, cases[i].units[k]);
+            }
+            free(out);
+        }
+        free(copy);
+    }
+}
+
+static void surrogates_pass_where_they_may(void **state) {
+    static const char *const raw[] = {"\\ud800\"", "\\udfff\"", "\\udc00\\ud800\"",
+                                      "\\ud800\\u0041\""};
+    for (size_t i = 0; i < WF_ARRAY_LEN(raw); i++) {
+        const char *p = raw[i], *end = p + strlen(p);
+        struct wf_json_text t;
+        assert_int_equal(wf_json_text_read(&p, end, 0, &t), WF_JSON_SURROGATE);
+        p = raw[i];
+        assert_int_equal(wf_json_text_read(&p, end, WF_JSON_SURROGATES, &t), WF_JSON_OK);
+        assert_int_equal(t.max_char, 0xffff);
+        uint16_t units[2];
+        wf_json_text_copy(&t, units, 2);
+        assert_int_equal(units[0], i == 0 || i == 3 ? 0xd800 : i == 1 ? 0xdfff : 0xdc00);
+    }
+}
+
+/* ---- numbers ---- */
+
+static enum wf_json_error read_number(const char *s, unsigned flags, struct wf_json_number *n) {
+    const char *p = s, *end = s + strlen(s);
+    enum wf_json_error e = wf_json_number_read(&p, end, flags, n);
+    if (e == WF_JSON_OK) {
+        assert_ptr_equal(p, end);
+    }
+    return e;
+}
+
+static void numbers_have_their_kind(void **state) {
+    struct wf_json_number n;
+    static const struct {
+        const char *text;
+        int64_t value;
+    } ints[] = {{"0", 0},
+                {"-0", 0},
+                {"7", 7},
+                {"-1", -1},
+                {"1234567890123456789", 1234567890123456789},
+                {"9223372036854775807", INT64_MAX},
+                {"-9223372036854775807", -INT64_MAX}};
+    for (size_t i = 0; i < WF_ARRAY_LEN(ints); i++) {
+        assert_int_equal(read_number(ints[i].text, 0, &n), WF_JSON_OK);
+        assert_int_equal(n.kind, WF_JSON_INT);
+        assert_true(n.i == ints[i].value);
+    }
+    assert_int_equal(read_number("9223372036854775808", 0, &n), WF_JSON_OK);
+    assert_int_equal(n.kind, WF_JSON_UINT);
+    assert_true(n.u == 1ull << 63);
+    assert_int_equal(read_number("9999999999999999999", 0, &n), WF_JSON_OK);
+    assert_int_equal(n.kind, WF_JSON_UINT);
+    assert_true(n.u == 9999999999999999999ull);
+    static const char *const big[] = {"-9223372036854775808", "10000000000000000000",
+                                      "18446744073709551616", "36893488147419103232",
+                                      "-99999999999999999999999"};
+    for (size_t i = 0; i < WF_ARRAY_LEN(big); i++) {
+        assert_int_equal(read_number(big[i], 0, &n), WF_JSON_OK);
+        assert_int_equal(n.kind, WF_JSON_BIG);
+        assert_true(wf_span_eq(n.digits, wf_span_str(big[i])));
+    }
+    assert_int_equal(read_number("-0.0", 0, &n), WF_JSON_OK);
+    assert_int_equal(n.kind, WF_JSON_DOUBLE);
+    assert_true(n.d == 0 && __builtin_signbit(n.d));
+    assert_int_equal(read_number("123456789012345678901234567890e-2", 0, &n), WF_JSON_OK);
+    assert_true(n.d == 123456789012345678901234567890e-2);
+    assert_int_equal(read_number("1e999", 0, &n), WF_JSON_NUMBER_RANGE);
+    assert_int_equal(read_number("-1e999", WF_JSON_NONFINITE, &n), WF_JSON_OK);
+    assert_true(n.d == -__builtin_inf());
+}
+
+/* ---- writing ---- */
+
+/* What wf_json_write_string does, a byte at a time. */
+static void write_plainly(struct wf_buf *b, const char *p, size_t n) {
+    static const char *const named[32] = {
+        ['\b'] = "\\b", ['\t'] = "\\t", ['\n'] = "\\n", ['\f'] = "\\f", ['\r'] = "\\r"};
+    assert_int_equal(wf_buf_append_byte(b, '"'), WF_BUF_OK);
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)p[i];
+        char hex[8];
+        snprintf(hex, sizeof(hex), "\\u%04x", c);
+        const char *s = c == '"'                       ? "\\\""
+                        : c == '\\'                    ? "\\\\"
+                        : c < 0x20 && named[c] != NULL ? named[c]
+                        : c < 0x20                     ? hex
+                                                       : NULL;
+        assert_int_equal(
+            s != NULL ? wf_buf_append(b, s, strlen(s)) : wf_buf_append_byte(b, (char)c), WF_BUF_OK);
+    }
+    assert_int_equal(wf_buf_append_byte(b, '"'), WF_BUF_OK);
+}
+
+static void strings_are_written_as_plainly(void **state) {
+    struct wf_buf got, expected;
+    wf_buf_init(&got, 1 << 20);
+    wf_buf_init(&expected, 1 << 20);
+    for (int round = 0; round < 20000; round++) {
+        size_t n = random_u32() % 70;
+        char *p = malloc(n + 1);
+        random_bytes(p, n, round % 2 == 0);
+        if (round % 1000 == 0) {
+            wf_buf_free(&got); /* grow again from nothing */
+        }
+        got.len = expected.len = 0;
+        assert_int_equal(wf_json_write_string(&got, wf_span(p, n)), WF_BUF_OK);
+        write_plainly(&expected, p, n);
+        assert_int_equal(got.len, expected.len);
+        assert_memory_equal(got.p, expected.p, got.len);
+        free(p);
+    }
+    wf_buf_free(&got);
+    wf_buf_free(&expected);
+}
+
+static void each_byte_is_written_anywhere(void **state) {
+    struct wf_buf got, expected;
+    wf_buf_init(&got, 1 << 20);
+    wf_buf_init(&expected, 1 << 20);
+    for (int c = 0; c < 256; c++) {
+        for (size_t n = 1; n < 36; n++) {
+            char p[36];
+            memset(p, 'x', sizeof(p));
+            p[n - 1 - (size_t)c % n] = (char)c;
+            got.len = expected.len = 0;
+            assert_int_equal(wf_json_write_string(&got, wf_span(p, n)), WF_BUF_OK);
+            write_plainly(&expected, p, n);
+            assert_int_equal(got.len, expected.len);
+            assert_memory_equal(got.p, expected.p, got.len);
+        }
+    }
+    wf_buf_free(&got);
+    wf_buf_free(&expected);
+}
+
+static void writing_stops_where_the_buffer_does(void **state) {
+    struct wf_buf b;
+    wf_buf_init(&b, 400);
+    assert_int_equal(wf_buf_append(&b, "abc", 3), WF_BUF_OK);
+    char controls[100];
+    memset(controls, 1, sizeof(controls)); /* six bytes each */
+    assert_int_equal(wf_json_write_string(&b, wf_span(controls, sizeof(controls))), WF_BUF_FULL);
+    assert_int_equal(b.len, 3);
+    assert_memory_equal(b.p, "abc", 3);
+    assert_int_equal(wf_json_write_string(&b, wf_span(controls, 10)), WF_BUF_OK);
+    assert_int_equal(b.len, 3 + 62);
+    wf_buf_free(&b);
+    wf_alloc_fail_from(1);
+    assert_int_equal(wf_json_write_string(&b, WF_SPAN("x")), WF_BUF_NOMEM);
+    wf_alloc_fail_from(0);
+    assert_int_equal(b.len, 0);
+    wf_buf_free(&b);
+}
+
+/* ---- errors ---- */
+
+static void positions_are_lines_and_columns(void **state) {
+    static const struct {
+        size_t at, line, column;
+    } cases[] = {{0, 1, 1}, {1, 1, 2}, {3, 1, 3}, {4, 2, 1}, {5, 3, 1}, {6, 3, 2}, {99, 3, 2}};
+    for (size_t i = 0; i < WF_ARRAY_LEN(cases); i++) {
+        size_t line, column;
+        wf_json_position(WF_SPAN("a\xc3\xa9\n\nb"), cases[i].at, &line, &column);
+        assert_int_equal(line, cases[i].line);
+        assert_int_equal(column, cases[i].column);
+    }
+}
+
+static void each_error_has_a_sentence(void **state) {
+    for (int e = WF_JSON_OK; e <= WF_JSON_NOMEM; e++) {
+        const char *text = wf_json_error_text((enum wf_json_error)e);
+        assert_true(strlen(text) > 5 && text[strlen(text) - 1] != '.');
+    }
+}
+
+int main(int argc, char **argv) {
+    source_dir = argc > 1 ? argv[1] : "src/wire";
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(documents_are_judged),
+        cmocka_unit_test(no_prefix_of_a_document_is_one),
+        cmocka_unit_test(depth_can_be_less),
+        cmocka_unit_test(fast_scan_agrees_with_the_plain_one),
+        cmocka_unit_test(each_special_byte_is_found_anywhere),
+        cmocka_unit_test(texts_are_unescaped),
+        cmocka_unit_test(surrogates_pass_where_they_may),
+        cmocka_unit_test(numbers_have_their_kind),
+        cmocka_unit_test(strings_are_written_as_plainly),
+        cmocka_unit_test(each_byte_is_written_anywhere),
+        cmocka_unit_test(writing_stops_where_the_buffer_does),
+        cmocka_unit_test(positions_are_lines_and_columns),
+        cmocka_unit_test(each_error_has_a_sentence),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
