@@ -10,7 +10,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from typing import Any, Literal, final
+from typing import Any, Literal, Self, final
 
 from typing_extensions import Buffer
 
@@ -118,3 +118,39 @@ class Server:
     def abort(self) -> None: ...
     def close(self) -> None: ...
     def counters(self) -> dict[str, int]: ...
+
+# ---- py/plan ----
+
+@final
+class Plan:
+    def __new__(
+        cls,
+        endpoint: Callable[..., Any],
+        steps: tuple[Any, ...],
+        positional: tuple[str, ...],
+        keywords: tuple[str, ...],
+        embed: bool,
+        body_mode: str,
+        is_coroutine: bool,
+    ) -> Self: ...
+    @property
+    def endpoint(self) -> Callable[..., Any]: ...
+    @property
+    def steps(self) -> tuple[Any, ...]: ...  # of weft.signature.Step
+    @property
+    def param_names(self) -> tuple[str, ...]: ...
+    @property
+    def is_coroutine(self) -> bool: ...
+    @property
+    def body_mode(self) -> str: ...
+
+def _plan_test(
+    plan: Plan,
+    method: str,
+    target: bytes,
+    headers: list[tuple[bytes, bytes]],
+    body: Buffer,
+    path_params: tuple[str, ...],
+    bind: bool = False,
+    repeat: int = 1,
+) -> tuple[int, Any, Any]: ...

@@ -4,8 +4,9 @@
 
 #include "py/json/json.h"
 #include "py/loop/pyloop.h"
+#include "py/plan/plan.h"
 #include "py/task/task.h"
 
-#define WF_PY_ROOMS(X) X(json) X(loop) X(task)
+#define WF_PY_ROOMS(X) X(json) X(loop) X(task) X(plan)
 
 #endif

@@ -1,0 +1,63 @@
+"""The exceptions that become replies, and the one that stops an app from starting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["ClientDisconnect", "HTTPException", "RequestValidationError", "SignatureError"]
+
+
+class HTTPException(Exception):
+    """Raise it in a handler to answer with this status and ``{"detail": detail}``."""
+
+    def __init__(
+        self,
+        status_code: int,
+        detail: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        if detail is None:
+            from http import HTTPStatus
+
+            detail = HTTPStatus(status_code).phrase
+        super().__init__(status_code, detail)
+        self.status_code = status_code
+        self.detail = detail
+        self.headers = headers
+
+    def __str__(self) -> str:
+        return f"{self.status_code}: {self.detail}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(status_code={self.status_code!r}, detail={self.detail!r})"
+
+
+class RequestValidationError(Exception):
+    """What a request got wrong, before its handler was called. Answered with 422 unless a handler
+    for it says otherwise."""
+
+    def __init__(self, errors: Sequence[Any], *, body: Any = None) -> None:
+        super().__init__(errors)
+        self._errors = errors
+        self.body = body
+
+    def errors(self) -> Sequence[Any]:
+        """One dict an error: type, loc, msg, input and, for some types, ctx."""
+        return self._errors
+
+    def __str__(self) -> str:
+        n = len(self._errors)
+        lines = [f"{n} validation error{'' if n == 1 else 's'}:"]
+        lines += [f"  {error}" for error in self._errors]
+        return "\n".join(lines)
+
+
+class ClientDisconnect(Exception):
+    """The client left before its request was complete."""
+
+
+class SignatureError(TypeError):
+    """A handler whose signature no plan can be made of; names the function and the parameter.
+
+    Raised before the first request is served."""

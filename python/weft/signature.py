@@ -1,0 +1,731 @@
+"""From a handler's signature to the steps of its plan, once, when the route is declared.
+
+What comes from where follows FastAPI: names in the path pattern from the path; scalars from the
+query string; dicts, lists, dataclasses and models from the body; what a marker says from there. A
+step says where a value comes from, how it is converted, and which argument it fills; ``_core.Plan``
+compiles them.
+
+Conversions are native where this module can prove that the result and the errors are pydantic's;
+any other annotation is handed over to pydantic, if it is installed.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import types
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, is_dataclass
+from enum import Enum
+from functools import partial
+from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
+
+from weft import _core
+from weft.exceptions import SignatureError
+from weft.params import BodyMarker, HeaderMarker, Marker, PathMarker
+
+__all__ = ["Check", "Conversion", "Step", "compile_plan", "describe"]
+
+_SEQUENCES = (Sequence, list, tuple, set, frozenset, deque)
+_UNIONS = (Union, types.UnionType)
+_ORDER = ("path", "query", "header", "cookie", "body", "request", "response")
+
+# Types a plan reads from text itself. By name, so that none of their modules is imported here.
+_SCALARS = {
+    ("builtins", "int"): "int",
+    ("builtins", "float"): "float",
+    ("builtins", "bool"): "bool",
+    ("builtins", "bytes"): "bytes",
+    ("uuid", "UUID"): "uuid",
+    ("datetime", "date"): "date",
+    ("datetime", "time"): "time",
+    ("datetime", "datetime"): "datetime",
+    ("datetime", "timedelta"): "timedelta",
+    ("decimal", "Decimal"): "decimal",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One constraint, and the error of a value that breaks it."""
+
+    op: str
+    limit: Any
+    type: str
+    message: str
+    context: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """How a value is made of text (or, in a body, of what the JSON held)."""
+
+    kind: str
+    # lookup: dict of text or int to value; list: its type; handed: (validate, error class)
+    data: Any = None
+    items: tuple[Conversion, ...] = ()  # union: its choices; list: its item
+    checks: tuple[Check, ...] = ()
+    error: tuple[str, str, dict[str, Any] | None] | None = None  # type, message, ctx
+    label: str = ""  # in the loc of a union's errors
+
+    def __str__(self) -> str:
+        text = self.label or self.kind
+        if self.kind == "union":
+            text = " | ".join(map(str, self.items))
+        elif self.kind == "list":
+            text = f"{self.data.__name__}[{self.items[0]}]"
+        checks = ", ".join(f"{check.op}={check.limit!r}" for check in self.checks)
+        return f"{text}({checks})" if checks else text
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where a value comes from, how it is converted, which argument it fills."""
+
+    name: str
+    source: str
+    conversion: Conversion
+    names: tuple[str, ...]  # in the request, best first; one of them is in the loc of an error
+    keys: tuple[bytes, ...]  # the same as they are on the wire
+    index: int = 0  # of the path parameter in the pattern
+    many: bool = False  # every occurrence, not one
+    keyword: bool = False  # passed by keyword
+    # required: missing is an error; value: as it is; copy: deep-copied each time; factory: called
+    default_kind: str = "required"
+    default: Any = None
+    validate_default: bool = False
+    annotation: Any = Any
+    marker: Marker | None = None
+
+    @property
+    def native(self) -> bool:
+        return self.conversion.kind != "handed"
+
+    def __str__(self) -> str:
+        if self.source in ("request", "response"):
+            return f"{self.name} <- {self.source}"
+        default = {"required": "", "factory": " = <factory>"}.get(
+            self.default_kind, f" = {self.default!r}"
+        )
+        place = self.source + "".join(f" {name}" for name in self.names)
+        return f"{self.name} <- {place}: {self.conversion}{default}"
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """All of a handler's steps, in the order they run."""
+
+    endpoint: Callable[..., Any]
+    steps: tuple[Step, ...]
+    positional: tuple[str, ...]  # arguments in order
+    keywords: tuple[str, ...]
+    embed: bool  # each body step reads one key of the body
+    body_mode: str  # buffer, stream or ignore
+    is_coroutine: bool
+
+
+def compile_plan(
+    endpoint: Callable[..., Any],
+    path: str = "",
+    *,
+    request_class: type | None = None,
+    response_class: type | None = None,
+) -> _core.Plan:
+    """The plan of ``endpoint`` on a route with this path pattern."""
+    d = describe(endpoint, path, request_class=request_class, response_class=response_class)
+    return _core.Plan(
+        d.endpoint, d.steps, d.positional, d.keywords, d.embed, d.body_mode, d.is_coroutine
+    )
+
+
+def describe(
+    endpoint: Callable[..., Any],
+    path: str = "",
+    *,
+    request_class: type | None = None,
+    response_class: type | None = None,
+) -> Description:
+    """The steps of a handler. Parameters annotated with ``request_class`` or ``response_class`` get
+    those objects."""
+    path_names = re.findall(r"{([^{}:]*)(?::[^{}]*)?}", path)
+    convertors = dict(re.findall(r"{([^{}:]*):([^{}]*)}", path))
+    steps: list[Step] = []
+    positional: list[str] = []
+    keywords: list[str] = []
+    for parameter in _parameters(endpoint):
+        where = _where(endpoint, parameter.name)
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise SignatureError(f"{where}: *args and **kwargs cannot come from a request")
+        keyword = parameter.kind is parameter.KEYWORD_ONLY
+        (keywords if keyword else positional).append(parameter.name)
+        try:
+            step = _step(parameter, path_names, convertors, request_class, response_class)
+        except (TypeError, ValueError) as exc:
+            raise SignatureError(f"{where}: {exc}") from exc
+        steps.append(step)
+    steps.sort(key=lambda step: _ORDER.index(step.source))  # stable: then by position
+    body = [step for step in steps if step.source == "body"]
+    embed = len(body) > 1 or any(
+        isinstance(step.marker, BodyMarker) and step.marker.embed for step in body
+    )
+    mode = "ignore"
+    if body:
+        mode = "buffer"
+    elif any(step.source == "request" for step in steps):
+        mode = "stream"
+    return Description(
+        endpoint,
+        tuple(steps),
+        tuple(positional),
+        tuple(keywords),
+        embed,
+        mode,
+        _is_coroutine_callable(endpoint),
+    )
+
+
+def _where(endpoint: Any, name: str) -> str:
+    function = inspect.unwrap(endpoint)
+    while isinstance(function, partial):
+        function = function.func
+    code = getattr(function, "__code__", None)
+    at = f" ({code.co_filename}:{code.co_firstlineno})" if code is not None else ""
+    title = getattr(function, "__qualname__", None) or repr(function)
+    return f"parameter {name!r} of {title}(){at}"
+
+
+def _parameters(endpoint: Callable[..., Any]) -> Iterator[inspect.Parameter]:
+    try:
+        yield from inspect.signature(endpoint, eval_str=True).parameters.values()
+        return
+    except NameError:
+        pass
+    # Something is imported for type checkers only. That is fine in the return annotation, so ask
+    # again parameter by parameter and complain about the one that cannot be resolved.
+    scope = getattr(inspect.unwrap(endpoint), "__globals__", {})
+    for parameter in inspect.signature(endpoint).parameters.values():
+        if isinstance(parameter.annotation, str):
+            try:
+                annotation = eval(parameter.annotation, scope)
+            except NameError as exc:
+                raise SignatureError(f"{_where(endpoint, parameter.name)}: {exc}") from exc
+            parameter = parameter.replace(annotation=annotation)
+        yield parameter
+
+
+def _is_coroutine_callable(endpoint: Any) -> bool:
+    while isinstance(endpoint, partial):
+        endpoint = endpoint.func
+    if inspect.isroutine(endpoint):
+        return any(map(inspect.iscoroutinefunction, (endpoint, inspect.unwrap(endpoint))))
+    return inspect.iscoroutinefunction(getattr(type(endpoint), "__call__", None))  # noqa: B004
+
+
+# ---- one parameter ----
+
+
+def _step(
+    parameter: inspect.Parameter,
+    path_names: list[str],
+    convertors: Mapping[str, str],
+    request_class: type | None,
+    response_class: type | None,
+) -> Step:
+    name = parameter.name
+    keyword = parameter.kind is parameter.KEYWORD_ONLY
+    annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
+    default = ... if parameter.default is parameter.empty else parameter.default
+    base, metadata = _split(annotation)
+    marker = _marker(metadata, default)
+    if isinstance(default, Marker):
+        default = default.default
+    elif marker is not None and marker.default is not ...:
+        raise TypeError(
+            f"{marker.name}() in Annotated cannot have a default value: write `{name}: ... = value`"
+        )
+
+    for source, cls in (("request", request_class), ("response", response_class)):
+        if cls is not None and isinstance(base, type) and issubclass(base, cls):
+            if marker is not None:
+                raise TypeError(f"{marker.name}() cannot be used with {base.__name__}")
+            return Step(name, source, Conversion("any"), (), (), keyword=keyword)
+
+    source = _source(name, base, marker, path_names)
+    names, keys, index = _names(name, source, marker, metadata, path_names)
+    if source == "path" and annotation is Any:
+        # An untyped parameter is what the pattern makes of it.
+        base = annotation = {"int": int, "float": float}.get(convertors.get(names[0], ""), Any)
+    if source != "path" and marker is not None and default is not ... and marker.default_factory:
+        raise TypeError("there is a default and a default_factory")
+    conversion = _conversion(base, metadata, marker, source)
+    kind, value = _default(default, marker, metadata, source)
+    return Step(
+        name,
+        source,
+        conversion,
+        names,
+        keys,
+        index=index,
+        many=source in ("query", "header") and _is_sequence(base),
+        keyword=keyword,
+        default_kind=kind,
+        default=value,
+        validate_default=marker is not None and marker.validate_default and kind != "required",
+        annotation=annotation,
+        marker=marker,
+    )
+
+
+def _split(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Annotated[T, ...] to T and the rest; names of types to what they name."""
+    alias_type = getattr(sys.modules["typing"], "TypeAliasType", None)
+    while True:
+        if alias_type is not None and isinstance(annotation, alias_type):
+            annotation = annotation.__value__
+        elif isinstance(annotation, NewType):
+            annotation = annotation.__supertype__
+        else:
+            break
+    if get_origin(annotation) is Annotated:
+        base, *metadata = get_args(annotation)
+        inner, more = _split(base)
+        return inner, (*more, *metadata)
+    return annotation, ()
+
+
+def _marker(metadata: tuple[Any, ...], default: Any) -> Marker | None:
+    for item in (*metadata, default):
+        if isinstance(item, type) and issubclass(item, Marker):
+            raise TypeError(f"{item.source.capitalize()} must be called: {item.__name__}()")
+    found = [item for item in metadata if isinstance(item, Marker)]
+    if isinstance(default, Marker):
+        if found:
+            raise TypeError("there is a marker in Annotated and another as the default value")
+        return default
+    return found[-1] if found else None
+
+
+def _source(name: str, base: Any, marker: Marker | None, path_names: list[str]) -> str:
+    if marker is not None and name not in path_names:
+        source = marker.source
+    elif name in path_names:
+        if marker is not None and not isinstance(marker, PathMarker):
+            raise TypeError(f"{marker.name}() cannot be used for a parameter of the path")
+        source = "path"
+    else:
+        source = "body" if _is_complex(base) else "query"
+    if source == "path" and _is_complex(base):
+        raise TypeError(f"a path parameter cannot be {_type_name(base)}")
+    if source == "query" and _is_complex(base) and not _is_scalar_sequence(base):
+        raise TypeError(f"a query parameter cannot be {_type_name(base)}: use Body()")
+    return source
+
+
+def _names(
+    name: str,
+    source: str,
+    marker: Marker | None,
+    metadata: tuple[Any, ...],
+    path_names: list[str],
+) -> tuple[tuple[str, ...], tuple[bytes, ...], int]:
+    alias = marker.alias if marker is not None else None
+    validation_alias = marker.validation_alias if marker is not None else None
+    if marker is None:  # pydantic.Field(alias=...) beside no marker of ours
+        for item in metadata:
+            alias = getattr(item, "alias", None) or alias
+            validation_alias = getattr(item, "validation_alias", None) or validation_alias
+    if alias is None:
+        convert = isinstance(marker, HeaderMarker) and marker.convert_underscores
+        alias = name.replace("_", "-") if convert else name
+    names: tuple[str, ...] = (alias,)
+    if isinstance(validation_alias, str):
+        names = (validation_alias,)
+    elif validation_alias is not None:  # pydantic.AliasChoices, by its looks
+        choices = getattr(validation_alias, "choices", None)
+        if not choices or not all(isinstance(choice, str) for choice in choices):
+            raise TypeError(f"validation_alias cannot be {validation_alias!r}: use names")
+        names = tuple(choices)
+    index = 0
+    if source == "path":
+        missing = names[0]
+        names = tuple(n for n in names if n in path_names)[:1]
+        if not names:
+            raise TypeError(f"there is no {{{missing}}} in the path of the route")
+        index = path_names.index(names[0])
+    if source in ("header", "cookie"):
+        keys = tuple(n.lower() if source == "header" else n for n in names)
+        return names, tuple(key.encode("latin-1", "replace") for key in keys), index
+    return names, tuple(n.encode() for n in names), index
+
+
+def _default(
+    default: Any, marker: Marker | None, metadata: tuple[Any, ...], source: str
+) -> tuple[str, Any]:
+    if source == "path":
+        return "required", None
+    factory = marker.default_factory if marker is not None else None
+    for item in metadata:  # pydantic.Field(default_factory=...)
+        factory = factory or getattr(item, "default_factory", None)
+    if factory is not None:
+        return "factory", factory
+    if default is ...:
+        return "required", None
+    if type(default).__module__ == "pydantic.fields":
+        raise TypeError("pydantic.Field() as the default says no source: use Query() or the like")
+    # What copying gives back unchanged needs no copy.
+    return ("value" if deepcopy(default) is default else "copy"), default
+
+
+# ---- annotations ----
+
+
+def _subclass(annotation: Any, classes: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, classes)
+
+
+def _is_model(annotation: Any) -> bool:
+    pydantic = sys.modules.get("pydantic")
+    return pydantic is not None and _subclass(annotation, pydantic.BaseModel)
+
+
+def _is_complex(annotation: Any) -> bool:
+    """Does it come from the body where nothing else is said?"""
+    origin = get_origin(annotation)
+    if origin in _UNIONS:
+        return any(map(_is_complex, get_args(annotation)))
+    if origin is Annotated:
+        return _is_complex(get_args(annotation)[0])
+    return (
+        _is_model(annotation)
+        or _subclass(annotation, Mapping)
+        or _subclass(origin, Mapping)
+        or _is_sequence(annotation)
+        or is_dataclass(annotation)
+        or hasattr(annotation, "__struct_fields__")
+        or hasattr(annotation, "__attrs_attrs__")
+        or hasattr(origin, "__pydantic_core_schema__")
+        or hasattr(origin, "__get_pydantic_core_schema__")
+    )
+
+
+def _is_sequence(annotation: Any) -> bool:
+    origin = get_origin(annotation)
+    if origin in _UNIONS:
+        return any(map(_is_sequence, get_args(annotation)))
+    if origin is Annotated:
+        return _is_sequence(get_args(annotation)[0])
+    if _subclass(annotation, (str, bytes)):
+        return False
+    return _subclass(annotation, _SEQUENCES) or _subclass(origin, _SEQUENCES)
+
+
+def _is_scalar_sequence(annotation: Any) -> bool:
+    if get_origin(annotation) in _UNIONS:
+        choices = get_args(annotation)
+        return any(map(_is_scalar_sequence, choices)) and all(
+            _is_scalar_sequence(choice) or not _is_complex(choice) for choice in choices
+        )
+    return _is_sequence(annotation) and not any(
+        _is_complex(arg) for arg in get_args(annotation) if arg is not ...
+    )
+
+
+def _type_name(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+
+
+# ---- conversions ----
+
+
+def _conversion(
+    annotation: Any, metadata: tuple[Any, ...], marker: Marker | None, source: str
+) -> Conversion:
+    constraints = _constraints(metadata, marker)
+    conversion = None
+    if constraints is not None and not (marker is not None and marker.validate_default):
+        if source == "body":
+            conversion = _native_body(annotation, constraints)
+        elif source in ("query", "header") and _is_sequence(annotation):
+            conversion = _native_list(annotation, constraints)
+        else:
+            conversion = _native(annotation, constraints)
+    return conversion or _handed_over(annotation, metadata, marker)
+
+
+def _constraints(metadata: tuple[Any, ...], marker: Marker | None) -> dict[str, Any] | None:
+    """All the constraints of a parameter, or None where some are only pydantic's."""
+    constraints: dict[str, Any] = {}
+    for item in metadata:
+        if isinstance(item, Marker):
+            continue
+        if type(item).__module__ != "annotated_types":
+            return None
+        match type(item).__name__:
+            case "Gt" | "Ge" | "Lt" | "Le" | "MultipleOf":
+                constraints[next(iter(item.__slots__))] = getattr(item, item.__slots__[0])
+            case "MinLen" | "MaxLen":
+                key = "min_length" if type(item).__name__ == "MinLen" else "max_length"
+                constraints[key] = getattr(item, key)
+            case _:
+                return None
+    if marker is not None:
+        if marker.pydantic_options:
+            return None
+        constraints |= marker.constraints
+    return constraints
+
+
+def _native(annotation: Any, constraints: Mapping[str, Any]) -> Conversion | None:
+    """A scalar read from text, or None where only pydantic knows how."""
+    annotation, metadata = _split(annotation)
+    if metadata:
+        inner = _constraints(metadata, None)
+        if inner is None:
+            return None
+        constraints = {**inner, **constraints}
+    origin = get_origin(annotation)
+    if origin in _UNIONS:
+        choices = [arg for arg in get_args(annotation) if arg is not type(None)]
+        if len(choices) == 1:
+            return _native(choices[0], constraints)
+        return None if constraints else _union(choices)
+    if annotation is str:
+        return _with_checks(Conversion("str", label="str"), constraints, _text_check)
+    if annotation is Any or annotation is object:
+        return None if constraints else Conversion("any", label="any")
+    if origin is Literal:
+        return None if constraints else _literal(get_args(annotation))
+    if _subclass(annotation, Enum):
+        return None if constraints else _enum(annotation)
+    key = (getattr(annotation, "__module__", ""), getattr(annotation, "__qualname__", ""))
+    kind = _SCALARS.get(key) if isinstance(annotation, type) else None
+    if kind is None:
+        return None
+    conversion = Conversion(kind, data=annotation, label=kind)
+    for op in constraints:
+        if op in _LENGTHS and kind != "bytes":
+            raise TypeError(f"{op} says nothing about {kind}")
+    if kind in ("int", "float"):
+        return _with_checks(conversion, constraints, _int_check if kind == "int" else _float_check)
+    return None if constraints else conversion
+
+
+def _union(choices: list[Any]) -> Conversion | None:
+    # pydantic's smart mode prefers what the text is without conversion: itself, where str is a
+    # choice. Else each of these is a conversion, none better than another: the first that succeeds.
+    if any(choice is str for choice in choices) and all(map(_plain, choices)):
+        return Conversion("str", label="str")
+    if not all(map(_plain, choices)):
+        return None
+    items = tuple(conversion for choice in choices if (conversion := _native(choice, {})))
+    return Conversion("union", items=items) if len(items) == len(choices) else None
+
+
+def _plain(annotation: Any) -> bool:
+    key = (getattr(annotation, "__module__", ""), getattr(annotation, "__qualname__", ""))
+    return annotation is str or (isinstance(annotation, type) and key in _SCALARS)
+
+
+def _expected(kind: str, values: Sequence[Any]) -> tuple[str, str, dict[str, Any]]:
+    *most, last = map(repr, values)
+    text = f"{', '.join(most)} or {last}" if most else last
+    return kind, f"Input should be {text}", {"expected": text}
+
+
+def _literal(values: tuple[Any, ...]) -> Conversion | None:
+    if not all(type(value) is str for value in values):
+        return None
+    return Conversion(
+        "lookup",
+        data={value: value for value in values},
+        error=_expected("literal_error", values),
+        label=f"literal[{','.join(map(repr, values))}]",
+    )
+
+
+def _enum(cls: type[Enum]) -> Conversion | None:
+    if cls._missing_.__func__ is not Enum._missing_.__func__ or not len(cls):  # type: ignore[attr-defined]
+        return None
+    values = [member.value for member in cls]
+    error = _expected("enum", values)
+    if issubclass(cls, int):
+        members = {int(value): member for value, member in zip(values, cls, strict=True)}
+        return Conversion("lookup_int", data=members, error=error, label=cls.__name__)
+    if issubclass(cls, float):
+        return None
+    named = {str(m.value): m for m in cls if isinstance(m.value, str)}
+    return Conversion("lookup", data=named, error=error, label=cls.__name__)
+
+
+def _native_list(annotation: Any, constraints: Mapping[str, Any]) -> Conversion | None:
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin in _UNIONS:
+        choices = [arg for arg in args if arg is not type(None)]
+        return _native_list(choices[0], constraints) if len(choices) == 1 else None
+    container = origin or annotation
+    if container is tuple and args:
+        if len(args) != 2 or args[1] is not ...:
+            return None
+    elif container not in (list, set, frozenset, tuple):
+        return None
+    item = _native(args[0] if args else Any, {})
+    if item is None or (constraints and container is not list):
+        return None
+    return _with_checks(
+        Conversion("list", data=container, items=(item,)), constraints, _items_check
+    )
+
+
+def _native_body(annotation: Any, constraints: Mapping[str, Any]) -> Conversion | None:
+    """What needs no more than a look at what the JSON held."""
+    if constraints:
+        return None
+    if annotation is Any or annotation is object:
+        return Conversion("any", label="any")
+    if annotation is bytes:
+        return Conversion("raw", label="bytes")
+    if annotation is dict or annotation == dict[str, Any]:
+        error = ("dict_type", "Input should be a valid dictionary", None)
+        return Conversion("object", error=error, label="dict")
+    if annotation is list or annotation == list[Any]:
+        return Conversion(
+            "array", error=("list_type", "Input should be a valid list", None), label="list"
+        )
+    return None
+
+
+# ---- constraints ----
+
+# The order in which pydantic checks them: only the first that fails is reported.
+_BOUNDS = {
+    "multiple_of": ("multiple_of", "Input should be a multiple of {}"),
+    "le": ("less_than_equal", "Input should be less than or equal to {}"),
+    "lt": ("less_than", "Input should be less than {}"),
+    "ge": ("greater_than_equal", "Input should be greater than or equal to {}"),
+    "gt": ("greater_than", "Input should be greater than {}"),
+}
+_LENGTHS = ("min_length", "max_length", "pattern")
+
+
+def _with_checks(
+    conversion: Conversion,
+    constraints: Mapping[str, Any],
+    make: Callable[[str, Any], Check | None],
+) -> Conversion | None:
+    order = [*_BOUNDS, *_LENGTHS]
+    checks = [make(op, constraints[op]) for op in sorted(constraints, key=order.index)]
+    if any(check is None for check in checks):
+        return None
+    return Conversion(
+        conversion.kind,
+        conversion.data,
+        conversion.items,
+        tuple(check for check in checks if check is not None),
+        conversion.error,
+        conversion.label,
+    )
+
+
+def _int_check(op: str, limit: Any) -> Check | None:
+    if op not in _BOUNDS or type(limit) not in (int, float) or limit != limit // 1:
+        return None
+    return _bound(op, int(limit), str(int(limit)))
+
+
+def _float_check(op: str, limit: Any) -> Check | None:
+    if op not in _BOUNDS or type(limit) not in (int, float):
+        return None
+    limit = float(limit)
+    text = repr(limit).removesuffix(".0")
+    if "e" in text:  # pydantic never writes an exponent
+        from decimal import Decimal
+
+        text = format(Decimal(text), "f")
+    return _bound(op, limit, text)
+
+
+def _bound(op: str, limit: Any, text: str) -> Check | None:
+    if op == "multiple_of" and limit == 0:
+        return None
+    error, message = _BOUNDS[op]
+    return Check(op, limit, error, message.format(text), {op: limit})
+
+
+def _text_check(op: str, limit: Any) -> Check | None:
+    if op == "pattern":
+        if not isinstance(limit, str):
+            return None
+        message = f"String should match pattern '{limit}'"
+        return Check(
+            op, _pattern(limit).search, "string_pattern_mismatch", message, {"pattern": limit}
+        )
+    if op not in _LENGTHS or type(limit) is not int:
+        return None
+    how = ("at least", "string_too_short") if op == "min_length" else ("at most", "string_too_long")
+    message = f"String should have {how[0]} {limit} character{'' if limit == 1 else 's'}"
+    return Check(op, limit, how[1], message, {op: limit})
+
+
+def _pattern(pattern: str) -> re.Pattern[str]:
+    """By Python's re, searching; `$` is the very end only, as in pydantic's own engine."""
+    try:
+        if not re.search(r"\(\?[a-z]*m", pattern):
+            pattern = re.sub(
+                r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\$",
+                lambda m: r"\Z" if m[0] == "$" else m[0],
+                pattern,
+                flags=re.DOTALL,
+            )
+        return re.compile(pattern)
+    except re.error as exc:
+        raise ValueError(f"pattern {pattern!r}: {exc}") from exc
+
+
+def _items_check(op: str, limit: Any) -> Check | None:
+    if op not in ("min_length", "max_length") or type(limit) is not int:
+        return None
+    how = ("at least", "too_short") if op == "min_length" else ("at most", "too_long")
+    message = f"List should have {how[0]} {limit} item{'' if limit == 1 else 's'} after validation"
+    return Check(op, limit, how[1], message + ", not ", {"field_type": "List", op: limit})
+
+
+# ---- handing over ----
+
+
+def _handed_over(annotation: Any, metadata: tuple[Any, ...], marker: Marker | None) -> Conversion:
+    name = _type_name(annotation)
+    try:
+        import pydantic
+        import pydantic.warnings
+        import pydantic_core
+    except ImportError:
+        raise TypeError(
+            f"weft cannot read {name} with these options by itself: install pydantic"
+        ) from None
+    extra: list[Any] = []
+    for item in metadata if marker in metadata else (*metadata, marker):
+        if isinstance(item, Marker):
+            options = item.constraints | item.pydantic_options
+            item = pydantic.Field(**options) if options else None
+        if item is not None:
+            extra.append(item)
+    if extra:
+        annotation = Annotated[(annotation, *extra)]
+    try:
+        with warnings.catch_warnings():
+            # An alias in Field() has done its work in _names().
+            if hasattr(pydantic.warnings, "UnsupportedFieldAttributeWarning"):
+                warnings.simplefilter("ignore", pydantic.warnings.UnsupportedFieldAttributeWarning)
+            adapter: Any = pydantic.TypeAdapter(annotation)
+            adapter.rebuild()
+    except (pydantic.errors.PydanticUserError, pydantic_core.SchemaError) as exc:
+        raise TypeError(f"pydantic cannot read {name}: {exc}") from exc
+    return Conversion(
+        "handed",
+        data=(adapter.validator.validate_python, pydantic_core.ValidationError),
+        label=f"pydantic {name}",
+    )

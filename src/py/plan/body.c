@@ -1,0 +1,127 @@
+/* The request's body as FastAPI reads it before it looks at any parameter. */
+#include "py/plan/plan_int.h"
+
+#include "py/json/json.h"
+
+/* application/json or application/<anything>+json, by the rules of email.message: what follows ';'
+ * does not count, nor do case and white space around; a second '/' makes it no media type at all.
+ */
+static bool is_json(struct wf_span type) {
+    const char *semicolon = type.n != 0 ? memchr(type.p, ';', type.n) : NULL;
+    if (semicolon != NULL) {
+        type.n = (size_t)(semicolon - type.p);
+    }
+    while (type.n != 0 && (type.p[type.n - 1] == ' ' || type.p[type.n - 1] == '\t')) {
+        type.n--;
+    }
+    static const struct wf_span main_type = WF_SPAN("application/");
+    if (type.n < main_type.n || !wf_span_eq_lower(wf_span(type.p, main_type.n), main_type)) {
+        return false;
+    }
+    struct wf_span subtype = wf_span(type.p + main_type.n, type.n - main_type.n);
+    if (subtype.n == 0 || memchr(subtype.p, '/', subtype.n) != NULL) {
+        return false;
+    }
+    static const struct wf_span suffix = WF_SPAN("+json");
+    return wf_span_eq_lower(subtype, WF_SPAN("json")) ||
+           (subtype.n >= suffix.n &&
+            wf_span_eq_lower(wf_span(subtype.p + subtype.n - suffix.n, suffix.n), suffix));
+}
+
+/* HTTPException(400): the body is not even text. Always -1. */
+static enum conv_result raise_unreadable(void) {
+    PyObject *exceptions = PyImport_ImportModule("weft.exceptions");
+    PyObject *type =
+        exceptions != NULL ? PyObject_GetAttrString(exceptions, "HTTPException") : NULL;
+    PyObject *exc =
+        type != NULL ? PyObject_CallFunction(type, "is", 400, "There was an error parsing the body")
+                     : NULL;
+    if (exc != NULL) {
+        PyErr_SetObject(type, exc);
+    }
+    Py_XDECREF(exceptions);
+    Py_XDECREF(type);
+    Py_XDECREF(exc);
+    return CONV_FAILED;
+}
+
+/* {"type": "json_invalid", "loc": ("body", pos), "msg": "JSON decode error", "input": {},
+ *  "ctx": {"error": msg}} */
+static enum conv_result add_json_error(struct plan_run *run, PyObject *exc) {
+    enum conv_result result = CONV_FAILED;
+    PyObject *pos = PyObject_GetAttrString(exc, "pos");
+    PyObject *msg = PyObject_GetAttrString(exc, "msg");
+    PyObject *type = PyUnicode_FromString("json_invalid");
+    PyObject *message = PyUnicode_FromString("JSON decode error");
+    PyObject *input = PyDict_New();
+    PyObject *context = msg != NULL ? Py_BuildValue("{s:O}", "error", msg) : NULL;
+    if (pos != NULL && type != NULL && message != NULL && input != NULL && context != NULL) {
+        run->deeper[run->ndeeper++] = pos;
+        result = plan_error(run, type, message, input, context);
+        run->ndeeper--;
+    }
+    Py_XDECREF(pos);
+    Py_XDECREF(msg);
+    Py_XDECREF(type);
+    Py_XDECREF(message);
+    Py_XDECREF(input);
+    Py_XDECREF(context);
+    return result;
+}
+
+/* Our decoder has refused the body and raised. The words of the error are the standard library's,
+ * as FastAPI's users know them; where that one would have taken it (UTF-16, deep nesting), ours
+ * stand. */
+static enum conv_result explain(struct plan_run *run, struct wf_span body) {
+    PyObject *ours = wf_err_take();
+    PyObject *json = PyImport_ImportModule("json");
+    PyObject *theirs = NULL, *error_type = NULL;
+    enum conv_result result = CONV_FAILED;
+    PyObject *value =
+        json != NULL ? PyObject_CallMethod(json, "loads", "y#", body.p, (Py_ssize_t)body.n) : NULL;
+    if (value != NULL) {
+        result = add_json_error(run, ours);
+        goto done;
+    }
+    if (json == NULL || PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        goto done;
+    }
+    theirs = wf_err_take();
+    error_type = PyObject_GetAttrString(json, "JSONDecodeError");
+    if (error_type == NULL) {
+        goto done;
+    }
+    int refused = PyObject_IsInstance(theirs, error_type);
+    if (refused > 0) {
+        run->call->body = PyObject_GetAttrString(theirs, "doc");
+        result = run->call->body != NULL ? add_json_error(run, theirs) : CONV_FAILED;
+    } else if (refused == 0) {
+        result = raise_unreadable();
+    }
+done:
+    Py_XDECREF(value);
+    Py_XDECREF(theirs);
+    Py_XDECREF(error_type);
+    Py_XDECREF(json);
+    Py_DECREF(ours);
+    return result;
+}
+
+enum conv_result plan_read_body(struct plan_run *run, PyObject **out) {
+    struct wf_exchange *ex = run->call->ex;
+    struct wf_state *state = run->plan->state;
+    *out = NULL;
+    if (ex->body.n == 0) {
+        return CONV_OK;
+    }
+    const struct wf_field *type = wf_head_find(&ex->head, WF_FIELD_CONTENT_TYPE);
+    if (type == NULL || !is_json(wf_field_value_span(ex->base, type))) {
+        *out = PyBytes_FromStringAndSize(ex->body.p, (Py_ssize_t)ex->body.n);
+        return *out != NULL ? CONV_OK : CONV_FAILED;
+    }
+    *out = wf_json_decode(state, ex->body, WF_JSON_SURROGATES | WF_JSON_NONFINITE);
+    if (wf_likely(*out != NULL)) {
+        return CONV_OK;
+    }
+    return PyErr_ExceptionMatches(state->json.decode_error) ? explain(run, ex->body) : CONV_FAILED;
+}

@@ -1,0 +1,262 @@
+/* The description of a plan (weft/signature.py) to its compiled form. Runs once a route, at
+ * start-up; the description is our own, so what is wrong with it is a ValueError and no more. */
+#include "py/plan/plan_int.h"
+
+#include "wire/http1/http1.h"
+
+static const char *const conv_names[CONV_COUNT] = {
+#define X(id, name) [CONV_##id] = name,
+    PLAN_CONVERSIONS(X)
+#undef X
+};
+static const char *const check_names[CHECK_COUNT] = {
+#define X(id, name) [CHECK_##id] = name,
+    PLAN_CHECKS(X)
+#undef X
+};
+static const char *const source_names[SOURCE_COUNT] = {
+    "path", "query", "header", "cookie", "body", "request", "response",
+};
+static const char *const default_names[] = {"required", "value", "copy", "factory"};
+
+/* An attribute, borrowed: the descriptions are frozen, and alive as long as the plan. */
+static PyObject *attribute(PyObject *desc, const char *name) {
+    PyObject *value = PyObject_GetAttrString(desc, name);
+    Py_XDECREF(value);
+    return value;
+}
+
+static int attribute_flag(PyObject *desc, const char *name) {
+    PyObject *value = attribute(desc, name);
+    return value != NULL ? PyObject_IsTrue(value) : -1;
+}
+
+static PyObject *attribute_tuple(PyObject *desc, const char *name, Py_ssize_t max) {
+    PyObject *value = attribute(desc, name);
+    if (value == NULL) {
+        return NULL;
+    }
+    if (!PyTuple_Check(value) || PyTuple_GET_SIZE(value) > max) {
+        PyErr_Format(PyExc_ValueError, "%s is not a tuple of at most %zd", name, max);
+        return NULL;
+    }
+    return value;
+}
+
+/* The index of a string attribute among `words`, or -1 with an exception. */
+static int attribute_word(PyObject *desc, const char *name, const char *const *words, int n) {
+    PyObject *value = attribute(desc, name);
+    if (value == NULL) {
+        return -1;
+    }
+    for (int i = 0; i < n && PyUnicode_Check(value); i++) {
+        if (PyUnicode_CompareWithASCIIString(value, words[i]) == 0) {
+            return i;
+        }
+    }
+    PyErr_Format(PyExc_ValueError, "%s cannot be %R", name, value);
+    return -1;
+}
+
+static int compile_check(PyObject *desc, struct check *out) {
+    int op = attribute_word(desc, "op", check_names, CHECK_COUNT);
+    if (op < 0 || (out->limit = attribute(desc, "limit")) == NULL ||
+        (out->type = attribute(desc, "type")) == NULL ||
+        (out->message = attribute(desc, "message")) == NULL ||
+        (out->context = attribute(desc, "context")) == NULL) {
+        return -1;
+    }
+    out->op = (enum check_op)op;
+    if (PyLong_Check(out->limit)) {
+        int overflow;
+        out->as_int = PyLong_AsLongLongAndOverflow(out->limit, &overflow);
+        out->small = overflow == 0;
+    } else if (PyFloat_Check(out->limit)) {
+        out->as_float = PyFloat_AS_DOUBLE(out->limit);
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static void free_conv(struct conv *c) {
+    for (unsigned i = 0; i < c->nitems; i++) {
+        free_conv(&c->items[i]);
+    }
+    PyMem_Free(c->items);
+    PyMem_Free(c->checks);
+}
+
+static int compile_conv(struct wf_plan *plan, PyObject *desc, struct conv *out, int depth) {
+    int kind = attribute_word(desc, "kind", conv_names, CONV_COUNT);
+    PyObject *items = attribute_tuple(desc, "items", UINT8_MAX);
+    PyObject *checks = attribute_tuple(desc, "checks", CHECK_COUNT);
+    PyObject *error = attribute(desc, "error");
+    if (kind < 0 || items == NULL || checks == NULL || error == NULL ||
+        (out->data = attribute(desc, "data")) == NULL ||
+        (out->label = attribute(desc, "label")) == NULL) {
+        return -1;
+    }
+    out->kind = (uint8_t)kind;
+    if (convert_prepare(plan->state, (enum conv_kind)kind) < 0) {
+        return -1;
+    }
+    if (error != Py_None && !PyArg_ParseTuple(error, "UUO", &out->error_type, &out->error_message,
+                                              &out->error_context)) {
+        return -1;
+    }
+    if (out->error_context == Py_None) {
+        out->error_context = NULL;
+    }
+    if (kind == CONV_HANDED &&
+        !PyArg_ParseTuple(out->data, "OO", &out->validate, &out->validation_error)) {
+        return -1;
+    }
+    if (depth == PLAN_NESTING_MAX || (kind == CONV_LIST && PyTuple_GET_SIZE(items) != 1) ||
+        ((kind == CONV_LOOKUP || kind == CONV_LOOKUP_INT) && !PyDict_Check(out->data)) ||
+        ((kind == CONV_LOOKUP || kind == CONV_LOOKUP_INT || kind == CONV_OBJECT ||
+          kind == CONV_ARRAY) &&
+         out->error_type == NULL)) {
+        PyErr_Format(PyExc_ValueError, "conversion %s is incomplete", conv_names[kind]);
+        return -1;
+    }
+
+    Py_ssize_t nchecks = PyTuple_GET_SIZE(checks), nitems = PyTuple_GET_SIZE(items);
+    out->checks = PyMem_Calloc((size_t)nchecks, sizeof(struct check));
+    out->items = PyMem_Calloc((size_t)nitems, sizeof(struct conv));
+    if (out->checks == NULL || out->items == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < nchecks; i++) {
+        if (compile_check(PyTuple_GET_ITEM(checks, i), &out->checks[i]) < 0) {
+            return -1;
+        }
+        out->nchecks++;
+    }
+    for (Py_ssize_t i = 0; i < nitems; i++) {
+        out->nitems++; /* counted first: what a failure leaves in it is freed with the rest */
+        if (compile_conv(plan, PyTuple_GET_ITEM(items, i), &out->items[i], depth + 1) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Where among the arguments this parameter is. */
+static int find_slot(struct wf_plan *plan, PyObject *name) {
+    Py_ssize_t n = PyTuple_GET_SIZE(plan->param_names);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        int same = PyObject_RichCompareBool(PyTuple_GET_ITEM(plan->param_names, i), name, Py_EQ);
+        if (same != 0) {
+            return same < 0 ? -1 : (int)i;
+        }
+    }
+    PyErr_Format(PyExc_ValueError, "no argument is named %R", name);
+    return -1;
+}
+
+static int compile_names(struct wf_plan *plan, PyObject *desc, unsigned step) {
+    const struct step *s = &plan->steps[step];
+    PyObject *keys = attribute_tuple(desc, "keys", UINT8_MAX);
+    if (keys == NULL) {
+        return -1;
+    }
+    if (PyTuple_GET_SIZE(keys) != PyTuple_GET_SIZE(s->names)) {
+        PyErr_SetString(PyExc_ValueError, "as many keys as names");
+        return -1;
+    }
+    if (s->source != SOURCE_QUERY && s->source != SOURCE_HEADER && s->source != SOURCE_COOKIE) {
+        return 0;
+    }
+    size_t n = (size_t)PyTuple_GET_SIZE(keys);
+    struct name *names = PyMem_Realloc(plan->names, (plan->nnames + n) * sizeof(*names));
+    if (names == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    plan->names = names;
+    for (size_t i = 0; i < n; i++) {
+        PyObject *key = PyTuple_GET_ITEM(keys, (Py_ssize_t)i);
+        if (!PyBytes_Check(key)) {
+            PyErr_SetString(PyExc_ValueError, "keys are bytes");
+            return -1;
+        }
+        struct wf_span span = wf_span(PyBytes_AS_STRING(key), (size_t)PyBytes_GET_SIZE(key));
+        names[plan->nnames++] = (struct name){
+            .key = span,
+            .field_id = s->source == SOURCE_HEADER ? (uint16_t)wf_field_id_of(span) : 0,
+            .step = (uint8_t)step,
+            .rank = (uint8_t)i,
+        };
+    }
+    uint16_t *count = s->source == SOURCE_QUERY    ? &plan->query_names
+                      : s->source == SOURCE_HEADER ? &plan->header_names
+                                                   : &plan->cookie_names;
+    *count = (uint16_t)(*count + n);
+    return 0;
+}
+
+static int compile_step(struct wf_plan *plan, PyObject *desc, unsigned at) {
+    struct step *s = &plan->steps[at];
+    int source = attribute_word(desc, "source", source_names, SOURCE_COUNT);
+    int default_kind =
+        attribute_word(desc, "default_kind", default_names, WF_ARRAY_LEN(default_names));
+    int many = attribute_flag(desc, "many");
+    int validate = attribute_flag(desc, "validate_default");
+    PyObject *index = attribute(desc, "index"), *conversion = attribute(desc, "conversion");
+    PyObject *name = attribute(desc, "name");
+    if (source < 0 || default_kind < 0 || many < 0 || validate < 0 || index == NULL ||
+        conversion == NULL || name == NULL ||
+        (s->names = attribute_tuple(desc, "names", UINT8_MAX)) == NULL ||
+        (s->source_name = attribute(desc, "source")) == NULL ||
+        (s->default_value = attribute(desc, "default")) == NULL) {
+        return -1;
+    }
+    long path_index = PyLong_AsLong(index);
+    int slot = find_slot(plan, name);
+    if (slot < 0 || (path_index == -1 && PyErr_Occurred())) {
+        return -1;
+    }
+    if (path_index < 0 || path_index >= WF_ROUTE_PARAMS_MAX ||
+        (source < SOURCE_REQUEST && PyTuple_GET_SIZE(s->names) == 0) ||
+        (at > 0 && source < plan->steps[at - 1].source)) {
+        PyErr_Format(PyExc_ValueError, "step %R is out of order or has no name", name);
+        return -1;
+    }
+    s->source = (uint8_t)source;
+    s->default_kind = (uint8_t)default_kind;
+    s->many = many != 0;
+    s->validate_default = validate != 0;
+    s->index = (uint8_t)path_index;
+    s->slot = (uint16_t)slot;
+    plan->has_body |= source == SOURCE_BODY;
+    return compile_conv(plan, conversion, &s->conv, 0) < 0 ? -1 : compile_names(plan, desc, at);
+}
+
+int plan_compile(struct wf_plan *plan) {
+    Py_ssize_t n = PyTuple_GET_SIZE(plan->description);
+    if (n > PLAN_STEPS_MAX || n != PyTuple_GET_SIZE(plan->param_names)) {
+        PyErr_Format(PyExc_ValueError, "a plan has one step for each argument, at most %d",
+                     PLAN_STEPS_MAX);
+        return -1;
+    }
+    plan->steps = PyMem_Calloc((size_t)n, sizeof(struct step));
+    if (plan->steps == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        plan->nsteps++; /* counted first, as in compile_conv */
+        if (compile_step(plan, PyTuple_GET_ITEM(plan->description, i), (unsigned)i) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+void plan_free_compiled(struct wf_plan *plan) {
+    for (unsigned i = 0; i < plan->nsteps; i++) {
+        free_conv(&plan->steps[i].conv);
+    }
+    PyMem_Free(plan->steps);
+    PyMem_Free(plan->names);
+}

@@ -1,0 +1,134 @@
+/* What a request got wrong: dicts as pydantic makes them and FastAPI answers them. Slow paths, all
+ * of it. */
+#include "py/plan/plan_int.h"
+
+/* (source, name, deeper...), or ("body", deeper...). Owned. */
+static PyObject *location(struct plan_run *run, PyObject *more) {
+    const struct step *s = run->step;
+    Py_ssize_t base = run->whole_body ? 1 : 2;
+    Py_ssize_t nmore = more != NULL ? PyTuple_GET_SIZE(more) : 0;
+    PyObject *loc = PyTuple_New(base + run->ndeeper + nmore);
+    if (loc == NULL) {
+        return NULL;
+    }
+    PyTuple_SET_ITEM(loc, 0, Py_NewRef(s->source_name));
+    if (base == 2) {
+        PyTuple_SET_ITEM(loc, 1, Py_NewRef(PyTuple_GET_ITEM(s->names, run->rank)));
+    }
+    for (Py_ssize_t i = 0; i < run->ndeeper; i++) {
+        PyTuple_SET_ITEM(loc, base + i, Py_NewRef(run->deeper[i]));
+    }
+    for (Py_ssize_t i = 0; i < nmore; i++) {
+        PyTuple_SET_ITEM(loc, base + run->ndeeper + i, Py_NewRef(PyTuple_GET_ITEM(more, i)));
+    }
+    return loc;
+}
+
+/* dict  borrowed */
+static enum conv_result append(struct plan_run *run, PyObject *dict) {
+    if (run->errors == NULL && (run->errors = PyList_New(0)) == NULL) {
+        return CONV_FAILED;
+    }
+    return PyList_Append(run->errors, dict) < 0 ? CONV_FAILED : CONV_INVALID;
+}
+
+enum conv_result plan_error(struct plan_run *run, PyObject *type, PyObject *message,
+                            PyObject *input, PyObject *context) {
+    struct wf_plan_state *state = &run->plan->state->plan;
+    enum conv_result result = CONV_FAILED;
+    PyObject *loc = location(run, NULL);
+    PyObject *dict = loc != NULL ? PyDict_New() : NULL;
+    PyObject *own_context = NULL; /* each error has its own: an exception handler may change it */
+    if (dict == NULL || PyDict_SetItem(dict, state->key_type, type) < 0 ||
+        PyDict_SetItem(dict, state->key_loc, loc) < 0 ||
+        PyDict_SetItem(dict, state->key_msg, message) < 0 ||
+        PyDict_SetItem(dict, state->key_input, input) < 0) {
+        goto done;
+    }
+    if (context != NULL && ((own_context = PyDict_Copy(context)) == NULL ||
+                            PyDict_SetItem(dict, state->key_ctx, own_context) < 0)) {
+        goto done;
+    }
+    result = append(run, dict);
+done:
+    Py_XDECREF(own_context);
+    Py_XDECREF(dict);
+    Py_XDECREF(loc);
+    return result;
+}
+
+enum conv_result plan_error_text(struct plan_run *run, const char *type, const char *message,
+                                 PyObject *input) {
+    enum conv_result result = CONV_FAILED;
+    PyObject *t = PyUnicode_FromString(type), *m = PyUnicode_FromString(message);
+    if (t != NULL && m != NULL) {
+        result = plan_error(run, t, m, input, NULL);
+    }
+    Py_XDECREF(t);
+    Py_XDECREF(m);
+    return result;
+}
+
+enum conv_result plan_error_missing(struct plan_run *run) {
+    return plan_error_text(run, "missing", "Field required", Py_None);
+}
+
+enum conv_result plan_error_scalar(struct plan_run *run, enum wf_scalar_error e,
+                                   struct wf_span text, PyObject *input) {
+    char buf[WF_SCALAR_MESSAGE_MAX];
+    struct wf_span detail;
+    size_t n = wf_scalar_error_message(e, text, buf, &detail);
+    enum conv_result result = CONV_FAILED;
+    PyObject *type = PyUnicode_FromString(wf_scalar_error_type(e));
+    PyObject *message = PyUnicode_DecodeUTF8(buf, (Py_ssize_t)n, "replace");
+    PyObject *context = NULL;
+    if (detail.n != 0) {
+        context = Py_BuildValue("{s:s#}", "error", detail.p, (Py_ssize_t)detail.n);
+    }
+    if (type != NULL && message != NULL && (detail.n == 0 || context != NULL)) {
+        result = plan_error(run, type, message, input, context);
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(message);
+    Py_XDECREF(context);
+    return result;
+}
+
+enum conv_result plan_error_handed(struct plan_run *run, PyObject *exc) {
+    struct wf_plan_state *state = &run->plan->state->plan;
+    enum conv_result result = CONV_FAILED;
+    PyObject *method = PyObject_GetAttrString(exc, "errors");
+    PyObject *options = Py_BuildValue("{s:O}", "include_url", Py_False);
+    PyObject *empty = PyTuple_New(0), *errors = NULL;
+    if (method == NULL || options == NULL || empty == NULL ||
+        (errors = PyObject_Call(method, empty, options)) == NULL) {
+        goto done;
+    }
+    if (!PyList_Check(errors)) {
+        PyErr_SetString(PyExc_TypeError, "ValidationError.errors() is not a list");
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(errors); i++) {
+        PyObject *dict = PyList_GET_ITEM(errors, i); /* borrowed */
+        PyObject *inner = PyDict_Check(dict) ? PyDict_GetItemWithError(dict, state->key_loc) : NULL;
+        if (inner != NULL && !PyTuple_Check(inner)) {
+            inner = NULL;
+        }
+        PyObject *loc = PyErr_Occurred() ? NULL : location(run, inner);
+        if (loc == NULL) {
+            goto done;
+        }
+        int rc = PyDict_SetItem(dict, state->key_loc, loc);
+        Py_DECREF(loc);
+        if (rc < 0 || append(run, dict) == CONV_FAILED) {
+            goto done;
+        }
+    }
+    result = CONV_INVALID;
+done:
+    Py_XDECREF(method);
+    Py_XDECREF(options);
+    Py_XDECREF(empty);
+    Py_XDECREF(errors);
+    return result;
+}

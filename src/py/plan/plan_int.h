@@ -1,0 +1,203 @@
+/* What the files of this room share: the compiled form of a plan. */
+#ifndef WF_PY_PLAN_INT_H
+#define WF_PY_PLAN_INT_H
+
+#include "py/state.h"
+#include "wire/scalar/scalar.h"
+
+enum {
+    PLAN_STEPS_MAX = 255, /* CPython itself took no more arguments for long; indexes fit a byte */
+    PLAN_NESTING_MAX = 4, /* list, union and scalar are the deepest native conversion */
+    PLAN_STEPS_ON_STACK = 12 /* more come from the allocator: rare, and not small anyway */
+};
+
+/* name in the description, what it makes */
+#define PLAN_CONVERSIONS(X)                                                                        \
+    X(ANY, "any") /* the text; in a body the value as it is */                                     \
+    X(STR, "str")                                                                                  \
+    X(INT, "int")                                                                                  \
+    X(FLOAT, "float")                                                                              \
+    X(BOOL, "bool")                                                                                \
+    X(BYTES, "bytes")                                                                              \
+    X(UUID, "uuid")                                                                                \
+    X(DATE, "date")                                                                                \
+    X(TIME, "time")                                                                                \
+    X(DATETIME, "datetime")                                                                        \
+    X(TIMEDELTA, "timedelta")                                                                      \
+    X(DECIMAL, "decimal")                                                                          \
+    X(LOOKUP, "lookup")         /* text to a value: enums and literals */                          \
+    X(LOOKUP_INT, "lookup_int") /* int to a value: enums of ints */                                \
+    X(UNION, "union")           /* the first choice that succeeds */                               \
+    X(LIST, "list")             /* each occurrence, into `data` */                                 \
+    X(RAW, "raw")               /* body: bytes */                                                  \
+    X(OBJECT, "object")         /* body: a dict */                                                 \
+    X(ARRAY, "array")           /* body: a list */                                                 \
+    X(HANDED, "handed")         /* to pydantic */
+
+enum conv_kind {
+#define X(id, name) CONV_##id,
+    PLAN_CONVERSIONS(X)
+#undef X
+        CONV_COUNT
+};
+
+#define PLAN_CHECKS(X)                                                                             \
+    X(MULTIPLE_OF, "multiple_of")                                                                  \
+    X(LE, "le")                                                                                    \
+    X(LT, "lt")                                                                                    \
+    X(GE, "ge")                                                                                    \
+    X(GT, "gt")                                                                                    \
+    X(MIN_LENGTH, "min_length")                                                                    \
+    X(MAX_LENGTH, "max_length")                                                                    \
+    X(PATTERN, "pattern")
+
+enum check_op {
+#define X(id, name) CHECK_##id,
+    PLAN_CHECKS(X)
+#undef X
+        CHECK_COUNT
+};
+
+/* Everything owned by the description, which lives as long as the plan: PyObject * are borrowed
+ * from it unless a line says otherwise. */
+
+struct check {
+    enum check_op op;
+    bool small;       /* the limit fits `as_int` */
+    long long as_int; /* of an int, or a length */
+    double as_float;
+    PyObject *limit; /* or pattern.search */
+    PyObject *type, *message, *context;
+};
+
+struct conv {
+    uint8_t kind; /* enum conv_kind */
+    uint8_t nitems, nchecks;
+    struct conv *items;                                   /* owned array */
+    struct check *checks;                                 /* owned array */
+    PyObject *data;                                       /* as Conversion.data in signature.py */
+    PyObject *validate, *validation_error;                /* HANDED */
+    PyObject *error_type, *error_message, *error_context; /* or NULL; context may be NULL alone */
+    PyObject *label;
+};
+
+enum step_source {
+    SOURCE_PATH,
+    SOURCE_QUERY,
+    SOURCE_HEADER,
+    SOURCE_COOKIE,
+    SOURCE_BODY,
+    SOURCE_REQUEST,
+    SOURCE_RESPONSE,
+    SOURCE_COUNT
+};
+
+enum step_default { DEFAULT_REQUIRED, DEFAULT_VALUE, DEFAULT_COPY, DEFAULT_FACTORY };
+
+struct step {
+    uint8_t source;       /* enum step_source */
+    uint8_t default_kind; /* enum step_default */
+    uint8_t index;        /* PATH: of the parameter in the pattern */
+    bool many;
+    bool validate_default;
+    uint16_t slot;           /* in the argument array */
+    PyObject *default_value; /* or the factory */
+    PyObject *names;         /* tuple of str: as in locs */
+    PyObject *source_name;   /* str */
+    struct conv conv;
+};
+
+/* One name by which the request may give a value to a step. Sorted by source; within a step the
+ * first name has rank 0 and is the best. */
+struct name {
+    struct wf_span key; /* as on the wire; lower-case for headers */
+    uint16_t field_id;  /* HEADER: enum wf_field_id, or UNKNOWN: compare the bytes */
+    uint8_t step;
+    uint8_t rank;
+};
+
+struct wf_plan {
+    PyObject_HEAD struct wf_state *state; /* borrowed: the type keeps the module */
+    PyObject *endpoint;                   /* owned */
+    PyObject *description;                /* owned: tuple of weft.signature.Step */
+    PyObject *param_names;                /* owned: tuple of str, in the order of the arguments */
+    PyObject *kwnames;                    /* owned: tuple of str, or NULL */
+    struct step *steps;                   /* owned: in the order of their sources */
+    struct name *names;                   /* owned */
+    uint8_t nsteps, npositional;
+    uint16_t nnames;
+    uint16_t query_names, header_names,
+        cookie_names; /* how many of each, in this order in `names` */
+    bool has_body, embed, is_coroutine;
+    uint8_t body_mode; /* enum wf_body_mode */
+};
+
+/* ---- compile.c ---- */
+
+/* Reads plan->description into steps and names. 0, or -1 with an exception. */
+int plan_compile(struct wf_plan *plan);
+void plan_free_compiled(struct wf_plan *plan);
+
+/* ---- errors.c: what a request got wrong ---- */
+
+struct plan_run {
+    struct wf_plan *plan;
+    struct wf_plan_call *call;
+    PyObject *errors; /* owned: list of dicts, NULL while there are none */
+    /* where the value comes from, for the loc of an error */
+    const struct step *step;
+    uint8_t rank;    /* which of its names the request used */
+    bool whole_body; /* the loc is ("body",) without a name */
+    uint8_t ndeeper;
+    PyObject *deeper[PLAN_NESTING_MAX]; /* borrowed: indexes and labels behind it */
+};
+
+enum conv_result { CONV_FAILED = -1, CONV_OK = 0, CONV_INVALID = 1 };
+
+/* Each adds one error and returns CONV_INVALID, or CONV_FAILED with an exception. Nothing is
+ * stolen. */
+enum conv_result plan_error(struct plan_run *run, PyObject *type, PyObject *message,
+                            PyObject *input, PyObject *context);
+enum conv_result plan_error_text(struct plan_run *run, const char *type, const char *message,
+                                 PyObject *input);
+enum conv_result plan_error_missing(struct plan_run *run);
+/* text  what was refused; input  the same as a str */
+enum conv_result plan_error_scalar(struct plan_run *run, enum wf_scalar_error e,
+                                   struct wf_span text, PyObject *input);
+/* The ValidationError that pydantic just raised (`exc`), each error behind our loc. */
+enum conv_result plan_error_handed(struct plan_run *run, PyObject *exc);
+
+/* ---- convert.c ---- */
+
+/* Text of the request: UTF-8, and the str of it once somebody needs that. */
+struct text {
+    struct wf_span utf8; /* into the request, the arena or `str` */
+    PyObject *str;       /* owned, or NULL */
+};
+PyObject *text_str(struct text *t); /* borrowed from t; NULL with an exception */
+
+enum conv_result convert_text(struct plan_run *run, const struct conv *c, struct text *t,
+                              PyObject **out);
+/* value  borrowed: what the JSON held, raw bytes, or a list of str for pydantic */
+enum conv_result convert_object(struct plan_run *run, const struct conv *c, PyObject *value,
+                                PyObject **out);
+/* items  borrowed: list of str */
+enum conv_result convert_list(struct plan_run *run, const struct conv *c, PyObject *items,
+                              PyObject **out);
+
+/* Prepares what a conversion of this kind needs (types of the datetime and uuid modules). */
+int convert_prepare(struct wf_state *state, enum conv_kind kind);
+
+/* ---- body.c ---- */
+
+/* The body as FastAPI reads it: JSON where the content type says so, else bytes.
+ * out  owned, or NULL where there is no body
+ * INVALID: the one error of a body that is not JSON has been added */
+enum conv_result plan_read_body(struct plan_run *run, PyObject **out);
+
+/* ---- probe.c ---- */
+
+/* _core._plan_test: runs a plan on a request made up from its parts, for tests without a server. */
+PyObject *plan_test(PyObject *module, PyObject *args, PyObject *kwargs);
+
+#endif

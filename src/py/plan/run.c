@@ -1,0 +1,535 @@
+/* Running a plan for one request: find the values, convert them into the argument array, call. */
+#include "py/plan/plan_int.h"
+
+#include "base/utf8.h"
+#include "wire/url/url.h"
+
+/* What the query string or the cookies hold for a step. */
+struct found {
+    struct wf_span raw; /* into the request; encoded as it came */
+    bool present;
+    uint8_t rank; /* of the name it came by */
+};
+
+/* ---- finding ---- */
+
+/* Percent-decoding for a name or a value, in the exchange's arena. p is NULL without memory. */
+static struct wf_span decode_form(struct wf_exchange *ex, struct wf_span raw) {
+    char *room = wf_arena_alloc(&ex->arena, raw.n);
+    if (room == NULL) {
+        PyErr_NoMemory();
+        return wf_span(NULL, 0);
+    }
+    return wf_span(room, wf_form_decode(room, raw));
+}
+
+static struct wf_span query_of(const struct wf_exchange *ex) {
+    return wf_head_span(ex->base, ex->head.query_at);
+}
+
+/* One pass over the query string fills all query steps. The last of equal names wins, as in
+ * Starlette's QueryParams.get(); between a step's names the better one does. */
+static int scan_query(struct plan_run *run, struct found *found) {
+    struct wf_exchange *ex = run->call->ex;
+    const struct name *names = run->plan->names, *end = names + run->plan->query_names;
+    struct wf_query query;
+    struct wf_span key, value;
+    wf_query_init(&query, query_of(ex));
+    while (wf_query_next(&query, &key, &value)) {
+        if (wf_unlikely(wf_form_escaped(key))) {
+            key = decode_form(ex, key);
+            if (key.p == NULL) {
+                return -1;
+            }
+        }
+        for (const struct name *n = names; n < end; n++) {
+            struct found *f = &found[n->step];
+            if (wf_span_eq(key, n->key) && (!f->present || n->rank <= f->rank)) {
+                *f = (struct found){.raw = value, .present = true, .rank = n->rank};
+            }
+        }
+    }
+    return 0;
+}
+
+static void scan_cookies(struct plan_run *run, struct found *found) {
+    struct wf_exchange *ex = run->call->ex;
+    const struct name *names = run->plan->names + run->plan->query_names + run->plan->header_names;
+    const struct name *end = names + run->plan->cookie_names;
+    for (unsigned i = 0; i < ex->head.nfields; i++) {
+        const struct wf_field *field = &ex->head.fields[i];
+        if (field->id != WF_FIELD_COOKIE) {
+            continue;
+        }
+        struct wf_query pairs;
+        struct wf_span key, value;
+        wf_query_init(&pairs, wf_field_value_span(ex->base, field));
+        while (wf_cookie_next(&pairs, &key, &value)) {
+            for (const struct name *n = names; n < end; n++) {
+                struct found *f = &found[n->step];
+                if (wf_span_eq(key, n->key) && (!f->present || n->rank <= f->rank)) {
+                    *f = (struct found){.raw = value, .present = true, .rank = n->rank};
+                }
+            }
+        }
+    }
+}
+
+static bool field_is(const char *base, const struct wf_field *field, const struct name *n) {
+    if (n->field_id != WF_FIELD_UNKNOWN || field->id != WF_FIELD_UNKNOWN) {
+        return field->id == n->field_id;
+    }
+    return wf_span_eq_lower(wf_field_name_span(base, field), n->key);
+}
+
+/* The first field line by the best name that there is; NULL where there is none. */
+static const struct wf_field *find_field(struct plan_run *run, unsigned step, uint8_t *rank) {
+    struct wf_exchange *ex = run->call->ex;
+    const struct name *n = run->plan->names + run->plan->query_names;
+    const struct name *end = n + run->plan->header_names;
+    for (; n < end; n++) {
+        if (n->step != step) {
+            continue;
+        }
+        for (unsigned i = 0; i < ex->head.nfields; i++) {
+            if (field_is(ex->base, &ex->head.fields[i], n)) {
+                *rank = n->rank;
+                return &ex->head.fields[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+/* ---- text of it ---- */
+
+/* Makes `utf8` what it promises to be, for conversions that read it: bytes that are no UTF-8 are
+ * replaced, as urllib does. */
+static int replace_invalid(struct text *t) {
+    if (wf_likely(wf_utf8_valid(t->utf8))) {
+        return 0;
+    }
+    if (text_str(t) == NULL) {
+        return -1;
+    }
+    Py_ssize_t n;
+    const char *utf8 = PyUnicode_AsUTF8AndSize(t->str, &n);
+    t->utf8 = wf_span(utf8, (size_t)n);
+    return utf8 != NULL ? 0 : -1;
+}
+
+static int text_of_query(struct wf_exchange *ex, struct wf_span raw, struct text *t) {
+    *t = (struct text){.utf8 = raw};
+    if (wf_form_escaped(raw)) {
+        t->utf8 = decode_form(ex, raw);
+        return t->utf8.p != NULL ? replace_invalid(t) : -1;
+    }
+    return 0; /* the target is ASCII */
+}
+
+/* Field values and cookies are Latin-1, as in Starlette. */
+static int text_of_field(struct wf_span raw, struct text *t) {
+    *t = (struct text){.utf8 = raw};
+    if (wf_likely(wf_ascii_prefix(raw.p, raw.n) == raw.n)) {
+        return 0;
+    }
+    t->str = PyUnicode_DecodeLatin1(raw.p, (Py_ssize_t)raw.n, NULL);
+    Py_ssize_t n = 0;
+    const char *utf8 = t->str != NULL ? PyUnicode_AsUTF8AndSize(t->str, &n) : NULL;
+    t->utf8 = wf_span(utf8, (size_t)n);
+    return utf8 != NULL ? 0 : -1;
+}
+
+static int text_of_cookie(struct wf_exchange *ex, struct wf_span raw, struct text *t) {
+    if (raw.n >= 2 && raw.p[0] == '"') {
+        char *room = wf_arena_alloc(&ex->arena, raw.n);
+        if (room == NULL) {
+            *t = (struct text){0};
+            PyErr_NoMemory();
+            return -1;
+        }
+        raw = wf_span(room, wf_cookie_unquote(room, raw));
+    }
+    return text_of_field(raw, t);
+}
+
+/* list  borrowed; t is given up */
+static int append_text(PyObject *list, struct text *t) {
+    PyObject *str = text_str(t);
+    int rc = str != NULL ? PyList_Append(list, str) : -1;
+    Py_CLEAR(t->str);
+    return rc;
+}
+
+/* Every value the query has for this key, as a list of str. */
+static PyObject *all_in_query(struct wf_exchange *ex, PyObject *name) {
+    Py_ssize_t n;
+    const char *utf8 = PyUnicode_AsUTF8AndSize(name, &n);
+    PyObject *list = utf8 != NULL ? PyList_New(0) : NULL;
+    if (list == NULL) {
+        return NULL;
+    }
+    struct wf_query query;
+    struct wf_span key, value;
+    wf_query_init(&query, query_of(ex));
+    while (wf_query_next(&query, &key, &value)) {
+        if (wf_form_escaped(key) && (key = decode_form(ex, key)).p == NULL) {
+            Py_DECREF(list);
+            return NULL;
+        }
+        struct text t;
+        if (wf_span_eq(key, wf_span(utf8, (size_t)n)) &&
+            (text_of_query(ex, value, &t) < 0 || append_text(list, &t) < 0)) {
+            Py_XDECREF(t.str);
+            Py_DECREF(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+/* Every field line of the same name as `first`, as a list of str. */
+static PyObject *all_in_head(struct wf_exchange *ex, const struct wf_field *first) {
+    PyObject *list = PyList_New(0);
+    const struct wf_field *end = ex->head.fields + ex->head.nfields;
+    char lower[WF_HTTP1_NAME_MAX];
+    struct wf_span name = wf_field_name_span(ex->base, first);
+    WF_ASSERT(name.n <= sizeof(lower));
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.p[i];
+        lower[i] = c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+    }
+    for (const struct wf_field *f = first; f < end && list != NULL; f++) {
+        struct text t;
+        if (wf_span_eq_lower(wf_field_name_span(ex->base, f), wf_span(lower, name.n)) &&
+            (text_of_field(wf_field_value_span(ex->base, f), &t) < 0 ||
+             append_text(list, &t) < 0)) {
+            Py_XDECREF(t.str);
+            Py_CLEAR(list);
+        }
+    }
+    return list;
+}
+
+/* ---- steps ---- */
+
+/* The request has nothing for this step. */
+static enum conv_result use_default(struct plan_run *run, const struct step *s, PyObject **out) {
+    switch ((enum step_default)s->default_kind) {
+    case DEFAULT_REQUIRED:
+        return plan_error_missing(run);
+    case DEFAULT_VALUE:
+        *out = Py_NewRef(s->default_value);
+        break;
+    case DEFAULT_COPY:
+        *out = PyObject_CallOneArg(run->plan->state->plan.deepcopy, s->default_value);
+        break;
+    case DEFAULT_FACTORY:
+        *out = PyObject_CallNoArgs(s->default_value);
+        break;
+    }
+    if (*out == NULL) {
+        return CONV_FAILED;
+    }
+    if (wf_unlikely(s->validate_default)) {
+        PyObject *value = *out;
+        *out = NULL;
+        enum conv_result result = convert_object(run, &s->conv, value, out);
+        Py_DECREF(value);
+        return result;
+    }
+    return CONV_OK;
+}
+
+/* items  stolen, or NULL with an exception */
+static enum conv_result step_list(struct plan_run *run, const struct step *s, PyObject *items,
+                                  PyObject **out) {
+    if (items == NULL) {
+        return CONV_FAILED;
+    }
+    enum conv_result result = convert_list(run, &s->conv, items, out);
+    Py_DECREF(items);
+    return result;
+}
+
+static enum conv_result step_query(struct plan_run *run, const struct step *s,
+                                   const struct found *f, PyObject **out) {
+    struct wf_exchange *ex = run->call->ex;
+    if (!f->present) {
+        return use_default(run, s, out);
+    }
+    run->rank = f->rank;
+    if (s->many) {
+        return step_list(run, s, all_in_query(ex, PyTuple_GET_ITEM(s->names, f->rank)), out);
+    }
+    struct text t;
+    enum conv_result result = CONV_FAILED;
+    if (text_of_query(ex, f->raw, &t) == 0) {
+        result = convert_text(run, &s->conv, &t, out);
+    }
+    Py_XDECREF(t.str);
+    return result;
+}
+
+static enum conv_result step_header(struct plan_run *run, const struct step *s, PyObject **out) {
+    struct wf_exchange *ex = run->call->ex;
+    const struct wf_field *field = find_field(run, (unsigned)(s - run->plan->steps), &run->rank);
+    if (field == NULL) {
+        return use_default(run, s, out);
+    }
+    if (s->many) {
+        return step_list(run, s, all_in_head(ex, field), out);
+    }
+    struct text t;
+    enum conv_result result = CONV_FAILED;
+    if (text_of_field(wf_field_value_span(ex->base, field), &t) == 0) {
+        result = convert_text(run, &s->conv, &t, out);
+    }
+    Py_XDECREF(t.str);
+    return result;
+}
+
+static enum conv_result step_cookie(struct plan_run *run, const struct step *s,
+                                    const struct found *f, PyObject **out) {
+    if (!f->present) {
+        return use_default(run, s, out);
+    }
+    run->rank = f->rank;
+    struct text t;
+    enum conv_result result = CONV_FAILED;
+    if (text_of_cookie(run->call->ex, f->raw, &t) == 0) {
+        result = convert_text(run, &s->conv, &t, out);
+    }
+    Py_XDECREF(t.str);
+    return result;
+}
+
+static enum conv_result step_path(struct plan_run *run, const struct step *s, PyObject **out) {
+    const struct wf_match *match = &run->call->ex->match;
+    if (wf_unlikely(s->index >= match->nparams)) {
+        return plan_error_missing(run);
+    }
+    struct text t = {.utf8 = match->params[s->index]}; /* the path is UTF-8 */
+    enum conv_result result = convert_text(run, &s->conv, &t, out);
+    Py_XDECREF(t.str);
+    return result;
+}
+
+/* body  borrowed, or NULL where there is none */
+static enum conv_result step_body(struct plan_run *run, const struct step *s, PyObject *body,
+                                  PyObject **out) {
+    if (!run->plan->embed) {
+        return body != NULL ? convert_object(run, &s->conv, body, out) : use_default(run, s, out);
+    }
+    if (body == NULL || PyBytes_Check(body)) {
+        return use_default(run, s, out);
+    }
+    if (!PyDict_Check(body)) {
+        return plan_error_missing(run); /* default or not, as in FastAPI */
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(s->names); i++) {
+        PyObject *value = PyDict_GetItemWithError(body, PyTuple_GET_ITEM(s->names, i));
+        if (value != NULL) {
+            run->rank = (uint8_t)i;
+            Py_INCREF(value); /* a validator may change the body */
+            enum conv_result result = convert_object(run, &s->conv, value, out);
+            Py_DECREF(value);
+            return result;
+        }
+        if (PyErr_Occurred()) {
+            return CONV_FAILED;
+        }
+    }
+    return use_default(run, s, out);
+}
+
+static enum conv_result step_object(PyObject **kept, PyObject *(*make)(struct wf_plan_call *),
+                                    struct wf_plan_call *call, PyObject **out) {
+    if (*kept == NULL) {
+        *kept = make(call);
+    }
+    *out = Py_XNewRef(*kept);
+    return *out != NULL ? CONV_OK : CONV_FAILED;
+}
+
+static enum conv_result run_step(struct plan_run *run, const struct step *s,
+                                 const struct found *found, PyObject *body, PyObject **out) {
+    struct wf_plan_call *call = run->call;
+    switch ((enum step_source)s->source) {
+    case SOURCE_PATH:
+        return step_path(run, s, out);
+    case SOURCE_QUERY:
+        return step_query(run, s, found, out);
+    case SOURCE_HEADER:
+        return step_header(run, s, out);
+    case SOURCE_COOKIE:
+        return step_cookie(run, s, found, out);
+    case SOURCE_BODY:
+        return step_body(run, s, body, out);
+    case SOURCE_REQUEST:
+        return step_object(&call->request, call->make_request, call, out);
+    case SOURCE_RESPONSE:
+        return step_object(&call->response, call->make_response, call, out);
+    case SOURCE_COUNT:
+        break;
+    }
+    Py_UNREACHABLE();
+}
+
+static bool has_errors(const struct plan_run *run) {
+    return run->errors != NULL && PyList_GET_SIZE(run->errors) != 0;
+}
+
+/* Fills args (all NULL before) by the steps; on OK each is owned by the caller, else some are. */
+static enum conv_result run_steps(struct plan_run *run, struct found *found, PyObject **args,
+                                  PyObject **body) {
+    const struct wf_plan *plan = run->plan;
+    if (plan->has_body) {
+        /* first of all, since a body that is no JSON is the only error reported, as in FastAPI */
+        run->step = &plan->steps[plan->nsteps - 1];
+        while (run->step->source != SOURCE_BODY) {
+            run->step--;
+        }
+        run->whole_body = true;
+        enum conv_result result = plan_read_body(run, body);
+        if (result != CONV_OK) {
+            return result;
+        }
+        run->whole_body = false;
+    }
+    if (plan->query_names != 0 && run->call->ex->head.query_at.n != 0 &&
+        scan_query(run, found) < 0) {
+        return CONV_FAILED;
+    }
+    if (plan->cookie_names != 0) {
+        scan_cookies(run, found);
+    }
+    for (unsigned i = 0; i < plan->nsteps; i++) {
+        const struct step *s = &plan->steps[i];
+        if (s->source >= SOURCE_REQUEST && has_errors(run)) {
+            break; /* nobody will look at them */
+        }
+        run->step = s;
+        run->rank = 0;
+        run->whole_body = s->source == SOURCE_BODY && !plan->embed;
+        if (wf_unlikely(run_step(run, s, &found[i], *body, &args[s->slot]) == CONV_FAILED)) {
+            return CONV_FAILED;
+        }
+    }
+    return has_errors(run) ? CONV_INVALID : CONV_OK;
+}
+
+/* What is done with the arguments once they are there. */
+typedef PyObject *finish_fn(struct wf_plan *plan, PyObject *const *args);
+
+static PyObject *finish_call(struct wf_plan *plan, PyObject *const *args) {
+    return PyObject_Vectorcall(plan->endpoint, args,
+                               plan->npositional | PY_VECTORCALL_ARGUMENTS_OFFSET, plan->kwnames);
+}
+
+/* functools.partial(endpoint, *args, **kwargs) */
+static PyObject *finish_bind(struct wf_plan *plan, PyObject *const *args) {
+    PyObject *callable = NULL, *kwargs = NULL;
+    PyObject *positional = PyTuple_New(1 + plan->npositional);
+    if (positional == NULL) {
+        return NULL;
+    }
+    PyTuple_SET_ITEM(positional, 0, Py_NewRef(plan->endpoint));
+    for (unsigned i = 0; i < plan->npositional; i++) {
+        PyTuple_SET_ITEM(positional, 1 + i, Py_NewRef(args[i]));
+    }
+    if (plan->kwnames != NULL) {
+        kwargs = PyDict_New();
+        for (unsigned i = plan->npositional; kwargs != NULL && i < plan->nsteps; i++) {
+            PyObject *name = PyTuple_GET_ITEM(plan->param_names, i);
+            if (PyDict_SetItem(kwargs, name, args[i]) < 0) {
+                goto done;
+            }
+        }
+        if (kwargs == NULL) {
+            goto done;
+        }
+    }
+    callable = PyObject_Call(plan->state->plan.partial, positional, kwargs);
+done:
+    Py_DECREF(positional);
+    Py_XDECREF(kwargs);
+    return callable;
+}
+
+/* args[-1] is free for the callee, as vectorcall likes it. */
+static enum wf_plan_outcome run_plan(struct wf_plan *plan, struct wf_plan_call *call,
+                                     struct found *found, PyObject **args, finish_fn *finish,
+                                     PyObject **out) {
+    struct plan_run run;
+    run.plan = plan;
+    run.call = call;
+    run.errors = NULL;
+    run.ndeeper = 0;
+    PyObject *body = NULL;
+    for (unsigned i = 0; i < plan->nsteps; i++) {
+        found[i].present = false;
+        args[i] = NULL;
+    }
+    enum conv_result result = run_steps(&run, found, args, &body);
+    *out = NULL;
+    if (wf_likely(result == CONV_OK)) {
+        *out = finish(plan, args);
+        result = *out != NULL ? CONV_OK : CONV_FAILED;
+    } else if (result == CONV_INVALID) {
+        *out = run.errors;
+        run.errors = NULL;
+        if (call->body == NULL) {
+            call->body = body;
+            body = NULL;
+        }
+    }
+    for (unsigned i = 0; i < plan->nsteps; i++) {
+        Py_XDECREF(args[i]);
+    }
+    Py_XDECREF(run.errors);
+    Py_XDECREF(body);
+    return (enum wf_plan_outcome)result;
+}
+
+static enum wf_plan_outcome run_large(struct wf_plan *plan, struct wf_plan_call *call,
+                                      finish_fn *finish, PyObject **out) {
+    struct found *found = PyMem_Calloc(plan->nsteps, sizeof(*found));
+    PyObject **args = PyMem_Calloc(1 + (size_t)plan->nsteps, sizeof(*args));
+    enum wf_plan_outcome outcome = WF_PLAN_FAILED;
+    if (found == NULL || args == NULL) {
+        *out = PyErr_NoMemory();
+    } else {
+        outcome = run_plan(plan, call, found, args + 1, finish, out);
+    }
+    PyMem_Free(found);
+    PyMem_Free(args);
+    return outcome;
+}
+
+WF_ALWAYS_INLINE enum wf_plan_outcome run_any(struct wf_plan *plan, struct wf_plan_call *call,
+                                              finish_fn *finish, PyObject **out) {
+    if (wf_unlikely(plan->nsteps > PLAN_STEPS_ON_STACK)) {
+        return run_large(plan, call, finish, out);
+    }
+    struct found found[PLAN_STEPS_ON_STACK];
+    PyObject *args[1 + PLAN_STEPS_ON_STACK];
+    args[0] = NULL;
+    return run_plan(plan, call, found, args + 1, finish, out);
+}
+
+enum wf_plan_outcome wf_plan_call(struct wf_plan *plan, struct wf_plan_call *call, PyObject **out) {
+    if (plan->nsteps == 0) {
+        *out = PyObject_CallNoArgs(plan->endpoint);
+        return *out != NULL ? WF_PLAN_CALLED : WF_PLAN_FAILED;
+    }
+    return run_any(plan, call, finish_call, out);
+}
+
+enum wf_plan_outcome wf_plan_bind(struct wf_plan *plan, struct wf_plan_call *call, PyObject **out) {
+    if (plan->nsteps == 0) {
+        *out = Py_NewRef(plan->endpoint);
+        return WF_PLAN_CALLED;
+    }
+    return run_any(plan, call, finish_bind, out);
+}
