@@ -257,6 +257,38 @@ static void a_peer_that_closes_is_readable_and_ends_writing(void **state) {
     wf_loop_close(&loop);
 }
 
+/* Some kernels report no more than a hangup then: readers and writers have to be told all the same.
+ */
+static void a_pipe_that_lost_its_other_end_is_told(void **state) {
+    struct wf_loop loop;
+    struct probe p;
+    int fds[2];
+    open_loop(&loop);
+    assert_int_equal(pipe(fds), 0);
+    probe_init(&p, &loop, fds[0]);
+    assert_int_equal(wf_watch_set(&loop, &p.watch, WF_READ), 0);
+    close(fds[1]);
+    assert_int_equal(turn(&loop), 1);
+    assert_true(p.ready & WF_READ);
+    wf_watch_stop(&loop, &p.watch);
+    close(fds[0]);
+
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(fcntl(fds[1], F_SETFL, O_NONBLOCK), 0);
+    char page[4096] = {0};
+    while (write(fds[1], page, sizeof(page)) > 0) {
+    }
+    probe_init(&p, &loop, fds[1]);
+    assert_int_equal(wf_watch_set(&loop, &p.watch, WF_WRITE), 0);
+    assert_int_equal(turn(&loop), 0);
+    close(fds[0]);
+    assert_int_equal(turn(&loop), 1);
+    assert_int_equal(p.ready, WF_WRITE | WF_HANGUP);
+    wf_watch_stop(&loop, &p.watch);
+    close(fds[1]);
+    wf_loop_close(&loop);
+}
+
 static void descriptors_that_cannot_be_watched_are_refused(void **state) {
     struct wf_loop loop;
     struct probe p, q;
@@ -507,7 +539,7 @@ static void a_wait_ends_with_the_timer_and_not_before(void **state) {
         }
         assert_int_equal(turns, 1); /* a turn too early would have been one for nothing */
         assert_true(wf_clock_mono_ns() >= when_ns);
-        assert_true(wf_clock_mono_ns() - when_ns < 100 * WF_NS_PER_MS);
+        assert_true(wf_clock_mono_ns() - when_ns < WF_NS_PER_S); /* a busy machine */
     }
     uint64_t start_ns = wf_clock_mono_ns();
     assert_int_equal(wf_timer_start(&loop, &k.timer, start_ns + 3600 * WF_NS_PER_S), 0);
@@ -831,6 +863,7 @@ int main(void) {
         cmocka_unit_test(a_callback_may_free_its_own_watch),
         cmocka_unit_test(a_paused_watch_is_not_called_though_it_was_collected),
         cmocka_unit_test(a_peer_that_closes_is_readable_and_ends_writing),
+        cmocka_unit_test(a_pipe_that_lost_its_other_end_is_told),
         cmocka_unit_test(descriptors_that_cannot_be_watched_are_refused),
         cmocka_unit_test(a_descriptor_closed_too_early_does_no_harm),
         cmocka_unit_test(every_ready_descriptor_gets_its_turn),
