@@ -11,8 +11,10 @@ from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
+import annotated_types
 import pydantic
 import pytest
+import typing_extensions
 
 from tests.plan_probe import CALLED, INVALID, JSON, Call, run_plan
 from weft.exceptions import HTTPException, SignatureError
@@ -165,6 +167,9 @@ def list_in_path(a: list[int]): ...
 def dict_in_query(b: Annotated[dict, Query()]): ...
 
 
+def model_in_header(b: Annotated[Book, Header()]): ...
+
+
 def two_markers(b: Annotated[int, Query()] = Header()): ...
 
 
@@ -213,6 +218,7 @@ def list_of_lists(b: Annotated[list[list[int]], Query()]): ...
         (list_in_path, "a path parameter cannot be list"),
         (list_of_lists, "a query parameter cannot be list"),
         (dict_in_query, "a query parameter cannot be dict: use Body()"),
+        (model_in_header, "a header parameter cannot be Book"),
         (two_markers, "a marker in Annotated and another as the default value"),
         (default_in_annotated, "Query() in Annotated cannot have a default value"),
         (marker_on_request, "Query() cannot be used with Request"),
@@ -284,6 +290,27 @@ def test_pydantic_is_not_imported_for_native_signatures():
     """
     out = subprocess.check_output([sys.executable, "-c", textwrap.dedent(script)], text=True)
     assert out == "False\n"
+
+
+def test_what_only_documents_is_no_reason_to_hand_over():
+    def f(q: Annotated[int, "how many", typing_extensions.Doc("how many")]): ...
+
+    assert describe(f).steps[0].native
+
+
+def test_constraints_of_annotated_types_are_native():
+    def f(
+        q: Annotated[int, annotated_types.Ge(1), annotated_types.Le(3)],
+        t: Annotated[list[Annotated[str, annotated_types.MinLen(2)]], Query(max_length=2)],
+    ):
+        return q, t
+
+    assert all(step.native for step in describe(f).steps)
+    assert call(f, query=b"q=2&t=ab")[1] == (2, ["ab"])
+    assert [e["type"] for e in call(f, query=b"q=4&t=a")[1]] == [
+        "less_than_equal",
+        "string_too_short",
+    ]
 
 
 # ---- running ----

@@ -7,11 +7,13 @@ import uuid
 from collections import deque
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Optional, Union
+from typing import Annotated, Any, Literal, NewType, Optional, Union
 from urllib.parse import quote
 
 import pydantic
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typing_extensions import TypedDict
 
 from tests.plan_probe import JSON, Call, assert_same
@@ -360,6 +362,12 @@ CASES: dict[str, tuple[Any, str, list[Call]]] = {
         "/",
         queries("q=1", "z=3"),
     ),
+    "json in the query": (
+        scalar(pydantic.Json[list[int]]),
+        "/",
+        queries("q=[1,2]", "q=x", 'q=["x"]', "q=1&q=[3]"),
+    ),
+    "new type": (plain(NewType("UserId", int)), "/", queries("q=1", "q=x")),
     "validator": (
         plain(Annotated[int, pydantic.AfterValidator(lambda v: v + 1)]),
         "/",
@@ -651,7 +659,69 @@ def several_bodies(P):
     return f
 
 
+@case("/{i:int}/{f:float}/{u:uuid}", Call(params=("5", "1.5", str(uuid.UUID(int=9)))))
+def untyped_convertors(P):
+    def f(i, f, u):
+        return i, f, u
+
+    return f
+
+
+@case("/{i:int}/{u:uuid}", Call(params=("5", str(uuid.UUID(int=9)))))
+def typed_convertors(P):
+    def f(i: int, u: uuid.UUID):
+        return i, u
+
+    return f
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_same_as_fastapi(name):
     make, path, calls = CASES[name]
     assert_same(make, path, calls)
+
+
+# ---- any request at all ----
+
+
+def wide(P):
+    def f(
+        a: int = 0,
+        b: Annotated[list[int], P.Query(max_length=2)] = (),
+        c: bool | None = None,
+        d: str = "d",
+        e: Annotated[float | None, P.Query(alias="e-e", lt=5)] = None,
+        g: Color | None = None,
+        x_h: Annotated[int | None, P.Header(ge=0)] = None,
+        k: Annotated[str | None, P.Cookie(max_length=3)] = None,
+    ):
+        return a, b, c, d, e, g, x_h, k
+
+    return f
+
+
+NAMES = st.sampled_from(["a", "b", "c", "d", "e-e", "g", "%61", "e%2De", "x", "", "A"])
+VALUES = st.one_of(
+    st.sampled_from(["1", "true", "red", "4.9", "%31", "1+", "+1", "-1", "%", "%C3", "%E9%80%80"]),
+    st.text("019.-+eE_%aFz ", max_size=6).map(lambda s: s.replace(" ", "%20")),
+)
+PAIRS = st.lists(st.one_of(st.tuples(NAMES, VALUES).map("=".join), NAMES), max_size=8)
+COOKIES = st.text('k=;"\\ 01,abc', max_size=15).map(str.encode)
+REQUESTS = st.builds(
+    lambda pairs, number, cookie: Call(
+        query="&".join(pairs).encode(),
+        headers=[
+            *([(b"x-h", number.encode())] if number is not None else []),
+            *([(b"cookie", cookie.strip())] if cookie is not None else []),
+        ],
+    ),
+    PAIRS,
+    st.none() | st.text("0123-x", min_size=1, max_size=4),
+    st.none() | COOKIES,
+)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.lists(REQUESTS, min_size=10, max_size=30))
+def test_any_request_is_read_as_by_fastapi(calls):
+    assert_same(wide, "/", calls)

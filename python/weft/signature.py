@@ -256,9 +256,8 @@ def _step(
 
     source = _source(name, base, marker, path_names)
     names, keys, index = _names(name, source, marker, metadata, path_names)
-    if source == "path" and annotation is Any:
-        # An untyped parameter is what the pattern makes of it.
-        base = annotation = {"int": int, "float": float}.get(convertors.get(names[0], ""), Any)
+    if source == "path" and annotation is Any and names[0] in convertors:
+        base = annotation = _converted(convertors[names[0]])
     if source != "path" and marker is not None and default is not ... and marker.default_factory:
         raise TypeError("there is a default and a default_factory")
     conversion = _conversion(base, metadata, marker, source)
@@ -270,7 +269,7 @@ def _step(
         names,
         keys,
         index=index,
-        many=source in ("query", "header") and _is_sequence(base),
+        many=source in ("query", "header") and _is_sequence(base) and not _is_json(metadata),
         keyword=keyword,
         default_kind=kind,
         default=value,
@@ -278,6 +277,15 @@ def _step(
         annotation=annotation,
         marker=marker,
     )
+
+
+def _converted(convertor: str) -> Any:
+    """The type of an untyped parameter is what the pattern makes of it."""
+    if convertor == "uuid":
+        from uuid import UUID
+
+        return UUID
+    return {"int": int, "float": float}.get(convertor, Any)
 
 
 def _split(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -320,8 +328,9 @@ def _source(name: str, base: Any, marker: Marker | None, path_names: list[str]) 
         source = "body" if _is_complex(base) else "query"
     if source == "path" and _is_complex(base):
         raise TypeError(f"a path parameter cannot be {_type_name(base)}")
-    if source == "query" and _is_complex(base) and not _is_scalar_sequence(base):
-        raise TypeError(f"a query parameter cannot be {_type_name(base)}: use Body()")
+    scalar = not _is_complex(base) or _is_scalar_sequence(base)
+    if source in ("query", "header", "cookie") and not scalar:
+        raise TypeError(f"a {source} parameter cannot be {_type_name(base)}: use Body()")
     return source
 
 
@@ -423,6 +432,11 @@ def _is_sequence(annotation: Any) -> bool:
     return _subclass(annotation, _SEQUENCES) or _subclass(origin, _SEQUENCES)
 
 
+def _is_json(metadata: tuple[Any, ...]) -> bool:
+    """pydantic.Json: one text that holds all of it."""
+    return any(getattr(type(i), "__qualname__", "") == "Json" for i in metadata)
+
+
 def _is_scalar_sequence(annotation: Any) -> bool:
     if get_origin(annotation) in _UNIONS:
         choices = get_args(annotation)
@@ -460,7 +474,7 @@ def _constraints(metadata: tuple[Any, ...], marker: Marker | None) -> dict[str, 
     """All the constraints of a parameter, or None where some are only pydantic's."""
     constraints: dict[str, Any] = {}
     for item in metadata:
-        if isinstance(item, Marker):
+        if isinstance(item, (Marker, str)) or type(item).__name__ == "Doc":
             continue
         if type(item).__module__ != "annotated_types":
             return None
