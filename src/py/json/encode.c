@@ -205,6 +205,16 @@ static WF_NOINLINE int encode_big_int(struct encoder *e, PyObject *o) {
 }
 
 static inline int encode_int(struct encoder *e, PyObject *o) {
+#if PY_VERSION_HEX >= 0x030C0000
+    if (wf_likely(PyUnstable_Long_IsCompact((PyLongObject *)o))) {
+        return check(e, wf_json_put_i64(&e->out, PyUnstable_Long_CompactValue((PyLongObject *)o)));
+    }
+#else
+    if (wf_likely((size_t)Py_SIZE(o) + 1 <= 2)) { /* -1, 0 or 1 digits of 30 bits */
+        int64_t v = Py_SIZE(o) * (int64_t)((PyLongObject *)o)->ob_digit[0];
+        return check(e, wf_json_put_i64(&e->out, v));
+    }
+#endif
     int overflow;
     int64_t v = PyLong_AsLongLongAndOverflow(o, &overflow);
     if (wf_unlikely(overflow != 0)) {
@@ -226,23 +236,6 @@ static inline int encode_double(struct encoder *e, double v) {
 
 /* ---- containers ---- */
 
-/* Is writing this sure to run no Python code? Then nothing needs to be held on to. */
-static inline bool is_plain(PyObject *o) {
-    PyTypeObject *t = Py_TYPE(o);
-    return t == &PyUnicode_Type || t == &PyLong_Type || t == &PyFloat_Type || t == &PyBool_Type ||
-           o == Py_None;
-}
-
-static inline int encode_held(struct encoder *e, PyObject *o) {
-    if (is_plain(o)) {
-        return encode(e, o);
-    }
-    Py_INCREF(o);
-    int rc = encode(e, o);
-    Py_DECREF(o);
-    return rc;
-}
-
 /* Containers write a comma behind each item, or a space where they have none, and their end over
  * it. */
 static inline int finish(struct encoder *e, char c) {
@@ -259,7 +252,7 @@ static int encode_list(struct encoder *e, PyObject *list) {
         put(e, ' ');
     }
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) { /* it may shrink on the way */
-        if (encode_held(e, PyList_GET_ITEM(list, i)) < 0) {
+        if (encode(e, PyList_GET_ITEM(list, i)) < 0) {
             return -1;
         }
         put(e, ',');
@@ -278,7 +271,7 @@ static int encode_tuple(struct encoder *e, PyObject *tuple) {
         put(e, ' ');
     }
     for (Py_ssize_t i = 0; i < n; i++) {
-        if (encode(e, PyTuple_GET_ITEM(tuple, i)) < 0) { /* a tuple keeps what it has */
+        if (encode(e, PyTuple_GET_ITEM(tuple, i)) < 0) {
             return -1;
         }
         put(e, ',');
@@ -351,7 +344,7 @@ static inline int encode_member(struct encoder *e, PyObject *key, PyObject *valu
             return -1;
         }
         put(e, ':');
-        rc = encode_held(e, value);
+        rc = encode(e, value);
     } else {
         Py_INCREF(key);
         Py_INCREF(value);
@@ -665,7 +658,8 @@ static WF_NOINLINE int encode_other(struct encoder *e, PyObject *o) {
     return rc;
 }
 
-/* Writes o, and leaves room for some punctuation. On failure depth is not restored: it is over. */
+/* Writes o, and leaves room for some punctuation. On failure depth is not restored: it is over.
+ * o  borrowed, and held on to where Python code may run: what is behind the first five runs none */
 static int encode(struct encoder *e, PyObject *o) {
     PyTypeObject *type = Py_TYPE(o);
     if (type == &PyUnicode_Type) {
@@ -674,38 +668,31 @@ static int encode(struct encoder *e, PyObject *o) {
     if (type == &PyLong_Type) {
         return encode_int(e, o);
     }
-    if (type == &PyDict_Type) {
-        return encode_dict(e, o);
-    }
-    if (type == &PyList_Type) {
-        return encode_list(e, o);
-    }
     if (type == &PyFloat_Type) {
         return encode_double(e, PyFloat_AS_DOUBLE(o));
     }
     if (o == Py_None) {
         return check(e, wf_json_put_bytes(&e->out, "null", 4));
     }
-    if (o == Py_True) {
-        return check(e, wf_json_put_bytes(&e->out, "true", 4));
+    if (type == &PyBool_Type) {
+        return o == Py_True ? check(e, wf_json_put_bytes(&e->out, "true", 4))
+                            : check(e, wf_json_put_bytes(&e->out, "false", 5));
     }
-    if (o == Py_False) {
-        return check(e, wf_json_put_bytes(&e->out, "false", 5));
-    }
-    if (type == &PyTuple_Type) {
-        return encode_tuple(e, o);
-    }
-    return encode_other(e, o);
+    Py_INCREF(o);
+    int rc = type == &PyDict_Type    ? encode_dict(e, o)
+             : type == &PyList_Type  ? encode_list(e, o)
+             : type == &PyTuple_Type ? encode_tuple(e, o)
+                                     : encode_other(e, o);
+    Py_DECREF(o);
+    return rc;
 }
 
 /* The whole of it: 0 or -1, with the levels that a failure left given back. */
 static int encode_all(struct encoder *e, PyObject *o) {
-    Py_INCREF(o);
     int rc = encode(e, o);
     while (wf_unlikely(e->depth > 0)) {
         leave(e);
     }
-    Py_DECREF(o);
     return rc;
 }
 

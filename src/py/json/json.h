@@ -16,8 +16,7 @@ enum {
      * made and hashed. Bounded in number and length because peers choose them. */
     WF_JSON_KEYS = 1024,
     WF_JSON_KEY_BYTES_MAX = 64,
-    /* Rules for types that are not one of JSON's own, found once a type. Keeps as many types alive.
-     */
+    /* Rules for types that are not JSON's own, found once a type. As many types are kept alive. */
     WF_JSON_RULES = 256
 };
 
@@ -31,10 +30,9 @@ struct wf_json_rule {
 
 struct wf_json_state {
     PyObject *encode_error; /* owned: weft.json.EncodeError(TypeError, ValueError) */
-    PyObject
-        *decode_error; /* owned: weft.json.DecodeError(ValueError): msg, doc, pos, lineno, colno */
-    PyObject *names[18]; /* owned: interned attribute names, by enum name_id (json_int.h) */
-    PyObject *utc;       /* owned: datetime.timezone.utc, or NULL until it is met */
+    PyObject *decode_error; /* owned: DecodeError(ValueError): msg, doc, pos, lineno, colno */
+    PyObject *names[18];    /* owned: interned attribute names, by enum name_id (json_int.h) */
+    PyObject *utc;          /* owned: datetime.timezone.utc, or NULL until it is met */
     struct wf_json_rule rules[WF_JSON_RULES];
     PyObject *keys[WF_JSON_KEYS]; /* owned: ASCII strings with their hash made, or NULL */
 };
@@ -43,15 +41,18 @@ int wf_json_traverse(struct wf_json_state *s, visitproc visit, void *arg);
 void wf_json_clear(struct wf_json_state *s);
 
 /* Appends the JSON of `obj` to `out`.
- * obj       borrowed; may be changed or freed by Python code that encoding calls (default,
- * properties) fallback  borrowed, or NULL: called with an object there is no rule for; what it
- * returns is encoded instead returns   0, or -1 with an exception: EncodeError, MemoryError, or
- * what Python code raised; then out->len is as before */
+ * obj       borrowed; Python code that encoding calls (default, properties) may change or free it
+ * fallback  borrowed, or NULL: called with an object there is no rule for; what it returns is
+ *           encoded instead
+ * out       writers ask for room ahead: it counts as full from 4 KiB below its maximum
+ * returns   0, or -1 with EncodeError, MemoryError or what Python code raised; then out->len is as
+ *           before */
 int wf_json_encode(struct wf_state *state, PyObject *obj, PyObject *fallback, struct wf_buf *out);
 
-/* One document to an object (owned), or NULL with DecodeError set (its doc is None), or
- * MemoryError. in     borrowed for the call; must not change meanwhile flags  of enum
- * wf_json_flags: 0 is RFC 8259 to the letter, both together what json.loads takes */
+/* One document to an object.
+ * in       borrowed for the call; must not change meanwhile
+ * flags    of enum wf_json_flags: 0 is RFC 8259 to the letter, both are what json.loads takes
+ * returns  owned; NULL with DecodeError (its doc is None) or MemoryError */
 PyObject *wf_json_decode(struct wf_state *state, struct wf_span in, unsigned flags);
 
 #endif

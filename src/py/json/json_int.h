@@ -85,8 +85,7 @@ PyObject *wf_json_py_encode(PyObject *module, PyObject *const *args, Py_ssize_t 
 PyObject *wf_json_py_decode(PyObject *module, PyObject *data);
 PyObject *wf_json_py_loads(PyObject *module, PyObject *data);
 
-/* The rule for objects of a type that is not exactly one of JSON's own. 0, or -1 with an exception.
- */
+/* The rule for objects of a type that is not exactly JSON's own. 0, or -1 with an exception. */
 int wf_json_rule_find(struct wf_json_state *s, PyTypeObject *type, struct rule *out);
 
 #endif

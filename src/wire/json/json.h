@@ -43,10 +43,9 @@ enum wf_json_error {
 };
 const char *wf_json_error_text(enum wf_json_error e);
 
-/* What a reader lets pass beyond RFC 8259; 0 is strict. Together they are what json.loads accepts.
- */
+/* What a reader lets pass beyond RFC 8259; 0 is strict, both are what json.loads accepts. */
 enum wf_json_flags {
-    WF_JSON_SURROGATES = 1, /* "\\ud800" alone is the code point U+D800 */
+    WF_JSON_SURROGATES = 1, /* "\ud800" alone is the code point U+D800 */
     WF_JSON_NONFINITE = 2,  /* NaN, Infinity, -Infinity; 1e999 is infinity */
 };
 

@@ -43,6 +43,34 @@ static inline const char *wf_json_plain_bytewise(const char *p, const char *end,
     return p;
 }
 
+/* The top bit of each quote, backslash and control byte among the eight of x. Borrows may add bits
+ * above the first that is right: the lowest is exact, and so is zero. */
+static inline uint64_t wf_json_special8(uint64_t x) {
+    const uint64_t ones = 0x0101010101010101u;
+    uint64_t quote = x ^ (ones * '"'), backslash = x ^ (ones * '\\');
+    uint64_t hit =
+        ((x - ones * 0x20) & ~x) | ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash);
+    return hit & (ones * 0x80);
+}
+
+/* wf_json_plain for what is left of less than 16 bytes. */
+static inline const char *wf_json_plain_tail(const char *p, const char *end, unsigned *high) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    while (end - p >= 8) {
+        uint64_t x;
+        memcpy(&x, p, 8);
+        uint64_t special = wf_json_special8(x), beyond = x & 0x8080808080808080u;
+        if (special != 0) {
+            *high |= (beyond & (special ^ (special - 1)) & ~special) != 0;
+            return p + (__builtin_ctzll(special) >> 3);
+        }
+        *high |= beyond != 0;
+        p += 8;
+    }
+#endif
+    return wf_json_plain_bytewise(p, end, high);
+}
+
 #if defined(__SSE2__)
 /* One bit a byte of v: quotes, backslashes and control bytes. */
 static inline unsigned wf_json_special16(__m128i v) {
@@ -65,11 +93,11 @@ static inline const char *wf_json_plain(const char *p, const char *end, unsigned
         *high |= beyond;
         p += 16;
     }
-    return wf_json_plain_bytewise(p, end, high);
+    return wf_json_plain_tail(p, end, high);
 }
 #else
 static inline const char *wf_json_plain(const char *p, const char *end, unsigned *high) {
-    return wf_json_plain_bytewise(p, end, high);
+    return wf_json_plain_tail(p, end, high);
 }
 #endif
 

@@ -62,26 +62,10 @@ static inline bool is_low_surrogate(int32_t c) {
 }
 
 /* What a backslash and this stand for, or 0. */
-static inline char simple_escape(char c) {
-    switch (c) {
-    case '"':
-    case '\\':
-    case '/':
-        return c;
-    case 'b':
-        return '\b';
-    case 'f':
-        return '\f';
-    case 'n':
-        return '\n';
-    case 'r':
-        return '\r';
-    case 't':
-        return '\t';
-    default:
-        return 0;
-    }
-}
+static const char simple_escapes[256] = {
+    ['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
+    ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t',
+};
 
 /* Reads the escape whose backslash *p is at, a surrogate pair as one. At an error *p stays. */
 static inline enum wf_json_error read_escape(const char **p, const char *end, unsigned flags,
@@ -92,7 +76,7 @@ static inline enum wf_json_error read_escape(const char **p, const char *end, un
         return WF_JSON_STRING_END;
     }
     if (*q != 'u') {
-        *out = (unsigned char)simple_escape(*q);
+        *out = (unsigned char)simple_escapes[(unsigned char)*q];
         if (*out == 0) {
             return WF_JSON_ESCAPE;
         }
@@ -226,29 +210,34 @@ WF_ALWAYS_INLINE void copy_as(const struct wf_json_text *t, void *out, unsigned 
     while (p < end) {
         unsigned char c = (unsigned char)*p;
         if (c < 0x80) {
+            if (c == '\\') {
+                uint32_t u = (unsigned char)simple_escapes[(unsigned char)p[1]];
+                if (u != 0) {
+                    p += 2;
+                } else {
+                    enum wf_json_error e = read_escape(&p, end, WF_JSON_SURROGATES, &u);
+                    WF_ASSERT(e == WF_JSON_OK);
+                    (void)e;
+                }
+                put(out, i++, u, width);
+                continue;
+            }
 #if defined(__SSE2__)
-            /* 16 raw bytes with no escape among them are 16 units: both sides have room */
-            if (end - p >= 16) {
+            /* 16 at once, of which those before the next that is special count: the others are
+             * written over. Both sides must have room for 16. */
+            if (end - p >= 16 && t->chars - i >= 16) {
                 __m128i v = _mm_loadu_si128((const __m128i *)p);
                 __m128i backslash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
-                if (_mm_movemask_epi8(_mm_or_si128(v, backslash)) == 0) {
-                    put16(out, i, v, width);
-                    p += 16;
-                    i += 16;
-                    continue;
-                }
+                unsigned stop = (unsigned)_mm_movemask_epi8(_mm_or_si128(v, backslash));
+                unsigned n = stop == 0 ? 16 : (unsigned)__builtin_ctz(stop);
+                put16(out, i, v, width);
+                p += n;
+                i += n;
+                continue;
             }
 #endif
-            if (c == '\\') {
-                uint32_t u = 0;
-                enum wf_json_error e = read_escape(&p, end, WF_JSON_SURROGATES, &u);
-                WF_ASSERT(e == WF_JSON_OK);
-                (void)e;
-                put(out, i++, u, width);
-            } else {
-                put(out, i++, c, width);
-                p++;
-            }
+            put(out, i++, c, width);
+            p++;
         } else if (c < 0xe0) {
             put(out, i++, (c & 0x1fu) << 6 | (p[1] & 0x3fu), width);
             p += 2;
