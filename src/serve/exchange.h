@@ -50,12 +50,14 @@ struct wf_exchange {
     struct wf_list ready;          /* in server->ready while events != 0 */
     struct wf_server *server;      /* borrowed */
     struct wf_conn *conn;          /* borrowed; NULL once the client has gone */
+    struct wf_conn *owner;         /* the server's: the connection, kept until finish although it is gone */
     void *user;                    /* the embedder's, NULL at first */
     uint8_t events;                /* WF_EV_*: what wf_server_next will report */
     uint8_t reply;                 /* enum wf_exchange_reply */
     uint8_t route;                 /* enum wf_route_result */
     bool close_after;              /* the connection ends with this reply */
     bool body_done;                /* STREAM: the whole body has been handed over */
+    bool taken;                    /* the server's: the embedder has seen it */
     uint16_t status;               /* of the reply; 0 before */
     uint64_t started_ns;           /* when its first byte was seen (loop time) */
     uint64_t reply_bytes;          /* of content, for the log */
@@ -95,7 +97,8 @@ enum wf_body_result {
     WF_BODY_BROKEN     /* bad chunk, timeout, or the client left before the end */
 };
 /* Hands over what has arrived; what was handed over before is consumed. While nobody reads, the
- * connection stops reading too. Sends 100 Continue when the client waits for it. */
+ * connection stops reading too (a buffer of 16 KiB is what may wait). Sends 100 Continue when the
+ * client waits for it. A content-length past the limit is refused in C and never gets here. */
 enum wf_body_result wf_body_read(struct wf_exchange *ex, struct wf_span *out);
 
 /* ---- replies ---- */
@@ -127,7 +130,9 @@ int wf_reply_send_borrowed(struct wf_exchange *ex, const struct wf_reply_head *h
                            struct wf_span body, wf_release_fn *release, void *arg);
 
 /* A whole reply encoded in place: open, append the content to *buf, close (or cancel, which takes the
- * head back, so that another reply can be made). Nothing else may touch the exchange in between. */
+ * head back, so that another reply can be made). Nothing else may touch the exchange in between, and
+ * neither wf_loop_poll nor wf_server_flush may run: half a reply would leave. *buf may already hold
+ * other output; append only, and never touch what is before. */
 int wf_reply_open(struct wf_exchange *ex, const struct wf_reply_head *head, struct wf_buf **buf);
 int wf_reply_close(struct wf_exchange *ex);
 void wf_reply_cancel(struct wf_exchange *ex);

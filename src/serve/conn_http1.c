@@ -1,0 +1,773 @@
+/* One HTTP/1.x connection: reading, its states, request bodies, and what it may wait for.
+ *
+ * Read wf_conn_advance first: it is the machine drawn in server_int.h, one step function a state.
+ * Each step returns the state to go to, or its own to wait for more input, output or time. */
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "serve/server_int.h"
+#include "wire/url/url.h"
+
+enum { READS_A_TURN = 4 }; /* of one connection that keeps filling its buffer: the others wait */
+
+/* ---- the input buffer ---- */
+
+static void free_input(struct wf_server *s, char *p, size_t cap) {
+    if (cap == WF_STREAM_BUF_BYTES) {
+        wf_pool_give(&s->buffers, p);
+    } else {
+        wf_free(p);
+    }
+}
+
+void wf_conn_give_input(struct wf_conn *c) {
+    if (c->in != NULL) {
+        free_input(c->server, c->in, c->in_cap);
+        c->in = NULL;
+    }
+    c->in_cap = c->in_at = c->in_end = 0;
+}
+
+/* Moves everything from the current request on to the front of a buffer of `cap` bytes. */
+static bool move_input(struct wf_conn *c, size_t cap) {
+    struct wf_exchange *ex = c->ex;
+    size_t from = ex != NULL ? (size_t)(ex->base - c->in) : c->in_at;
+    WF_ASSERT(cap >= c->in_end - from);
+    char *p = cap == WF_STREAM_BUF_BYTES ? wf_pool_take(&c->server->buffers) : wf_malloc(cap);
+    if (p == NULL) {
+        return false;
+    }
+    memcpy(p, c->in + from, c->in_end - from);
+    if (ex != NULL) {
+        /* The path and its parameters may lie in the old buffer (or in the arena). */
+        uintptr_t old = (uintptr_t)c->in;
+        for (int i = -1; i < (int)ex->match.nparams; i++) {
+            struct wf_span *s = i < 0 ? &ex->path : &ex->match.params[i];
+            if ((uintptr_t)s->p >= old && (uintptr_t)s->p < old + c->in_cap) {
+                s->p = p + ((uintptr_t)s->p - old - from);
+            }
+        }
+        ex->base = p;
+        c->head_end -= from;
+        c->body_end -= from;
+        c->body_at -= from;
+    }
+    free_input(c->server, c->in, c->in_cap);
+    c->in = p;
+    c->in_cap = cap;
+    c->in_at -= from;
+    c->in_end -= from;
+    return true;
+}
+
+/* A claimed length costs nothing until more than one pooled buffer of it has come; then the rest is
+ * one allocation. Without a length it doubles. Never much more than the route's limit. */
+static size_t grown_for_body(const struct wf_conn *c) {
+    size_t head = c->head_end - (size_t)(c->ex->base - c->in);
+    size_t body = c->body_end - c->head_end;
+    if (!c->body_chunked) {
+        return WF_MAX(head + body + (size_t)c->body_left, (size_t)WF_STREAM_BUF_BYTES);
+    }
+    uint64_t most = (uint64_t)head + c->body_max + WF_STREAM_BUF_BYTES;
+    return (size_t)WF_MIN((uint64_t)c->in_cap * 2, most);
+}
+
+enum room { ROOM, NO_ROOM_NOW, NO_MEMORY };
+
+static enum room make_room(struct wf_conn *c) {
+    if (wf_likely(c->in == NULL)) {
+        c->in = wf_pool_take(&c->server->buffers);
+        c->in_cap = WF_STREAM_BUF_BYTES;
+        c->in_at = c->in_end = 0;
+        return c->in != NULL ? ROOM : NO_MEMORY;
+    }
+    if (c->in_end < c->in_cap) {
+        return ROOM;
+    }
+    switch ((enum wf_conn_state)c->state) {
+    case WF_CONN_HEAD:
+        if (c->in_at > 0) {
+            memmove(c->in, c->in + c->in_at, c->in_end - c->in_at);
+            c->in_end -= c->in_at;
+            c->in_at = 0;
+            return ROOM;
+        }
+        return move_input(c, c->in_cap * 2) ? ROOM : NO_MEMORY;
+    case WF_CONN_BODY:
+        return move_input(c, grown_for_body(c)) ? ROOM : NO_MEMORY;
+    case WF_CONN_DROP:
+        c->in_at = c->in_end = 0;
+        return ROOM;
+    default: /* an embedder's spans point into it, or nobody wants more */
+        return NO_ROOM_NOW;
+    }
+}
+
+/* After a large request: back to a pooled buffer, or to none. */
+static void shrink_input(struct wf_conn *c) {
+    if (c->in_cap == WF_STREAM_BUF_BYTES) {
+        return;
+    }
+    if (c->in_at == c->in_end) {
+        wf_conn_give_input(c);
+    } else if (c->in_end - c->in_at <= WF_STREAM_BUF_BYTES) {
+        (void)move_input(c, WF_STREAM_BUF_BYTES); /* without memory the large one stays */
+    }
+}
+
+/* ---- bodies ---- */
+
+/* Decodes what has arrived of the body, in place. */
+static void feed(struct wf_conn *c) {
+    size_t n = c->in_end - c->in_at;
+    if (c->body != WF_BODY_ARRIVING || n == 0) {
+        return;
+    }
+    size_t used = n;
+    bool done;
+    if (!c->body_chunked) {
+        n = used = (size_t)WF_MIN((uint64_t)n, c->body_left);
+        c->body_left -= n;
+        done = c->body_left == 0;
+    } else {
+        enum wf_chunked_result r = wf_chunked_decode(&c->chunked, c->in + c->in_at, &n, &used);
+        done = r == WF_CHUNKED_DONE;
+        if (r == WF_CHUNKED_BAD || r == WF_CHUNKED_TRAILER_TOO_LARGE) {
+            c->body = WF_BODY_SPOILED;
+            c->in_end = c->in_at;
+            return;
+        }
+    }
+    bool over = n > c->body_max - c->body_bytes;
+    n = over ? (size_t)(c->body_max - c->body_bytes) : n;
+    c->body_end = c->in_at + n;
+    c->body_bytes += n;
+    c->in_at += used;
+    if (over) {
+        c->body = WF_BODY_OVER;
+    } else if (done) {
+        c->body = WF_BODY_COMPLETE;
+        return;
+    }
+    c->in_at = c->in_end = c->body_end;
+}
+
+void wf_conn_continue(struct wf_conn *c) {
+    static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    if (!c->continue_owed) {
+        return;
+    }
+    c->continue_owed = false;
+    if (c->ex->reply != WF_REPLY_NONE || wf_stream_prepare(&c->stream) != WF_BUF_OK ||
+        wf_buf_append(&c->stream.out, line, sizeof(line) - 1) != WF_BUF_OK) {
+        return; /* a client may not wait for ever for it (RFC 9110 section 10.1.1) */
+    }
+    c->queued_bytes += sizeof(line) - 1;
+    c->server->counters.replies_1xx++;
+    wf_conn_has_output(c);
+}
+
+/* ---- replies made, connections ended ---- */
+
+static enum wf_conn_state closed(struct wf_conn *c, bool reset) {
+    wf_conn_close(c, reset);
+    return WF_CONN_CLOSED;
+}
+
+static void stop_waiting(struct wf_conn *c) {
+    wf_list_remove(&c->wait);
+    c->wait_class = WF_WAIT_NONE;
+}
+
+/* c->ex has its reply: counts and logs it, and lets go of it. */
+static enum wf_conn_state replied(struct wf_conn *c) {
+    struct wf_exchange *ex = c->ex;
+    struct wf_server *s = c->server;
+    uint64_t *const by_class[] = {&s->counters.replies_2xx, &s->counters.replies_3xx,
+                                  &s->counters.replies_4xx, &s->counters.replies_5xx};
+    if (wf_likely(ex->status >= 200 && ex->status < 600)) {
+        ++*by_class[ex->status / 100 - 2];
+        if (s->log.fd >= 0) {
+            wf_access_log_add(&s->log, ex);
+        }
+    }
+    if (wf_unlikely(ex->close_after)) {
+        c->close_after = true;
+        /* Who asked for the end sends no more. Anyone else may be sending at this moment. */
+        c->linger = c->linger || ex->head.keep_alive || c->body != WF_BODY_COMPLETE ||
+                    c->in_at != c->in_end;
+    }
+    c->ex = NULL;
+    c->body_awaited = c->drained_owed = false;
+    wf_exchange_release(ex);
+    return WF_CONN_REPLIED;
+}
+
+static enum wf_conn_state refused(struct wf_conn *c, int status, const char *detail) {
+    wf_refuse(c, status, detail);
+    c->linger = true;
+    return replied(c);
+}
+
+/* The same where there is no exchange: the head never came. */
+static enum wf_conn_state refused_headless(struct wf_conn *c, int status, const char *detail) {
+    if (c->ex == NULL && (c->ex = wf_exchange_new(c)) == NULL) {
+        return closed(c, true);
+    }
+    c->ex->head = (struct wf_head){.method = WF_METHOD_OTHER, .minor_version = 1};
+    c->body = WF_BODY_COMPLETE;
+    return refused(c, status, detail);
+}
+
+void wf_conn_finished(struct wf_conn *c) {
+    c->state = (uint8_t)replied(c);
+    wf_conn_advance(c);
+}
+
+/* ---- from HEAD ---- */
+
+static bool decode_path(struct wf_exchange *ex) {
+    struct wf_span raw = wf_head_span(ex->base, ex->head.path_at);
+    if (wf_likely(!ex->head.path_escaped)) {
+        ex->path = raw.n != 0 ? raw : WF_SPAN("/");
+        return true;
+    }
+    char *p = wf_arena_alloc(&ex->arena, raw.n);
+    ssize_t n = p != NULL ? wf_path_decode(p, raw) : -1;
+    ex->path = wf_span(p, n < 0 ? 0 : (size_t)n);
+    return n >= 0;
+}
+
+/* Prepares for the body, if one is to come. false: it is announced to be too large. */
+static bool begin_body(struct wf_conn *c) {
+    const struct wf_head *head = &c->ex->head;
+    c->head_end = c->body_at = c->body_end = c->in_at;
+    if (wf_likely(head->framing == WF_BODY_NONE ||
+                  (head->framing == WF_BODY_LENGTH && head->content_length == 0))) {
+        c->body = WF_BODY_COMPLETE;
+        c->continue_owed = false;
+        return true;
+    }
+    c->body = WF_BODY_ARRIVING;
+    c->body_bytes = 0;
+    c->body_left = head->content_length;
+    c->body_chunked = head->framing == WF_BODY_CHUNKED;
+    c->continue_owed = head->expect_continue && c->in_at == c->in_end; /* else it did not wait */
+    if (c->body_chunked) {
+        wf_chunked_init(&c->chunked);
+        c->body_left = 0;
+    }
+    return c->body_left <= c->body_max;
+}
+
+/* To the embedder. */
+static enum wf_conn_state publish(struct wf_conn *c) {
+    if (c->body_mode == WF_BODY_BUFFER && c->body_end > c->head_end) {
+        c->ex->body = wf_span(c->in + c->head_end, c->body_end - c->head_end);
+    }
+    c->server->running++;
+    wf_exchange_post(c->ex, WF_EV_REQUEST);
+    return WF_CONN_RUNNING;
+}
+
+static enum wf_conn_state dispatch(struct wf_conn *c) {
+    struct wf_exchange *ex = c->ex;
+    const struct wf_server *s = c->server;
+    if (wf_unlikely(!decode_path(ex))) {
+        return refused(c, 400, "bad percent-encoding in the path");
+    }
+    enum wf_route_result r = WF_ROUTE_OPTIONS;
+    if (wf_likely(!ex->head.asterisk)) {
+        r = wf_router_match(s->router, (enum wf_method)ex->head.method, ex->path, &ex->match);
+        if (r == WF_ROUTE_SLASH && !s->config.redirect_slashes) {
+            r = WF_ROUTE_NOT_FOUND;
+        }
+    }
+    ex->route = (uint8_t)r;
+    const struct wf_leaf *leaf = ex->match.leaf;
+    c->body_mode = leaf != NULL ? leaf->body_mode : WF_BODY_IGNORE;
+    c->body_max =
+        leaf != NULL && leaf->body_max != UINT64_MAX ? leaf->body_max : s->config.body_bytes_max;
+    if (wf_unlikely(!begin_body(c))) {
+        return refused(c, 413, "");
+    }
+    bool embedders = r == WF_ROUTE_FOUND || (s->config.unrouted_to_embedder &&
+                                             (r == WF_ROUTE_NOT_FOUND || r == WF_ROUTE_METHOD));
+    if (wf_unlikely(!embedders)) {
+        wf_answer_unrouted(c);
+        return replied(c);
+    }
+    if (wf_likely(c->body == WF_BODY_COMPLETE)) {
+        return publish(c);
+    }
+    if (c->body_mode == WF_BODY_BUFFER) {
+        wf_conn_continue(c);
+        return WF_CONN_BODY;
+    }
+    if (c->body_mode == WF_BODY_STREAM && c->in_cap - c->head_end < WF_STREAM_BUF_BYTES / 4 &&
+        !move_input(c, c->in_cap + WF_STREAM_BUF_BYTES)) {
+        return closed(c, true);
+    }
+    return publish(c);
+}
+
+static enum wf_conn_state step_head(struct wf_conn *c) {
+    struct wf_server *s = c->server;
+    if (c->in_at == c->in_end) {
+        return c->eof || s->draining ? WF_CONN_CLOSING : WF_CONN_HEAD;
+    }
+    if (c->started_ns == 0) {
+        c->started_ns = s->loop->now_ns;
+    }
+    struct wf_exchange *ex = wf_exchange_new(c);
+    if (wf_unlikely(ex == NULL)) {
+        return closed(c, true);
+    }
+    ssize_t n = wf_http1_head(&s->head_limits, &c->progress,
+                              wf_span(c->in + c->in_at, c->in_end - c->in_at), &ex->head);
+    if (wf_unlikely(n == WF_PARTIAL)) { /* a slow head does not hold an exchange */
+        wf_exchange_release(ex);
+        return c->eof ? WF_CONN_CLOSING : WF_CONN_HEAD;
+    }
+    c->ex = ex;
+    c->progress = (struct wf_http1_progress){0};
+    c->started_ns = 0;
+    stop_waiting(c);
+    if (wf_unlikely(n < 0)) {
+        s->counters.bad_requests++;
+        return refused_headless(c, (int)-n, ex->head.why != NULL ? ex->head.why : "");
+    }
+    ex->base = c->in + c->in_at;
+    c->in_at += (size_t)n;
+    c->requests++;
+    s->counters.requests++;
+    return dispatch(c);
+}
+
+/* ---- the other states ---- */
+
+static enum wf_conn_state step_body(struct wf_conn *c) {
+    feed(c);
+    switch ((enum wf_body_state)c->body) {
+    case WF_BODY_COMPLETE:
+        return publish(c);
+    case WF_BODY_OVER:
+        return refused(c, 413, "");
+    case WF_BODY_SPOILED:
+        c->server->counters.bad_requests++;
+        return refused(c, 400, "bad chunked body");
+    case WF_BODY_ARRIVING:
+        break;
+    }
+    return c->eof ? closed(c, false) : WF_CONN_BODY;
+}
+
+static enum wf_conn_state step_running(struct wf_conn *c) {
+    if (c->body != WF_BODY_ARRIVING) {
+        return WF_CONN_RUNNING;
+    }
+    size_t before = c->body_end;
+    feed(c);
+    if (c->body == WF_BODY_SPOILED) {
+        c->server->counters.bad_requests++;
+    }
+    if (c->body_mode == WF_BODY_IGNORE) {
+        if (c->body == WF_BODY_ARRIVING) {
+            c->body_end = c->in_at = c->in_end = c->head_end;
+        }
+    } else if (c->body_awaited && (c->body_end != before || c->body != WF_BODY_ARRIVING)) {
+        c->body_awaited = false;
+        wf_exchange_post(c->ex, WF_EV_BODY);
+    }
+    return WF_CONN_RUNNING;
+}
+
+static enum wf_conn_state step_replied(struct wf_conn *c) {
+    if (wf_unlikely(c->close_after || c->broken)) {
+        return WF_CONN_CLOSING;
+    }
+    if (wf_unlikely(c->body != WF_BODY_COMPLETE)) {
+        if (c->body != WF_BODY_ARRIVING || c->continue_owed || c->body_left > WF_DROP_BYTES_MAX) {
+            c->linger = true;
+            return WF_CONN_CLOSING;
+        }
+        c->body_max = c->body_bytes + WF_DROP_BYTES_MAX;
+        return WF_CONN_DROP;
+    }
+    if (wf_unlikely(wf_stream_at_high_water(&c->stream))) {
+        return WF_CONN_REPLIED; /* who does not read gets no more answers */
+    }
+    shrink_input(c);
+    return WF_CONN_HEAD;
+}
+
+static enum wf_conn_state step_drop(struct wf_conn *c) {
+    feed(c);
+    if (c->body == WF_BODY_COMPLETE) {
+        return WF_CONN_REPLIED;
+    }
+    if (c->body != WF_BODY_ARRIVING || c->eof) {
+        c->linger = true;
+        return WF_CONN_CLOSING;
+    }
+    return WF_CONN_DROP;
+}
+
+static enum wf_conn_state step_closing(struct wf_conn *c) {
+    c->in_at = c->in_end;
+    if (wf_stream_pending(&c->stream) != 0) {
+        return WF_CONN_CLOSING;
+    }
+    if (!c->linger || c->eof || c->broken) {
+        return closed(c, c->reset);
+    }
+    wf_stream_end(&c->stream);
+    c->input_bytes = 0;
+    return WF_CONN_LINGER;
+}
+
+void wf_conn_advance(struct wf_conn *c) {
+    for (;;) {
+        enum wf_conn_state next = WF_CONN_CLOSED;
+        switch ((enum wf_conn_state)c->state) {
+        case WF_CONN_HEAD:
+            next = step_head(c);
+            break;
+        case WF_CONN_BODY:
+            next = step_body(c);
+            break;
+        case WF_CONN_RUNNING:
+            next = step_running(c);
+            break;
+        case WF_CONN_REPLIED:
+            next = step_replied(c);
+            break;
+        case WF_CONN_DROP:
+            next = step_drop(c);
+            break;
+        case WF_CONN_CLOSING:
+            next = step_closing(c);
+            break;
+        case WF_CONN_LINGER:
+        case WF_CONN_CLOSED:
+            next = (enum wf_conn_state)c->state;
+            break;
+        }
+        if (next == (enum wf_conn_state)c->state) {
+            break;
+        }
+        c->state = (uint8_t)next;
+    }
+    wf_conn_settle(c);
+}
+
+/* ---- what it waits for ---- */
+
+static bool wants_input(const struct wf_conn *c) {
+    if (c->eof) {
+        return false;
+    }
+    switch ((enum wf_conn_state)c->state) {
+    case WF_CONN_HEAD:
+    case WF_CONN_BODY:
+    case WF_CONN_DROP:
+    case WF_CONN_LINGER:
+        return true;
+    case WF_CONN_RUNNING:
+        /* Also without a use for it: this is how we learn that the client has gone. */
+        return c->in_end < c->in_cap && c->body <= WF_BODY_ARRIVING;
+    default:
+        return false;
+    }
+}
+
+static enum wf_wait wait_of(const struct wf_conn *c, bool reading) {
+    if (c->state == WF_CONN_LINGER) {
+        return WF_WAIT_LINGER;
+    }
+    if (wf_unlikely(c->stalled)) {
+        return WF_WAIT_WRITE;
+    }
+    switch ((enum wf_conn_state)c->state) {
+    case WF_CONN_HEAD:
+        return c->in_at == c->in_end ? WF_WAIT_IDLE : WF_WAIT_HEAD;
+    case WF_CONN_BODY:
+    case WF_CONN_DROP:
+        return WF_WAIT_BODY;
+    case WF_CONN_RUNNING:
+        if (c->body == WF_BODY_ARRIVING && reading) {
+            return WF_WAIT_BODY;
+        }
+        return c->server->config.handler_timeout_ms != 0 && c->ex->reply == WF_REPLY_NONE
+                   ? WF_WAIT_HANDLER
+                   : WF_WAIT_NONE;
+    default:
+        return WF_WAIT_NONE;
+    }
+}
+
+/* Bytes moved in the direction of the wait. */
+static uint64_t moved(const struct wf_conn *c, enum wf_wait wait) {
+    return wait == WF_WAIT_WRITE ? c->queued_bytes - wf_stream_pending(&c->stream) : c->input_bytes;
+}
+
+static void wait_from_now(struct wf_conn *c, enum wf_wait wait) {
+    struct wf_server *s = c->server;
+    wf_list_remove(&c->wait);
+    c->wait_class = (uint8_t)wait;
+    if (s->wait_ns[wait] == 0) {
+        return;
+    }
+    c->mark = moved(c, wait);
+    c->deadline_ns = s->loop->now_ns + s->wait_ns[wait];
+    wf_list_push(&s->waits[wait], &c->wait);
+    if (wf_unlikely(!wf_timer_active(&s->tick))) {
+        (void)wf_timer_start(s->loop, &s->tick, s->loop->now_ns + s->tick_ns);
+    }
+}
+
+void wf_conn_settle(struct wf_conn *c) {
+    if (c->state == WF_CONN_CLOSED) {
+        return;
+    }
+    if (c->in_at == c->in_end && c->ex == NULL && c->in != NULL) {
+        wf_conn_give_input(c);
+    }
+    bool reading = wants_input(c);
+    if (wf_unlikely(reading == c->stream.paused)) {
+        if (!reading) {
+            wf_stream_pause(&c->stream);
+        } else if (wf_stream_resume(&c->stream) != 0) {
+            wf_conn_close(c, true);
+            return;
+        }
+    }
+    enum wf_wait wait = wait_of(c, reading);
+    if (wait != (enum wf_wait)c->wait_class) {
+        wait_from_now(c, wait);
+    }
+}
+
+/* The embedder keeps the exchange, and the buffer, until its finish; the client gets its answer
+ * now. */
+static enum wf_conn_state handler_timed_out(struct wf_conn *c) {
+    struct wf_exchange *ex = c->ex;
+    wf_refuse(c, 504, "");
+    c->close_after = c->linger = true;
+    if (!ex->taken) {
+        c->server->running--;
+        return replied(c);
+    }
+    c->server->counters.replies_5xx++;
+    ex->conn = NULL;
+    wf_exchange_post(ex, WF_EV_GONE);
+    return WF_CONN_CLOSING;
+}
+
+/* Returns the state to go on in. */
+static enum wf_conn_state body_timed_out(struct wf_conn *c) {
+    switch ((enum wf_conn_state)c->state) {
+    case WF_CONN_BODY:
+        return refused(c, 408, "the request body arrives too slowly");
+    case WF_CONN_RUNNING:
+        c->body = WF_BODY_SPOILED;
+        c->ex->close_after = true;
+        if (c->body_awaited) {
+            c->body_awaited = false;
+            wf_exchange_post(c->ex, WF_EV_BODY);
+        }
+        return WF_CONN_RUNNING;
+    default:
+        c->linger = true;
+        return WF_CONN_CLOSING;
+    }
+}
+
+void wf_conn_timed_out(struct wf_conn *c) {
+    struct wf_server *s = c->server;
+    enum wf_wait wait = (enum wf_wait)c->wait_class;
+    uint64_t bytes = moved(c, wait) - c->mark;
+    uint64_t bytes_due = s->config.body_rate_min * s->config.body_grace_ms / 1000;
+    if ((wait == WF_WAIT_WRITE && bytes != 0) || (wait == WF_WAIT_BODY && bytes >= bytes_due)) {
+        wait_from_now(c, wait); /* slow, but not too slow */
+        return;
+    }
+    stop_waiting(c);
+    s->counters.timeouts += wait != WF_WAIT_IDLE && wait != WF_WAIT_LINGER;
+    switch (wait) {
+    case WF_WAIT_HEAD:
+        c->state = (uint8_t)refused_headless(c, 408, "the request head arrives too slowly");
+        break;
+    case WF_WAIT_BODY:
+        c->state = (uint8_t)body_timed_out(c);
+        break;
+    case WF_WAIT_HANDLER:
+        if (c->ex->reply != WF_REPLY_NONE) {
+            return; /* it has begun to answer */
+        }
+        c->state = (uint8_t)handler_timed_out(c);
+        break;
+    default:
+        wf_conn_close(c, wait == WF_WAIT_WRITE);
+        return;
+    }
+    wf_conn_advance(c);
+}
+
+/* ---- the stream's callbacks ---- */
+
+/* The end of file means that the client has gone: a closed connection and a half-closed one look
+ * the same until something is written. Requests that nobody has begun to handle are still answered
+ * (a client that sends, half-closes and reads gets what can be had at once), but a handler that is
+ * waiting for something is cancelled, as under uvicorn. */
+static void at_end(struct wf_conn *c, ssize_t error) {
+    if (error != 0) {
+        wf_conn_close(c, true);
+        return;
+    }
+    c->eof = true;
+    if (c->state == WF_CONN_LINGER || (c->state == WF_CONN_RUNNING && c->ex->taken)) {
+        wf_conn_close(c, false);
+        return;
+    }
+    wf_conn_advance(c);
+}
+
+/* What comes after a refusal is read and forgotten, for a while. */
+static void linger(struct wf_conn *c) {
+    char scratch[4096];
+    ssize_t n = wf_stream_read(&c->stream, scratch, sizeof(scratch));
+    if (n == -EAGAIN) {
+        return;
+    }
+    c->input_bytes += n > 0 ? (uint64_t)n : 0;
+    if (n <= 0 || c->input_bytes > WF_LINGER_BYTES_MAX) {
+        wf_conn_close(c, n > 0);
+    }
+}
+
+static void on_readable(struct wf_stream *stream) {
+    struct wf_conn *c = wf_container_of(stream, struct wf_conn, stream);
+    for (int reads = READS_A_TURN; reads > 0; reads--) {
+        if (wf_unlikely(c->state == WF_CONN_LINGER)) {
+            linger(c);
+            return;
+        }
+        enum room have = make_room(c);
+        if (wf_unlikely(have != ROOM)) {
+            if (have == NO_MEMORY) {
+                wf_conn_close(c, true);
+            } else {
+                wf_conn_settle(c);
+            }
+            return;
+        }
+        size_t room = c->in_cap - c->in_end;
+        ssize_t n = wf_stream_read(stream, c->in + c->in_end, room);
+        if (wf_unlikely(n <= 0)) {
+            if (n == -EAGAIN) {
+                wf_conn_settle(c); /* gives an empty buffer back */
+            } else {
+                at_end(c, n);
+            }
+            return;
+        }
+        c->in_end += (size_t)n;
+        c->input_bytes += (uint64_t)n;
+        c->server->counters.bytes_in += (uint64_t)n;
+        wf_conn_advance(c);
+        if (wf_likely((size_t)n < room) || !wants_input(c)) {
+            return;
+        }
+    }
+}
+
+void wf_conn_output_moved(struct wf_conn *c) {
+    size_t pending = wf_stream_pending(&c->stream);
+    c->stalled = pending != 0;
+    if (c->drained_owed && pending <= WF_STREAM_LOW_WATER) {
+        c->drained_owed = false;
+        if (c->ex != NULL && c->ex->conn != NULL) {
+            wf_exchange_post(c->ex, WF_EV_DRAINED);
+        }
+    }
+    wf_conn_advance(c);
+}
+
+static void on_output(struct wf_stream *stream) {
+    wf_conn_output_moved(wf_container_of(stream, struct wf_conn, stream));
+}
+
+static void on_failed(struct wf_stream *stream, int error) {
+    (void)error; /* whatever it is, nobody is there to be told */
+    wf_conn_close(wf_container_of(stream, struct wf_conn, stream), true);
+}
+
+static const struct wf_stream_ops conn_ops = {
+    .readable = on_readable, .drained = on_output, .flushed = on_output, .failed = on_failed};
+
+/* ---- from accept to close ---- */
+
+void wf_conn_accepted(struct wf_server *s, int fd, const struct wf_addr *peer,
+                      const struct wf_addr *local) {
+    bool refuse = s->counters.connections_open >= s->config.connections_max;
+    struct wf_conn *c = NULL;
+    if (!refuse || s->refusing < WF_REFUSED_MAX) {
+        c = wf_calloc(1, sizeof(*c));
+    }
+    if (c == NULL || wf_stream_open(&c->stream, s->loop, &s->buffers, fd, &conn_ops) != 0) {
+        s->counters.connections_refused++;
+        wf_free(c);
+        close(fd);
+        return;
+    }
+    c->server = s;
+    c->local = local;
+    c->peer = *peer;
+    wf_list_init(&c->flush);
+    wf_list_init(&c->wait);
+    wf_list_init(&c->node);
+    wf_list_push(&s->conns, &c->node);
+    c->refused = refuse;
+    if (refuse) {
+        s->refusing++;
+        s->counters.connections_refused++;
+        c->state = (uint8_t)refused_headless(c, 503, "too many connections");
+    } else {
+        s->counters.connections_open++;
+        s->counters.connections_accepted++;
+    }
+    wf_conn_advance(c);
+}
+
+void wf_conn_close(struct wf_conn *c, bool reset) {
+    if (c->state == WF_CONN_CLOSED) {
+        return;
+    }
+    struct wf_server *s = c->server;
+    struct wf_exchange *ex = c->ex;
+    bool published = c->state == WF_CONN_RUNNING;
+    c->state = WF_CONN_CLOSED;
+    wf_stream_close(&c->stream, reset);
+    wf_list_remove(&c->flush);
+    wf_list_remove(&c->wait);
+    wf_list_remove(&c->node);
+    --*(c->refused ? &s->refusing : &s->counters.connections_open);
+    if (ex != NULL && ex->conn != NULL) {
+        s->counters.clients_gone++;
+        ex->conn = NULL;
+        if (ex->taken) {
+            wf_exchange_post(ex, WF_EV_GONE);
+        } else {
+            s->running -= published;
+            c->ex = NULL;
+            wf_exchange_release(ex);
+        }
+    }
+    if (c->ex == NULL) {
+        wf_conn_give_input(c);
+        wf_list_push(&s->dead, &c->node);
+    }
+}

@@ -1,0 +1,216 @@
+/* What the files of serve share: the server, its connections, and who calls whom.
+ *
+ *     server.c       listeners, the ready list, flush, ticks, drain     calls ▼
+ *     conn_http1.c   one connection's states, reading, bodies           calls ▼
+ *     refuse.c       what is answered without the embedder              calls ▼
+ *     exchange.c     one exchange's life, the body reader               calls ▼ (and conn_http1.c back)
+ *     respond.c      reply heads and contents into the stream's output
+ *     access_log.c   one line a reply
+ */
+#ifndef WF_SERVE_SERVER_INT_H
+#define WF_SERVE_SERVER_INT_H
+
+#include "serve/exchange.h"
+#include "serve/server.h"
+
+enum {
+    WF_DROP_BYTES_MAX = 64 * 1024,    /* of a body nobody wants: more, and closing is cheaper */
+    WF_LINGER_BYTES_MAX = 256 * 1024, /* read after a refusal so that the peer can read the reply */
+    WF_LINGER_MS = 2000,
+    WF_REFUSED_MAX = 128,             /* connections past the maximum being told 503; then none is told */
+    WF_TICK_MS_MIN = 10,
+    WF_TICK_MS_MAX = 1000
+};
+
+/* What a connection may wait for too long. Every class has one timeout, so its list is in order of
+ * deadline by appending, and moving a connection is O(1): there is no timer a request. */
+enum wf_wait {
+    WF_WAIT_NONE,
+    WF_WAIT_IDLE,    /* for the first byte of a request */
+    WF_WAIT_HEAD,    /* for the rest of a head */
+    WF_WAIT_BODY,    /* for body_rate_min */
+    WF_WAIT_HANDLER, /* for the embedder */
+    WF_WAIT_WRITE,   /* for the peer to take output */
+    WF_WAIT_LINGER,
+    WF_WAIT_COUNT
+};
+
+/* The states of a connection. wf_conn_advance owns them; what comes from outside
+ * (finish, a timeout, close) sets the state it leads to and lets wf_conn_advance go on.
+ *
+ *            ┌──────────────────────── next head ────────────────────────┐
+ *            ▼                                                           │
+ *          HEAD ──▶ BODY ──all of it──▶ RUNNING ──wf_exchange_finish──▶ REPLIED ◀──▶ DROP
+ *            │                             ▲                              ▲ │     body nobody read
+ *            ├──no body to wait for────────┘                              │ │
+ *            └──answered in C─────────────────────────────────────────────┘ │ the last reply
+ *                                                                           ▼
+ *                                      CLOSED ◀── LINGER ◀──refused──── CLOSING (output leaves)
+ */
+enum wf_conn_state {
+    WF_CONN_HEAD,    /* idle, or a head is arriving */
+    WF_CONN_BODY,    /* a body that is handed over whole is arriving */
+    WF_CONN_RUNNING, /* the exchange is the embedder's, or in the ready list on its way there */
+    WF_CONN_REPLIED, /* reply queued; waits while the output is above high water */
+    WF_CONN_DROP,
+    WF_CONN_CLOSING,
+    WF_CONN_LINGER, /* our side is shut; reads and forgets, so that no RST eats the reply */
+    WF_CONN_CLOSED
+};
+
+enum wf_body_state {
+    WF_BODY_COMPLETE, /* all of it is here, or there is none */
+    WF_BODY_ARRIVING,
+    WF_BODY_OVER,    /* past body_max */
+    WF_BODY_SPOILED  /* bad chunk, too slow */
+};
+
+/* The input buffer while an exchange is in flight (offsets count from `in`):
+ *
+ *     head            body, decoded             not looked at yet
+ *     [base ....)[head_end ... body_end)   [in_at ......... in_end)        in_cap
+ *
+ * While the body is arriving, body_end == in_at == in_end between calls. Until the exchange is published
+ * the buffer may move; then it stays where it is, since the embedder's spans point into it. */
+struct wf_conn {
+    struct wf_stream stream;
+    struct wf_server *server; /* borrowed */
+    struct wf_exchange *ex;   /* owned; NULL while no request is in flight */
+    struct wf_list node;      /* in server->conns, then server->dead */
+    struct wf_list flush;     /* in server->flush while output waits for it */
+    struct wf_list wait;      /* in server->waits[wait_class] */
+    uint64_t deadline_ns;     /* of that wait */
+    uint64_t mark;            /* bytes moved when that wait began: tells slow from stalled */
+    uint64_t started_ns;      /* when the first byte of the head was seen; 0 before */
+
+    char *in; /* owned: of server->buffers while in_cap is WF_STREAM_BUF_BYTES; NULL while empty */
+    size_t in_cap, in_at, in_end;
+    size_t head_end, body_end;
+    size_t body_at;         /* STREAM: what is before has been handed over */
+    uint64_t body_left;     /* of content-length */
+    uint64_t body_bytes;    /* payload so far */
+    uint64_t body_max;      /* payload allowed */
+    uint64_t input_bytes;   /* ever */
+    uint64_t queued_bytes;  /* output ever; less what is pending, it is what the peer has taken */
+    uint64_t reply_left;    /* streamed reply with a length: bytes still owed */
+    struct wf_http1_progress progress;
+    struct wf_chunked chunked;
+
+    uint32_t open_at, open_content_at; /* wf_reply_open: where its head and content began in `out` */
+    uint32_t open_length_at;           /* and its content-length's digits; 0 where it sends none */
+    uint8_t open_digits;
+    uint8_t reply_framing; /* respond.c's */
+
+    uint8_t state;      /* enum wf_conn_state */
+    uint8_t wait_class; /* enum wf_wait */
+    uint8_t body;       /* enum wf_body_state */
+    uint8_t body_mode;  /* enum wf_body_mode */
+    bool eof;           /* the peer will send nothing more */
+    bool stalled;       /* a flush could not finish */
+    bool close_after;   /* no request after this one */
+    bool linger;        /* the peer may still be sending */
+    bool broken;        /* a reply could not be completed: closing is the only way to say so */
+    bool reset;         /* and on HTTP/1.0 an orderly close would look like its end */
+    bool continue_owed; /* the client waits for 100 Continue */
+    bool body_awaited;  /* wf_body_read said WAIT */
+    bool drained_owed;  /* wf_reply_write said WAIT */
+    bool refused;       /* past connections_max */
+    bool body_chunked;
+    uint32_t requests;
+    const struct wf_addr *local; /* the listener's, borrowed */
+    struct wf_addr peer;
+};
+static_assert(sizeof(struct wf_conn) <= 640, "an idle connection is this and nothing else");
+
+struct wf_server_listener {
+    struct wf_listener l;
+    struct wf_server *server;
+    struct wf_server_listener *next;
+};
+
+struct wf_access_log {
+    struct wf_buf lines;
+    int fd;
+    bool regular_file; /* never blocks for long: no need to ask */
+    uint64_t lost;     /* lines dropped while nobody read the other end */
+};
+
+struct wf_server {
+    struct wf_loop *loop;           /* borrowed */
+    const struct wf_router *router; /* borrowed */
+    struct wf_server_config config;
+    struct wf_http1_limits head_limits;
+    struct wf_server_listener *listeners; /* owned, in order */
+    struct wf_list ready;                 /* exchanges */
+    struct wf_list flush, conns, dead;    /* connections */
+    struct wf_list waits[WF_WAIT_COUNT];
+    uint64_t wait_ns[WF_WAIT_COUNT]; /* 0: off */
+    struct wf_timer tick;
+    uint64_t tick_ns;
+    struct wf_pool buffers;   /* WF_STREAM_BUF_BYTES: input, and the streams' output */
+    struct wf_pool exchanges;
+    struct wf_server_counters counters;
+    struct wf_access_log log;
+    uint64_t running;  /* published, not finished */
+    uint64_t refusing; /* connections past the maximum */
+    bool draining;
+
+    /* "HTTP/1.1 200 OK\r\n" "date: ...\r\n" "server: ...\r\n" */
+    char *common; /* owned */
+    size_t common_len;
+    uint64_t date_until_ns; /* the loop's time from which the date is stale */
+};
+
+enum { WF_STATUS_200_LINE = 17 };
+
+/* ---- server.c ---- */
+void wf_server_refresh_date(struct wf_server *s);
+/* Output waits: wf_server_flush will see the connection. */
+static inline void wf_conn_has_output(struct wf_conn *c) {
+    if (!wf_list_linked(&c->flush)) {
+        wf_list_push(&c->server->flush, &c->flush);
+    }
+}
+
+/* ---- conn_http1.c ---- */
+void wf_conn_accepted(struct wf_server *s, int fd, const struct wf_addr *peer,
+                      const struct wf_addr *local);
+/* Goes on as far as the input and output allow. */
+void wf_conn_advance(struct wf_conn *c);
+/* Stands in the wait list, and has the reading interest, that the state asks for. */
+void wf_conn_settle(struct wf_conn *c);
+/* Ends it now. An exchange the embedder has gets EV_GONE and keeps the struct alive until its finish;
+ * otherwise the struct lives until the next flush. */
+void wf_conn_close(struct wf_conn *c, bool reset);
+/* Its wait has come to its deadline. */
+void wf_conn_timed_out(struct wf_conn *c);
+/* The embedder is done with c->ex, which is complete or given up: the next request's turn. */
+void wf_conn_finished(struct wf_conn *c);
+/* After a flush, or after the loop has sent something. */
+void wf_conn_output_moved(struct wf_conn *c);
+/* Queues 100 Continue if the client still waits for it. */
+void wf_conn_continue(struct wf_conn *c);
+void wf_conn_give_input(struct wf_conn *c);
+
+/* ---- refuse.c ---- */
+/* Answers c->ex with an error and makes it the connection's last reply. */
+void wf_refuse(struct wf_conn *c, int status, const char *detail);
+/* Answers c->ex, for which there is no leaf: 404, 405, OPTIONS, or the slash redirect. */
+void wf_answer_unrouted(struct wf_conn *c);
+
+/* ---- exchange.c ---- */
+struct wf_exchange *wf_exchange_new(struct wf_conn *c); /* NULL: no memory */
+void wf_exchange_release(struct wf_exchange *ex);
+void wf_exchange_post(struct wf_exchange *ex, unsigned events);
+
+/* ---- respond.c ---- */
+int wf_reply_error_with(struct wf_exchange *ex, int status, struct wf_span detail,
+                        const struct wf_reply_field *fields, uint32_t nfields);
+
+/* ---- access_log.c ---- */
+void wf_access_log_init(struct wf_access_log *log, int fd);
+void wf_access_log_add(struct wf_access_log *log, const struct wf_exchange *ex);
+void wf_access_log_flush(struct wf_access_log *log);
+void wf_access_log_free(struct wf_access_log *log);
+
+#endif
