@@ -471,10 +471,10 @@ static char *put_time(char *d, int hour, int minute, int second, int microsecond
 /* Is it datetime.timezone.utc, whose offset is known without asking? */
 static bool is_utc(struct wf_json_state *s, PyObject *tz) {
     if (s->utc == NULL) {
-        PyObject *timezone;
-        if (wf_json_loaded("datetime", "timezone", &timezone) == 0 && timezone != NULL) {
-            s->utc = PyObject_GetAttrString(timezone, "utc");
-            Py_DECREF(timezone);
+        PyObject *cls;
+        if (wf_json_loaded("datetime", "timezone", &cls) == 0 && cls != NULL) {
+            s->utc = PyObject_GetAttrString(cls, "utc");
+            Py_DECREF(cls);
         }
         PyErr_Clear(); /* then isoformat() is asked */
     }
