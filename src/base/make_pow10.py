@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes pow10_table.h: the powers of ten that num.c multiplies by.
 
-    python3 make_pow10.py > pow10_table.h
-    python3 make_pow10.py --check pow10_table.h     # exit status 1 where they differ
+python3 make_pow10.py > pow10_table.h
+python3 make_pow10.py --check pow10_table.h     # exit status 1 where they differ
 """
 
 import sys

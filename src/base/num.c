@@ -52,24 +52,41 @@ static unsigned digit_count(uint64_t v) {
     return guess + (guess < 20 && v >= pow10_u64[guess]) + (v == 0);
 }
 
-/* Writes the n digits of v. */
-static void write_digits(char *out, uint64_t v, unsigned n) {
-    char *p = out + n;
-    while (v >= 100) {
-        p -= 2;
-        memcpy(p, two_digits + v % 100 * 2, 2);
-        v /= 100;
-    }
-    if (v >= 10) {
-        memcpy(p - 2, two_digits + v * 2, 2);
-    } else {
-        p[-1] = (char)('0' + v);
-    }
+/* The eight digits of v < 10^8, one a byte, the first one lowest: halves, then quarters, then
+ * single digits, all of a kind divided by one multiplication. */
+static uint64_t digits8(uint32_t v) {
+    uint64_t x = v / 10000 | (uint64_t)(v % 10000) << 32;
+    uint64_t hundreds = (x * 10486 >> 20) & UINT64_C(0x0000007f0000007f);
+    x = hundreds | (x - 100 * hundreds) << 16;
+    uint64_t tens = (x * 103 >> 10) & UINT64_C(0x000f000f000f000f);
+    return tens | (x - 10 * tens) << 8;
+}
+
+static void store_digits8(char *out, uint64_t digits) {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    digits = __builtin_bswap64(digits);
+#endif
+    digits += UINT64_C(0x3030303030303030);
+    memcpy(out, &digits, 8);
 }
 
 size_t wf_u64_write(char *out, uint64_t v) {
     unsigned n = digit_count(v);
-    write_digits(out, v, n);
+    char *p = out + n;
+    for (; v >= 100000000; v /= 100000000) {
+        p -= 8;
+        store_digits8(p, digits8((uint32_t)(v % 100000000)));
+    }
+    uint32_t rest = (uint32_t)v;
+    for (; rest >= 100; rest /= 100) {
+        p -= 2;
+        memcpy(p, two_digits + rest % 100 * 2, 2);
+    }
+    if (rest >= 10) {
+        memcpy(p - 2, two_digits + rest * 2, 2);
+    } else {
+        p[-1] = (char)('0' + rest);
+    }
     return n;
 }
 
@@ -128,21 +145,9 @@ static bool pow10_is_exact(int k) {
  * integer part with "there was more" ored into the lowest bit, which is enough to compare it. */
 
 struct decimal {
-    uint64_t digits; /* no trailing zero unless 0 itself */
+    uint64_t digits; /* up to 17; zeros may be among the last */
     int exp10;
 };
-
-static struct decimal without_trailing_zeros(uint64_t digits, int exp10) {
-    while (digits % 100000000 == 0) {
-        digits /= 100000000;
-        exp10 += 8;
-    }
-    while (digits % 10 == 0) {
-        digits /= 10;
-        exp10++;
-    }
-    return (struct decimal){digits, exp10};
-}
 
 static uint64_t scale_round_to_odd(struct pow10 g, uint64_t c) {
     uint64_t low = (uint64_t)((u128)g.lo * c >> 64);
@@ -161,7 +166,7 @@ static struct decimal shortest(uint64_t bits) {
         c |= UINT64_C(1) << MANTISSA_BITS;
         q = exponent - EXPONENT_BIAS;
         if (q <= 0 && q >= -MANTISSA_BITS && (c & ((UINT64_C(1) << -q) - 1)) == 0) {
-            return without_trailing_zeros(c >> -q, 0); /* an integer up to 2^53: its own digits */
+            return (struct decimal){c >> -q, 0}; /* an integer up to 2^53: its own digits */
         }
     } else {
         q = 1 - EXPONENT_BIAS;
@@ -187,30 +192,51 @@ static struct decimal shortest(uint64_t bits) {
         bool below_fits = left <= 40 * tens;
         bool above_fits = 40 * tens + 40 <= right;
         if (below_fits != above_fits) {
-            return without_trailing_zeros(tens + above_fits, k + 1);
+            return (struct decimal){tens + above_fits, k + 1};
         }
     }
     bool below_fits = left <= 4 * s;
     bool above_fits = 4 * s + 4 <= right;
     if (below_fits != above_fits) {
-        return without_trailing_zeros(s + above_fits, k);
+        return (struct decimal){s + above_fits, k};
     }
     uint64_t half = 4 * s + 2;
     bool up = middle > half || (middle == half && (s & 1));
-    return without_trailing_zeros(s + up, k); /* 9 rounded to 10: the least subnormals */
+    return (struct decimal){s + up, k};
 }
 
-/* The layout of repr(float): `point` is where the decimal point falls, counted from the first
- * digit. */
+/* The digits of a decimal as text. */
+struct digits {
+    char text[1 + 8 + 8 + 16]; /* all 17, and room to copy 16 from anywhere among them */
+    unsigned first, end;       /* without zeros before and behind */
+};
+
+static void to_digits(struct digits *out, uint64_t v) {
+    uint64_t top = v / 10000000000000000;
+    uint64_t high = digits8((uint32_t)(v / 100000000 % 100000000));
+    uint64_t low = digits8((uint32_t)(v % 100000000));
+    out->text[0] = (char)('0' + top);
+    store_digits8(out->text + 1, high);
+    store_digits8(out->text + 9, low);
+    /* The first of eight digits is the lowest byte. */
+    out->first = top != 0    ? 0
+                 : high != 0 ? 1 + (unsigned)__builtin_ctzll(high) / 8
+                             : 9 + (unsigned)__builtin_ctzll(low) / 8;
+    out->end = low != 0    ? 17 - (unsigned)__builtin_clzll(low) / 8
+               : high != 0 ? 9 - (unsigned)__builtin_clzll(high) / 8
+                           : 1;
+}
+
+/* The layout of repr(float). Copies 16 bytes, needed or not: that is faster than to ask.
+ * digits   n of them
+ * point    where the decimal point falls, counted from the first digit */
 static size_t lay_out(char *out, const char *digits, unsigned n, int point) {
     char *p = out;
     if (point > 16 || point < -3) {
-        *p++ = digits[0];
-        if (n > 1) {
-            *p++ = '.';
-            memcpy(p, digits + 1, n - 1);
-            p += n - 1;
-        }
+        p[0] = digits[0];
+        p[1] = '.';
+        memcpy(p + 2, digits + 1, 16);
+        p += n > 1 ? n + 1 : 1;
         int e = point - 1;
         *p++ = 'e';
         *p++ = e < 0 ? '-' : '+';
@@ -224,19 +250,19 @@ static size_t lay_out(char *out, const char *digits, unsigned n, int point) {
     if (point <= 0) {
         memcpy(p, "0.000", 5);
         p += 2 - point;
-        memcpy(p, digits, n);
+        memcpy(p, digits, 16);
+        p[16] = digits[16];
         return (size_t)(p + n - out);
     }
     unsigned whole = (unsigned)point;
+    memcpy(p, digits, 16);
     if (n <= whole) {
-        memcpy(p, digits, n);
         memset(p + n, '0', whole - n);
         memcpy(p + whole, ".0", 2);
         return whole + 2;
     }
-    memcpy(p, digits, whole);
     p[whole] = '.';
-    memcpy(p + whole + 1, digits + whole, n - whole);
+    memcpy(p + whole + 1, digits + whole, 16);
     return n + 1;
 }
 
@@ -252,10 +278,9 @@ size_t wf_double_write(char *out, double v) {
         return sign + 3;
     }
     struct decimal d = shortest(bits);
-    char digits[WF_U64_DIGITS_MAX];
-    unsigned n = digit_count(d.digits);
-    write_digits(digits, d.digits, n);
-    return sign + lay_out(out, digits, n, (int)n + d.exp10);
+    struct digits t;
+    to_digits(&t, d.digits);
+    return sign + lay_out(out, t.text + t.first, t.end - t.first, 17 - (int)t.first + d.exp10);
 }
 
 /* ---- parsing ----

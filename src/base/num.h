@@ -13,7 +13,7 @@
 enum {
     WF_U64_DIGITS_MAX = 20,  /* 18446744073709551615 */
     WF_I64_DIGITS_MAX = 20,  /* -9223372036854775808 */
-    WF_DOUBLE_CHARS_MAX = 25 /* -2.2250738585072014e-308 and room */
+    WF_DOUBLE_CHARS_MAX = 40 /* -2.2250738585072014e-308 has 24; what is behind may be scratched */
 };
 
 /* Writes v in decimal at `out` (room for WF_U64_DIGITS_MAX); returns the bytes written. No NUL. */
@@ -21,7 +21,8 @@ size_t wf_u64_write(char *out, uint64_t v);
 size_t wf_i64_write(char *out, int64_t v);
 
 /* Writes a finite v as repr(float) does: "1.0", "-0.0", "0.0001", "1e-05", "1e+16". No NUL.
- * Returns the bytes written, up to WF_DOUBLE_CHARS_MAX. */
+ * out      room for WF_DOUBLE_CHARS_MAX, all of which may be written to
+ * returns  the bytes of the text */
 size_t wf_double_write(char *out, double v);
 
 /* Reads the longest number at p, which is JSON's grammar but for leading zeros, which are allowed:
