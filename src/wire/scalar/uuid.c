@@ -92,9 +92,12 @@ static void put_number(struct text *t, size_t v) {
 
 /* Bytes of the character at p, and its code point's low byte: all that the uuid crate looks at, so
  * that U+0130 passes for the digit 0 here (though never in a UUID that is accepted). */
-static size_t low_byte_of_char(const char *p, unsigned char *low) {
+static size_t low_byte_of_char(const char *p, size_t left, unsigned char *low) {
     unsigned char c = (unsigned char)p[0];
     size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+    if (n > left) {
+        n = 1; /* not UTF-8 then, but never past the end */
+    }
     unsigned char last = (unsigned char)p[n - 1];
     *low = n == 1   ? c
            : n == 2 ? (unsigned char)(c << 6 | (last & 0x3f))
@@ -135,7 +138,7 @@ size_t scalar_uuid_detail(struct wf_span s, char *out) {
     size_t step;
     for (size_t at = start; at < end; at += step) {
         unsigned char c;
-        step = low_byte_of_char(s.p + at, &c);
+        step = low_byte_of_char(s.p + at, end - at, &c);
         if (c == '-') {
             if (hyphens < 4) {
                 hyphen_at[hyphens] = at - start;
