@@ -3,9 +3,9 @@
     python bench/json_codec.py [--rounds N] [--markdown] [name ...]
 
 One process, process CPU time, the codecs interleaved, the best of several rounds. What each decodes
-and encodes is checked against the standard library first. orjson and msgspec are optional. Both keep the UTF-8
-of a str that is not ASCII in the str itself, and weft uses what it finds there: the row of
-non-ASCII text shows all three with it (for weft alone: --without orjson --without msgspec).
+and encodes is checked against the standard library first. orjson and msgspec are optional. Both
+keep the UTF-8 of a str that is not ASCII in the str itself, and weft uses what it finds there: the
+row of non-ASCII text shows all three with it (weft alone: --without orjson --without msgspec).
 """
 
 from __future__ import annotations
