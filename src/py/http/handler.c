@@ -266,7 +266,9 @@ void wf_call_fail(struct wf_call *call) {
     if (!PyErr_GivenExceptionMatches(exc, PyExc_Exception) &&
         (PyErr_GivenExceptionMatches(exc, PyExc_KeyboardInterrupt) ||
          PyErr_GivenExceptionMatches(exc, PyExc_SystemExit))) {
-        Py_XSETREF(s->fatal, Py_NewRef(exc)); /* ends run_forever after this turn */
+        if (s->turning) { /* else whoever stepped the coroutine raises it */
+            Py_XSETREF(s->fatal, Py_NewRef(exc)); /* ends run_forever after this turn */
+        }
         plain_500(call);
     } else if (call->gone) {
         /* Nobody reads the answer. A cancelled handler is what was asked for; anything else it raised on

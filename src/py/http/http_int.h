@@ -93,7 +93,8 @@ struct wf_http_server {
     PyObject *server_name;      /* owned: bytes behind config.server_name */
     PyObject *fatal;            /* owned: KeyboardInterrupt or SystemExit on its way out, or NULL */
     PyObject *weakrefs;
-    bool started, turning;
+    bool started;
+    bool turning;               /* inside after_wait */
 };
 
 /* _core.Request: reads from the exchange while the call lives, from a copy afterwards. */

@@ -44,6 +44,7 @@ static void run_ready(struct wf_http_server *s) {
 
 static int after_wait(struct wf_guest *g) {
     struct wf_http_server *s = server_of(g);
+    s->turning = true;
     if (wf_unlikely(s->garbage != NULL)) {
         wf_garbage_collect(s);
     }
@@ -53,6 +54,7 @@ static int after_wait(struct wf_guest *g) {
     if (wf_server_has_ready(s->server)) {
         run_ready(s);
     }
+    s->turning = false;
     if (wf_unlikely(s->fatal != NULL)) {
         PyObject *fatal = s->fatal;
         s->fatal = NULL;
