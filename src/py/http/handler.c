@@ -7,7 +7,11 @@ static PyObject *make_response(struct wf_plan_call *plan_call) {
         PyErr_SetString(PyExc_RuntimeError, "this server has no class for injected responses");
         return NULL;
     }
-    return PyObject_CallNoArgs(s->response_class);
+    PyObject *response = PyObject_CallNoArgs(s->response_class);
+    if (response != NULL) { /* until the handler says a status, the route's holds */
+        Py_XSETREF(((struct wf_response *)response)->status_code, Py_NewRef(Py_None));
+    }
+    return response;
 }
 
 /* Gives the call a context of its own. 0, or -1 with an exception. */
