@@ -33,7 +33,7 @@ $(VENV)/.built: $(sources) tools/requirements.txt
 	@$(bin)/python -m pip install -q --disable-pip-version-check -r tools/requirements.txt
 	@echo "Building weft"
 	@PATH="$(CURDIR)/$(bin):$$PATH" $(bin)/python -m pip install -q --disable-pip-version-check --no-build-isolation \
-	    --editable . -Cbuild-dir=$(BUILD) -Csetup-args=-Dtests=auto
+	    --editable . --config-settings=build-dir=$(BUILD) --config-settings=setup-args=-Dtests=auto
 	@touch $@
 
 run: $(VENV)/.built

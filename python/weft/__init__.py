@@ -1,7 +1,46 @@
 """An API framework and server for Python whose whole request path is C."""
 
-from .loop import EventLoopPolicy, Loop, install, new_event_loop, run
+from weft.app import App
+from weft.background import BackgroundTask, BackgroundTasks
+from weft.exceptions import HTTPException, RequestValidationError
+from weft.loop import EventLoopPolicy, Loop, install, new_event_loop, run
+from weft.params import Body, Cookie, Header, Path, Query
+from weft.requests import ClientDisconnect, Request
+from weft.responses import (
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
+from weft.routing import Router
 
 __version__ = "0.1.0"
 
-__all__ = ["EventLoopPolicy", "Loop", "install", "new_event_loop", "run"]
+__all__ = [
+    "App",
+    "BackgroundTask",
+    "BackgroundTasks",
+    "Body",
+    "ClientDisconnect",
+    "Cookie",
+    "EventLoopPolicy",
+    "HTMLResponse",
+    "HTTPException",
+    "Header",
+    "JSONResponse",
+    "Loop",
+    "Path",
+    "PlainTextResponse",
+    "Query",
+    "RedirectResponse",
+    "Request",
+    "RequestValidationError",
+    "Response",
+    "Router",
+    "StreamingResponse",
+    "install",
+    "new_event_loop",
+    "run",
+]

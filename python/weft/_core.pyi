@@ -101,6 +101,7 @@ class Server:
         kind: Literal["async", "thread", "inline"] = "async",
         status_code: int = 200,
         response_class: type[Response] | None = None,
+        text_type: bytes | None = None,
         body_max: int | None = None,
         name: str = "",
     ) -> None: ...

@@ -148,6 +148,7 @@ class Server:
                 kind=route.kind,
                 status_code=_status_code(route),
                 response_class=made_by,
+                text_type=_text_type(made_by),
                 body_max=route.max_body_size,
                 name=f"{route.endpoint.__module__}.{endpoint_name(route.endpoint)}",
             )
@@ -254,6 +255,16 @@ def _access_log_fd(config: Config) -> int:
 
 
 # ---- listening ----
+
+
+def _text_type(made_by: type[Response] | None) -> bytes | None:
+    """The content-type of a str reply, where `made_by` does to it what the core does by itself."""
+    if made_by is None or made_by.media_type is None or made_by.charset != "utf-8":
+        return None
+    overridden = {"__init__", "render", "init_headers"} & set().union(
+        *(vars(c) for c in made_by.__mro__[: made_by.__mro__.index(Response)])
+    )
+    return None if overridden else made_by("").raw_headers[0][1]
 
 
 def listen(core: _core.Server, config: Config) -> list[str]:

@@ -194,14 +194,16 @@ static PyObject *find_last_resort(struct wf_http_server *s) {
 static void log_exception(struct wf_call *call, PyObject *exc) {
     struct wf_http_server *s = call->server;
     struct wf_exchange *ex = call->plan.ex;
-    struct wf_span method = wf_head_span(ex->base, ex->head.method_at);
+    struct wf_span m = wf_head_span(ex->base, ex->head.method_at);
+    PyObject *method = PyUnicode_DecodeLatin1(m.p, (Py_ssize_t)m.n, NULL);
     PyObject *path = PyUnicode_DecodeUTF8(ex->path.p, (Py_ssize_t)ex->path.n, "replace");
     PyObject *what = NULL;
-    if (path != NULL) {
-        what = PyUnicode_FromFormat("Exception in %.*s %R (%V)", (int)WF_MIN(method.n, 32u), method.p,
-                                    path, call->route != NULL ? call->route->name : NULL, "no route");
-        Py_DECREF(path);
+    if (method != NULL && path != NULL) { /* %R: a line break in the path stays on this line */
+        what = PyUnicode_FromFormat("Exception in %U %R (%V)", method, path,
+                                    call->route != NULL ? call->route->name : NULL, "no route");
     }
+    Py_XDECREF(path);
+    Py_XDECREF(method);
     PyObject *done = NULL;
     if (what != NULL) {
         PyObject *kwnames = PyTuple_Pack(1, s->state->http.str.exc_info);

@@ -97,7 +97,7 @@ struct wf_http_server {
     bool turning;               /* inside after_wait */
 };
 
-/* _core.Request: reads from the exchange while the call lives, from a copy afterwards. */
+/* _core.Request (its subclass in Python brings __dict__ and __weakref__): reads from the exchange while the call lives, from a copy afterwards. */
 struct wf_request {
     PyObject_HEAD
     struct wf_call *call; /* borrowed; NULL once the exchange is finished */
@@ -110,8 +110,6 @@ struct wf_request {
     PyObject *path_params;
     PyObject *client;
     PyObject *local;
-    PyObject *dict;       /* owned: attributes of weft.Request */
-    PyObject *weakrefs;
     bool body_taken;      /* BUFFER: the one chunk has been handed over */
 };
 PyObject *wf_request_new(struct wf_plan_call *plan_call); /* wf_plan_call.make_request */
@@ -126,7 +124,6 @@ struct wf_response {
     PyObject *raw_headers; /* owned, or NULL: list of (bytes, bytes) */
     PyObject *background;  /* owned, or NULL */
     PyObject *body_iterator; /* owned, or NULL: of StreamingResponse */
-    PyObject *dict, *weakrefs;
 };
 
 /* _core.ReplyWriter: what weft._stream.pull writes to. */

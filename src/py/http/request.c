@@ -335,7 +335,6 @@ static int request_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(r->path_params);
     Py_VISIT(r->client);
     Py_VISIT(r->local);
-    Py_VISIT(r->dict);
     return 0;
 }
 
@@ -346,7 +345,6 @@ static int request_clear(PyObject *self) {
     Py_CLEAR(r->path_params);
     Py_CLEAR(r->client);
     Py_CLEAR(r->local);
-    Py_CLEAR(r->dict);
     return 0;
 }
 
@@ -354,9 +352,6 @@ static void request_dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
     struct wf_request *r = (struct wf_request *)self;
     PyObject_GC_UnTrack(self);
-    if (r->weakrefs != NULL) {
-        PyObject_ClearWeakRefs(self);
-    }
     request_clear(self);
     wf_free(r->copy);
     Py_CLEAR(r->server);
@@ -364,17 +359,11 @@ static void request_dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
-static PyMemberDef request_members[] = {
-    {"__dictoffset__", T_PYSSIZET, offsetof(struct wf_request, dict), READONLY, NULL},
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct wf_request, weakrefs), READONLY, NULL},
-    {NULL},
-};
-
 PyDoc_STRVAR(request_doc, "One request, read from the connection's own buffer. Use weft.Request.");
 
 static PyType_Slot request_slots[] = {
     {Py_tp_doc, (void *)request_doc},  {Py_tp_getset, request_getset},
-    {Py_tp_methods, request_methods},  {Py_tp_members, request_members},
+    {Py_tp_methods, request_methods},
     {Py_tp_traverse, request_traverse}, {Py_tp_clear, request_clear},
     {Py_tp_dealloc, request_dealloc},  {0, NULL},
 };

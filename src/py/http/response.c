@@ -12,7 +12,6 @@ static int response_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(r->raw_headers);
     Py_VISIT(r->background);
     Py_VISIT(r->body_iterator);
-    Py_VISIT(r->dict);
     return 0;
 }
 
@@ -23,16 +22,12 @@ static int response_clear(PyObject *self) {
     Py_CLEAR(r->raw_headers);
     Py_CLEAR(r->background);
     Py_CLEAR(r->body_iterator);
-    Py_CLEAR(r->dict);
     return 0;
 }
 
 static void response_dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    if (((struct wf_response *)self)->weakrefs != NULL) {
-        PyObject_ClearWeakRefs(self);
-    }
     response_clear(self);
     type->tp_free(self);
     Py_DECREF(type);
@@ -46,8 +41,6 @@ static PyMemberDef response_members[] = {
     MEMBER(body, "bytes or another buffer: the content"),
     MEMBER(raw_headers, "list[tuple[bytes, bytes]]: field lines, names in lower case"),
     MEMBER(background, "callable without arguments that returns a coroutine, or None: run after the reply"),
-    {"__dictoffset__", T_PYSSIZET, offsetof(struct wf_response, dict), READONLY, NULL},
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct wf_response, weakrefs), READONLY, NULL},
     {NULL},
 };
 
