@@ -53,6 +53,11 @@ class RequestValidationError(Exception):
         return "\n".join(lines)
 
 
+def plain(value: object) -> Any:
+    """What a 422 shows of a value JSON has no form for: nothing of an exception, the text of the rest."""
+    return {} if isinstance(value, BaseException) else str(value)
+
+
 class ClientDisconnect(Exception):
     """The client left before its request was complete."""
 

@@ -69,6 +69,7 @@ void wf_call_finish(struct wf_call *call) {
         start_background(call);
     }
     Py_CLEAR(call->plan.response);
+    Py_CLEAR(call->plan.body);
     Py_CLEAR(call->rescued);
     Py_CLEAR(call->task);
     Py_CLEAR(call->context);
@@ -206,12 +207,8 @@ static void log_exception(struct wf_call *call, PyObject *exc) {
     Py_XDECREF(method);
     PyObject *done = NULL;
     if (what != NULL) {
-        PyObject *kwnames = PyTuple_Pack(1, s->state->http.str.exc_info);
-        if (kwnames != NULL) {
-            PyObject *args[] = {what, exc};
-            done = PyObject_Vectorcall(s->logger_error, args, 1, kwnames);
-            Py_DECREF(kwnames);
-        }
+        PyObject *args[] = {what, exc};
+        done = PyObject_Vectorcall(s->logger_error, args, 1, s->state->http.kw_exc_info);
         Py_DECREF(what);
     }
     if (done == NULL) {

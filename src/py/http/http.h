@@ -21,6 +21,7 @@ struct wf_http_state {
     PyTypeObject *streaming_type; /* owned: _core.StreamingResponse */
     PyTypeObject *writer_type;    /* owned: _core.ReplyWriter */
     PyTypeObject *job_type;       /* owned: a sync handler on its way through the thread pool */
+    PyObject *kw_body, *kw_exc_info, *kw_status_code; /* owned: keyword names of a vectorcall */
     struct {
 #define X(name) PyObject *name; /* owned */
         WF_HTTP_NAMES(X)

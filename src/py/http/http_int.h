@@ -86,6 +86,7 @@ struct wf_http_server {
     PyObject *by_status;        /* owned: dict, int -> handler */
     PyObject *http_exception;   /* owned: weft.exceptions.HTTPException */
     PyObject *validation_error; /* owned: weft.exceptions.RequestValidationError */
+    PyObject *plain_error;      /* owned: weft.exceptions.plain, the encoder's fallback for a 422 */
     PyObject *pull;             /* owned: weft._stream.pull(writer, iterator) */
     PyObject *submit;           /* owned: the thread pool's submit; made on first use */
     PyObject *logger_error;     /* owned: logging.getLogger("weft.error").error */

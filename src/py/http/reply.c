@@ -92,18 +92,23 @@ static int merge_injected(struct wf_call *call, struct fields *f, int *status) {
 /* ---- values ---- */
 
 /* Sends `value` as JSON with the status and fields given. */
-static int send_json(struct wf_call *call, PyObject *value, const struct wf_reply_head *head) {
+static int send_json_with(struct wf_call *call, PyObject *value, PyObject *fallback,
+                          const struct wf_reply_head *head) {
     struct wf_exchange *ex = call->plan.ex;
     struct wf_buf *out;
     int rc = wf_reply_open(ex, head, &out);
     if (wf_unlikely(rc != WF_REPLY_OK)) {
         return reply_status(rc, "the reply");
     }
-    if (wf_unlikely(wf_json_encode(call->server->state, value, NULL, out) < 0)) {
+    if (wf_unlikely(wf_json_encode(call->server->state, value, fallback, out) < 0)) {
         wf_reply_cancel(ex);
         return -1;
     }
     return reply_status(wf_reply_close(ex), "the reply");
+}
+
+static int send_json(struct wf_call *call, PyObject *value, const struct wf_reply_head *head) {
+    return send_json_with(call, value, NULL, head);
 }
 
 /* Sends a str as it is, in UTF-8. */
@@ -278,15 +283,14 @@ int wf_reply_result(struct wf_call *call, PyObject *result) {
     }
     if (route != NULL && route->response_class != NULL &&
         !(route->text_type != NULL && PyUnicode_CheckExact(result))) {
-        PyObject *kwnames = PyTuple_Pack(1, s->state->http.str.status_code);
         PyObject *status = PyLong_FromLong(route->status);
         PyObject *response = NULL;
-        if (kwnames != NULL && status != NULL) {
+        if (status != NULL) {
             PyObject *args[] = {result, status};
-            response = PyObject_Vectorcall(route->response_class, args, 1, kwnames);
+            response = PyObject_Vectorcall(route->response_class, args, 1,
+                                           s->state->http.kw_status_code);
+            Py_DECREF(status);
         }
-        Py_XDECREF(kwnames);
-        Py_XDECREF(status);
         if (response == NULL) {
             return -1;
         }
@@ -313,7 +317,8 @@ int wf_reply_validation(struct wf_call *call, PyObject *errors) {
             return -1;
         }
         if (key != NULL) {
-            PyObject *exc = PyObject_CallOneArg(s->validation_error, errors);
+            PyObject *args[] = {errors, call->plan.body != NULL ? call->plan.body : Py_None};
+            PyObject *exc = PyObject_Vectorcall(s->validation_error, args, 1, s->state->http.kw_body);
             if (exc != NULL) {
                 wf_err_put(exc);
             }
@@ -325,8 +330,8 @@ int wf_reply_validation(struct wf_call *call, PyObject *errors) {
         Py_XDECREF(body);
         return -1;
     }
-    int rc = send_json(call, body,
-                       &(struct wf_reply_head){.status = 422, .content_type = json_type});
+    int rc = send_json_with(call, body, s->plain_error,
+                            &(struct wf_reply_head){.status = 422, .content_type = json_type});
     Py_DECREF(body);
     return rc;
 }

@@ -175,7 +175,8 @@ static int import_helpers(struct wf_http_server *s) {
     s->http_exception = import_from("weft.exceptions", "HTTPException");
     s->validation_error =
         s->http_exception != NULL ? import_from("weft.exceptions", "RequestValidationError") : NULL;
-    s->pull = s->validation_error != NULL ? import_from("weft._stream", "pull") : NULL;
+    s->plain_error = s->validation_error != NULL ? import_from("weft.exceptions", "plain") : NULL;
+    s->pull = s->plain_error != NULL ? import_from("weft._stream", "pull") : NULL;
     if (s->pull == NULL) {
         return -1;
     }
@@ -281,6 +282,7 @@ static int server_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(s->by_status);
     Py_VISIT(s->http_exception);
     Py_VISIT(s->validation_error);
+    Py_VISIT(s->plain_error);
     Py_VISIT(s->pull);
     Py_VISIT(s->submit);
     Py_VISIT(s->logger_error);
@@ -318,6 +320,7 @@ static int server_clear(PyObject *self) {
     Py_CLEAR(s->by_status);
     Py_CLEAR(s->http_exception);
     Py_CLEAR(s->validation_error);
+    Py_CLEAR(s->plain_error);
     Py_CLEAR(s->pull);
     Py_CLEAR(s->submit);
     Py_CLEAR(s->logger_error);
@@ -723,6 +726,12 @@ int wf_http_exec(PyObject *module, struct wf_state *state) {
     }
     WF_HTTP_NAMES(X)
 #undef X
+    h->kw_body = PyTuple_Pack(1, h->str.body);
+    h->kw_exc_info = PyTuple_Pack(1, h->str.exc_info);
+    h->kw_status_code = PyTuple_Pack(1, h->str.status_code);
+    if (h->kw_body == NULL || h->kw_exc_info == NULL || h->kw_status_code == NULL) {
+        return -1;
+    }
     wf_http1_init();
     return (h->request_type = add_type(module, &wf_request_spec, NULL)) != NULL &&
                    (h->response_type = add_type(module, &wf_response_spec, NULL)) != NULL &&
@@ -752,6 +761,9 @@ void wf_http_clear(struct wf_http_state *s) {
     Py_CLEAR(s->streaming_type);
     Py_CLEAR(s->writer_type);
     Py_CLEAR(s->job_type);
+    Py_CLEAR(s->kw_body);
+    Py_CLEAR(s->kw_exc_info);
+    Py_CLEAR(s->kw_status_code);
 #define X(name) Py_CLEAR(s->str.name);
     WF_HTTP_NAMES(X)
 #undef X
