@@ -227,6 +227,11 @@ static void to_digits(struct digits *out, uint64_t v) {
                            : 1;
 }
 
+static char *put(char *p, const char *text, size_t n) {
+    memcpy(p, text, n);
+    return p + n;
+}
+
 /* The layout of repr(float). Copies 16 bytes, needed or not: that is faster than to ask.
  * digits   n of them
  * point    where the decimal point falls, counted from the first digit */
@@ -248,7 +253,7 @@ static size_t lay_out(char *out, const char *digits, unsigned n, int point) {
         return (size_t)(p + 2 - out);
     }
     if (point <= 0) {
-        memcpy(p, "0.000", 5);
+        put(p, "0.000", 5);
         p += 2 - point;
         memcpy(p, digits, 16);
         p[16] = digits[16];
@@ -258,7 +263,7 @@ static size_t lay_out(char *out, const char *digits, unsigned n, int point) {
     memcpy(p, digits, 16);
     if (n <= whole) {
         memset(p + n, '0', whole - n);
-        memcpy(p + whole, ".0", 2);
+        put(p + whole, ".0", 2);
         return whole + 2;
     }
     p[whole] = '.';
@@ -274,7 +279,7 @@ size_t wf_double_write(char *out, double v) {
     bits &= ~SIGN_BIT;
     WF_ASSERT(bits < INF_BITS);
     if (bits == 0) {
-        memcpy(out, "0.0", 3);
+        put(out, "0.0", 3);
         return sign + 3;
     }
     struct decimal d = shortest(bits);

@@ -99,8 +99,9 @@ size_t wf_timedelta_write(char *out, const struct wf_timedelta *v) {
         p = put_quantity(p, seconds / 60 % 60, 'M');
         p = put_seconds(p, seconds % 60, (uint32_t)(in_day % 1000000));
     } else if (days == 0) {
-        memcpy(p, "T0S", 3);
-        p += 3;
+        *p++ = 'T';
+        *p++ = '0';
+        *p++ = 'S';
     }
     return (size_t)(p - out);
 }
