@@ -104,6 +104,7 @@ class Server:
         text_type: bytes | None = None,
         body_max: int | None = None,
         name: str = "",
+        param_names: tuple[str, ...] = (),
     ) -> None: ...
     def set_exception_handlers(
         self,

@@ -64,12 +64,17 @@ class Route:
             return "async"
         return "inline" if self.inline else "thread"
 
+    @property
+    def param_names(self) -> tuple[str, ...]:
+        """The parameters of its path, in order."""
+        return tuple(match[1] for match in _PARAM.finditer(self.path))
+
     def url_path(self, params: dict[str, Any]) -> URLPath:
         """The path with its parameters filled in; `ValueError` when one has no place in it."""
         return URLPath(_PARAM.sub(lambda m: _fill(m[1], m[2] or "str", params[m[1]]), self.path))
 
     def takes(self, params: Iterable[str]) -> bool:
-        return {match[1] for match in _PARAM.finditer(self.path)} == set(params)
+        return set(self.param_names) == set(params)
 
 
 def _fill(name: str, kind: str, value: Any) -> str:

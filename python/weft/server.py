@@ -96,8 +96,8 @@ class Server:
         `StartupError` when it cannot listen; whatever the lifespan raises.
         """
         self._task = asyncio.current_task()
+        failure: StartupError | None = None
         with self._signals():
-            log.logger.debug("Waiting for the application's startup.")
             async with self.app.running_lifespan() if lifespan else nullcontext():
                 core = self._make_core()
                 try:
@@ -107,12 +107,15 @@ class Server:
                     ready()
                     await self._stop.wait()
                     await self._drain(core)
+                except StartupError as exc:
+                    failure = exc  # not the lifespan's affair: it ends as it always does
                 finally:
                     self.phase = "shutdown"
                     core.close()
                     if self.config.uds is not None and self.addresses:
                         _unlink(self.config.uds)
-            log.logger.debug("The application's shutdown is complete.")
+        if failure is not None:
+            raise failure
 
     def stop(self) -> None:
         """Finishes what runs and ends; the second time, at once. On the loop's thread."""
@@ -151,6 +154,7 @@ class Server:
                 text_type=_text_type(made_by),
                 body_max=route.max_body_size,
                 name=f"{route.endpoint.__module__}.{endpoint_name(route.endpoint)}",
+                param_names=route.param_names,
             )
         core.set_exception_handlers(
             {key: handler for key, handler in handlers.items() if not isinstance(key, int)},

@@ -148,16 +148,21 @@ void wf_call_step(struct wf_call *call, PyObject *coro, uint8_t stage) {
 
 /* ---- exceptions ---- */
 
-/* The handler the app registered for this exception: by status for HTTPException, else by class along
- * the MRO, as Starlette looks them up. New reference, or NULL (no exception set: none; else failed). */
+/* The handler the app registered for this exception: by status for HTTPException, else by class
+ * along the MRO, as Starlette looks them up. Those for 500 and Exception are find_last_resort's, and
+ * an HTTPException has its own reply before them. New reference, or NULL (no exception set: none;
+ * else failed). */
 static PyObject *find_rescuer(struct wf_http_server *s, PyObject *exc) {
     PyObject *found = NULL; /* borrowed from the dicts */
-    if (PyDict_GET_SIZE(s->by_status) != 0 && PyObject_TypeCheck(exc, (PyTypeObject *)s->http_exception)) {
+    if (PyDict_GET_SIZE(s->by_status) != 0 &&
+        PyObject_TypeCheck(exc, (PyTypeObject *)s->http_exception)) {
         PyObject *status = PyObject_GetAttr(exc, s->state->http.str.status_code);
         if (status == NULL) {
             return NULL;
         }
-        found = PyDict_GetItemWithError(s->by_status, status);
+        if (!PyLong_Check(status) || PyLong_AsLong(status) != 500) {
+            found = PyDict_GetItemWithError(s->by_status, status);
+        }
         Py_DECREF(status);
         if (found != NULL || PyErr_Occurred()) {
             return Py_XNewRef(found);
@@ -168,8 +173,12 @@ static PyObject *find_rescuer(struct wf_http_server *s, PyObject *exc) {
     }
     PyObject *mro = Py_TYPE(exc)->tp_mro; /* borrowed: types keep theirs */
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(mro); i++) {
-        found = PyDict_GetItemWithError(s->by_class, PyTuple_GET_ITEM(mro, i));
-        if (found != NULL || PyErr_Occurred()) {
+        PyObject *type = PyTuple_GET_ITEM(mro, i); /* borrowed from the MRO */
+        if (type == PyExc_Exception) {
+            break;
+        }
+        found = PyDict_GetItemWithError(s->by_class, type);
+        if (found != NULL || PyErr_Occurred() || type == s->http_exception) {
             return Py_XNewRef(found);
         }
     }
@@ -296,9 +305,6 @@ void wf_call_fail(struct wf_call *call) {
         if (rescuer == NULL && !PyErr_Occurred()) {
             log_exception(call, exc);
             rescuer = find_last_resort(s);
-        } else if (rescuer != NULL && PyDict_GetItem(s->by_class, PyExc_Exception) == rescuer &&
-                   !PyObject_TypeCheck(exc, (PyTypeObject *)s->http_exception)) {
-            log_exception(call, exc);
         }
         if (rescuer != NULL) {
             rescue(call, rescuer, exc);

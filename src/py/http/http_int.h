@@ -31,6 +31,7 @@ struct wf_route {
     PyObject *text_type;      /* owned: bytes, the content-type a str is sent as without making an object
                                  of response_class; NULL where that class renders by itself */
     PyObject *name;           /* owned: "module.function", for the log */
+    PyObject *param_names;    /* owned: tuple of str, the path's parameters in order, or NULL */
     int status;               /* of a reply made from a value */
     uint8_t kind;             /* enum wf_endpoint_kind */
 };

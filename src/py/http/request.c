@@ -45,31 +45,20 @@ static PyObject *addr_tuple(const struct wf_addr *a) {
 
 static PyObject *params_dict(struct wf_call *call) {
     PyObject *dict = PyDict_New();
-    PyObject *names = call->route != NULL && dict != NULL
-                          ? PyObject_GetAttrString((PyObject *)call->route->plan, "param_names")
-                          : NULL;
-    if (names == NULL) {
-        if (call->route != NULL) {
-            Py_CLEAR(dict);
-        }
+    PyObject *names = call->route != NULL ? call->route->param_names : NULL; /* borrowed */
+    if (names == NULL || dict == NULL) {
         return dict;
     }
     const struct wf_match *m = &call->plan.ex->match;
-    Py_ssize_t n = WF_MIN(PySequence_Size(names), (Py_ssize_t)m->nparams);
-    for (Py_ssize_t i = 0; i < n; i++) {
-        PyObject *name = PySequence_GetItem(names, i);
+    Py_ssize_t n = WF_MIN(PyTuple_GET_SIZE(names), (Py_ssize_t)m->nparams);
+    for (Py_ssize_t i = 0; dict != NULL && i < n; i++) {
         PyObject *value =
             PyUnicode_DecodeUTF8(m->params[i].p, (Py_ssize_t)m->params[i].n, "replace");
-        if (name == NULL || value == NULL || PyDict_SetItem(dict, name, value) < 0) {
-            Py_XDECREF(name);
-            Py_XDECREF(value);
+        if (value == NULL || PyDict_SetItem(dict, PyTuple_GET_ITEM(names, i), value) < 0) {
             Py_CLEAR(dict);
-            break;
         }
-        Py_DECREF(name);
-        Py_DECREF(value);
+        Py_XDECREF(value);
     }
-    Py_DECREF(names);
     return dict;
 }
 

@@ -306,6 +306,7 @@ static int server_clear(PyObject *self) {
         Py_CLEAR(s->routes[i]->response_class);
         Py_CLEAR(s->routes[i]->text_type);
         Py_CLEAR(s->routes[i]->name);
+        Py_CLEAR(s->routes[i]->param_names);
         wf_free(s->routes[i]);
     }
     s->nroutes = 0;
@@ -402,7 +403,7 @@ static int server_open(struct wf_http_server *s) {
 
 PyDoc_STRVAR(add_route_doc,
              "add_route($self, path, methods, plan, *, kind='async', status_code=200,\n"
-             "          response_class=None, text_type=None, body_max=None, name='')\n--\n\n"
+             "          response_class=None, text_type=None, body_max=None, name='', param_names=())\n--\n\n"
              "Adds a route; before start(). response_class: called as (content, status_code=) with a result that "
              "is no Response; None: results become JSON. text_type: bytes, the content-type a str "
              "result is sent with without making a response_class. kind: 'async', 'thread' (a sync function in the thread pool) or "
@@ -411,17 +412,19 @@ PyDoc_STRVAR(add_route_doc,
 
 static PyObject *server_add_route(PyObject *self, PyObject *args, PyObject *kwargs) {
     static const char *const names[] = {"path",           "methods",  "plan", "kind", "status_code",
-                                        "response_class", "text_type", "body_max", "name", NULL};
+                                        "response_class", "text_type", "body_max", "name",
+                                        "param_names", NULL};
     static const char *const kinds[] = {"async", "thread", "inline", NULL};
     struct wf_http_server *s = (struct wf_http_server *)self;
     const char *path, *kind = "async";
     Py_ssize_t path_n;
     PyObject *methods, *plan, *response_class = Py_None, *text_type = Py_None, *body_max = Py_None,
-                              *name = NULL;
+                              *name = NULL, *param_names = NULL;
     int status = 200;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "s#OO!|$siOOOU", (char **)names, &path, &path_n,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "s#OO!|$siOOOUO!", (char **)names, &path, &path_n,
                                      &methods, s->state->plan.plan_type, &plan, &kind, &status,
-                                     &response_class, &text_type, &body_max, &name) ||
+                                     &response_class, &text_type, &body_max, &name, &PyTuple_Type,
+                                     &param_names) ||
         server_open(s) < 0) {
         return NULL;
     }
@@ -480,6 +483,7 @@ static PyObject *server_add_route(PyObject *self, PyObject *args, PyObject *kwar
     route->response_class = response_class != Py_None ? Py_NewRef(response_class) : NULL;
     route->text_type = text_type != Py_None ? Py_NewRef(text_type) : NULL;
     route->name = Py_XNewRef(name);
+    route->param_names = Py_XNewRef(param_names);
     s->routes[s->nroutes++] = route;
     Py_RETURN_NONE;
 fail:
