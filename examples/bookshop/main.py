@@ -5,7 +5,6 @@ weft examples.bookshop.main:app
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -33,7 +32,6 @@ SHELF = [
 ]
 
 books: dict[int, Book] = {}
-ids = itertools.count(1)
 
 
 @asynccontextmanager
@@ -50,7 +48,7 @@ BookId = Annotated[int, Path(ge=1)]
 
 
 def add(**fields: Any) -> Book:
-    book = Book(next(ids), **fields)
+    book = Book(max(books, default=0) + 1, **fields)
     books[book.id] = book
     return book
 

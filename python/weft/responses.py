@@ -56,12 +56,14 @@ class Response(_core.Response):
         )
 
     def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
-        if headers is None:
-            raw: list[tuple[bytes, bytes]] = []
-        else:
+        raw: list[tuple[bytes, bytes]] = []
+        media_type = self.media_type
+        if headers is not None:
             raw = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
-        if self.media_type is not None and not any(name == b"content-type" for name, _ in raw):
-            raw.append((b"content-type", _content_type(self.media_type, self.charset)))
+            if any(name == b"content-type" for name, _ in raw):
+                media_type = None
+        if media_type is not None:
+            raw.append(_content_type_field(media_type, self.charset))
         self.raw_headers = raw
 
     @property
@@ -143,10 +145,10 @@ class Response(_core.Response):
 
 
 @functools.lru_cache(maxsize=256)
-def _content_type(media_type: str, charset: str) -> bytes:
+def _content_type_field(media_type: str, charset: str) -> tuple[bytes, bytes]:
     if media_type.startswith("text/") and "charset=" not in media_type.lower():
         media_type = f"{media_type}; charset={charset}"
-    return media_type.encode("latin-1")
+    return b"content-type", media_type.encode("latin-1")
 
 
 class HTMLResponse(Response):

@@ -6,6 +6,8 @@ import asyncio
 import threading
 import weakref
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from weft.loop import new_event_loop
@@ -45,28 +47,36 @@ class TestClient(httpx.Client):
     ) -> None:
         self.app = app
         self._worker = Worker(app)
-        self._stop_worker = weakref.finalize(self, self._worker.stop)
+        self._link = _Transport(self._worker, raise_server_exceptions)
+        # For clients that nobody closes: at the end of the process at the latest.
+        self._end = weakref.finalize(self, _end, self._worker, self._link)
         super().__init__(
             base_url=base_url,
             headers={"user-agent": "testclient", **(headers or {})},
             cookies=cookies,
             follow_redirects=follow_redirects,
             timeout=timeout,
-            transport=_Transport(self._worker, raise_server_exceptions),
+            transport=self._link,
         )
 
+    # httpx's own __enter__ refuses a client that has been used before.
+
     def __enter__(self) -> Self:
-        self._worker.stop()  # one that serves already has not run the lifespan
+        _end(self._worker, self._link)  # one that serves already has not run the lifespan
         self._worker.start(lifespan=True)
-        return super().__enter__()
+        return self
 
     def __exit__(self, *args: Any) -> None:
-        super().__exit__(*args)
-        self._worker.stop()
+        _end(self._worker, self._link)
 
     def close(self) -> None:
         super().close()
         self._worker.stop()
+
+
+def _end(worker: Worker, link: _Transport) -> None:
+    link.close()  # first: an open connection would be waited for
+    worker.stop()
 
 
 class Worker:
@@ -149,7 +159,7 @@ class _Transport(httpx.BaseTransport):
             self.worker.start(lifespan=False)
         here = request.url.copy_with(scheme="http", host="127.0.0.1", port=self.worker.port)
         self.worker.errors.clear()
-        try:
+        with self.explained():
             response = self.http.handle_request(
                 httpx.Request(
                     request.method,
@@ -159,17 +169,37 @@ class _Transport(httpx.BaseTransport):
                     extensions=request.extensions,
                 )
             )
-        except httpx.TransportError:
-            self._raise_error()
-            raise
         if response.status_code >= 500 and self.worker.errors and self.raise_server_exceptions:
             response.close()
-            self._raise_error()
+            raise self.worker.errors.popleft()
+        assert isinstance(response.stream, httpx.SyncByteStream)
+        response.stream = _Stream(response.stream, self)
         return response
 
-    def _raise_error(self) -> None:
-        if self.raise_server_exceptions and self.worker.errors:
-            raise self.worker.errors.popleft()
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """A connection that breaks because the app has raised is that exception."""
+        try:
+            yield
+        except httpx.TransportError as exc:
+            if self.worker.errors and self.raise_server_exceptions:
+                raise self.worker.errors.popleft() from exc
+            raise
 
     def close(self) -> None:
         self.http.close()
+
+
+class _Stream(httpx.SyncByteStream):
+    """The content of a reply as it comes."""
+
+    def __init__(self, stream: httpx.SyncByteStream, link: _Transport) -> None:
+        self.stream = stream
+        self.link = link
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self.link.explained():
+            yield from self.stream
+
+    def close(self) -> None:
+        self.stream.close()

@@ -1,0 +1,32 @@
+"""Fixtures for every test: an App behind a real socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from weft import App
+from weft.testing import TestClient
+
+Serve = Callable[..., TestClient]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """`serve(app)` is a client of it, with its lifespan run, closed at the end of the test."""
+    with ExitStack() as stack:
+        yield lambda app, **options: stack.enter_context(TestClient(app, **options))
+
+
+@pytest.fixture
+def app() -> App:
+    return App()
+
+
+@pytest.fixture
+def server_errors(caplog: pytest.LogCaptureFixture) -> Callable[[], list[Any]]:
+    """The exceptions that handlers raised and nothing answered, as the log has them."""
+    return lambda: [r.exc_info[1] for r in caplog.records if r.name == "weft.error" and r.exc_info]
