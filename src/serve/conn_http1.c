@@ -176,6 +176,10 @@ static enum wf_conn_state closed(struct wf_conn *c, bool reset) {
     return WF_CONN_CLOSED;
 }
 
+static_assert(offsetof(struct wf_server_counters, replies_5xx) ==
+                  offsetof(struct wf_server_counters, replies_1xx) + 4 * sizeof(uint64_t),
+              "replied() counts by the status's first digit");
+
 static void stop_waiting(struct wf_conn *c) {
     wf_list_remove(&c->wait);
     c->wait_class = WF_WAIT_NONE;
@@ -185,10 +189,9 @@ static void stop_waiting(struct wf_conn *c) {
 static enum wf_conn_state replied(struct wf_conn *c) {
     struct wf_exchange *ex = c->ex;
     struct wf_server *s = c->server;
-    uint64_t *const by_class[] = {&s->counters.replies_2xx, &s->counters.replies_3xx,
-                                  &s->counters.replies_4xx, &s->counters.replies_5xx};
-    if (wf_likely(ex->status >= 200 && ex->status < 600)) {
-        ++*by_class[ex->status / 100 - 2];
+    if (wf_likely(ex->status != 0)) {
+        uint64_t *by_class = &s->counters.replies_1xx;
+        by_class[ex->status / 100 - 1]++;
         if (s->log.fd >= 0) {
             wf_access_log_add(&s->log, ex);
         }

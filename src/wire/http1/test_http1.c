@@ -637,6 +637,17 @@ static void names_and_values_that_would_split_a_reply_are_refused(void **state) 
         assert_int_equal(wf_field_value_ok(wf_span(&byte, 1)), c == 9 || (c >= 32 && c != 127));
     }
     assert_false(wf_field_name_ok(WF_SPAN("")));
+    char value[40];
+    for (int c = 0; c < 256; c++) { /* at every place: eight at a time must see what one does */
+        for (size_t n = 1; n <= sizeof(value); n++) {
+            for (size_t at = 0; at < n; at++) {
+                memset(value, "a\x80"[n % 2], n);
+                value[at] = (char)c;
+                assert_int_equal(wf_field_value_ok(wf_span(value, n)),
+                                 c == 9 || (c >= 32 && c != 127));
+            }
+        }
+    }
     assert_true(wf_field_value_ok(WF_SPAN("")));
     assert_false(wf_field_value_ok(WF_SPAN("a\r\nset-cookie: b")));
 }
