@@ -12,7 +12,7 @@ from collections.abc import (
 )
 from typing import Any, Literal, Self, final
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 # ---- py/json ----
 
@@ -32,6 +32,7 @@ def _alloc_fail_from(nth: int, /) -> None: ...
 
 # ---- py/http ----
 
+@disjoint_base
 class Request:
     @property
     def method(self) -> str: ...
@@ -58,6 +59,7 @@ class Request:
     def _next_chunk(self) -> bytes | asyncio.Future[None]: ...
     def _gone(self) -> bool: ...
 
+@disjoint_base
 class Response:
     status_code: int
     body: Buffer
@@ -72,6 +74,11 @@ class ReplyWriter:
     def write(self, chunk: Buffer, /) -> asyncio.Future[None] | None: ...
     def end(self) -> None: ...
 
+@final
+class Job:
+    def __call__(self) -> None: ...
+
+@final
 class Server:
     def __new__(
         cls,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from weft.datastructures import State
 from weft.requests import Request
 from weft.responses import Response
 from weft.routing import Router
+
+if TYPE_CHECKING:
+    from weft.server import Limits
 
 ExceptionHandler = Callable[[Request, Any], Response | Awaitable[Response]]
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Mapping[str, Any] | None]]
@@ -95,13 +98,21 @@ class App(Router):
         uds: str | None = None,
         log_level: str = "info",
         access_log: bool = True,
+        limits: Limits | None = None,
     ) -> None:
         """Serves until SIGINT or SIGTERM, then finishes the requests it has.
 
-        Listens on the unix socket `uds` instead, when given. A start that fails is explained on
-        stderr and
-        raises `SystemExit`.
+        Listens on the unix socket `uds` instead, when given. `limits` are those that differ from
+        the defaults. A start that fails is explained on stderr and raises `SystemExit`.
         """
-        from weft.server import Config, run
+        from weft.server import Config, Limits, run
 
-        run(self, Config(host=host, port=port, uds=uds, log_level=log_level, access_log=access_log))
+        config = Config(
+            host=host,
+            port=port,
+            uds=uds,
+            log_level=log_level,
+            access_log=access_log,
+            limits=limits or Limits(),
+        )
+        run(self, config)

@@ -82,7 +82,7 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
 
 
 def routes_table(app: App) -> str:
-    """A line for each route: methods, path, endpoint, and the steps of its plan."""
+    """Methods, path and endpoint of each route; how it is called, and the steps of its plan."""
     rows = [("METHOD", "PATH", "ENDPOINT", "PLAN")]
     for route in app.routes:
         try:
@@ -92,14 +92,14 @@ def routes_table(app: App) -> str:
         except SignatureError as exc:
             raise Problem(str(exc)) from None
         endpoint = f"{route.endpoint.__module__}.{endpoint_name(route.endpoint)}"
-        steps = "; ".join([route.kind, *map(str, plan.steps)])
-        rows.append((",".join(route.methods), route.path, endpoint, steps))
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    lines = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])
-        for row in rows
-    ]
-    return "\n".join(lines)
+        rows.append((",".join(route.methods), route.path, endpoint, route.kind))
+        for step in plan.steps:
+            rows.append(("", "", "", str(step) if step.native else f"{step} (by pydantic)"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (zip(row, widths, strict=True) for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in line).rstrip() for line in lines
+    )
 
 
 # ---- finding the App ----

@@ -40,17 +40,29 @@ class Limits(TypedDict, total=False):
     """Bounds of the server, in bytes, milliseconds and counts; 0 turns a timeout off."""
 
     head_bytes_max: int
+    """of a request's head: 65,536; then 431"""
     target_bytes_max: int
+    """of a request target: 16,384; then 414"""
     fields_max: int
+    """field lines of a head: 100, which is also the most; then 431"""
     body_bytes_max: int
+    """of a request's body where the route says nothing: 10 MiB; then 413"""
     head_timeout_ms: int
+    """until a head is there: 10,000; then 408"""
     body_rate_min: int
+    """bytes a second of a body: 240; slower is a 408"""
     body_grace_ms: int
+    """for a body to begin, and for short stalls: 10,000"""
     idle_timeout_ms: int
+    """between requests of a connection: 75,000"""
     write_timeout_ms: int
+    """for a client that takes nothing: 60,000"""
     handler_timeout_ms: int
+    """for a handler: 0, which is none; then 504"""
     connections_max: int
+    """65,536; then 503"""
     requests_per_connection_max: int
+    """0, which is any number"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -513,7 +513,7 @@ static PyObject *os_error(int rc) {
     return PyErr_SetFromErrno(PyExc_OSError);
 }
 
-PyDoc_STRVAR(listen_doc, "listen($self, host, port, /, reuse_port=False)\n--\n\n"
+PyDoc_STRVAR(listen_doc, "listen($self, host, port, reuse_port=False, /)\n--\n\n"
                          "Listens on a numeric IPv4 or IPv6 address. Raises OSError.");
 
 static PyObject *server_listen(PyObject *self, PyObject *args) {
