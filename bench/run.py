@@ -133,13 +133,15 @@ def free_port() -> int:
 
 
 def milliseconds(text: str) -> float:
-    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()  # type: ignore[union-attr]
-    return float(number) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60000}[unit]
+    match = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text)
+    if match is None:  # wrk's "-nan": not one reply came
+        return float("nan")
+    return float(match[1]) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60000}[match[2]]
 
 
-def wrk(url: str, load: Workload, seconds: float) -> tuple[int, float, float, float, int]:
+def wrk(url: str, load: Workload, seconds: int) -> tuple[int, float, float, float, int]:
     """requests, requests a second, p50 and p99 in ms, errors"""
-    command = ["taskset", "-c", CLIENT_CORE, "wrk", "-t1", f"-c{load.connections}", f"-d{seconds:g}s", "--latency", url]
+    command = ["taskset", "-c", CLIENT_CORE, "wrk", "-t1", f"-c{load.connections}", f"-d{seconds}s", "--latency", url]
     if load.pipeline:
         command[-1:] = ["-s", str(HERE / "pipeline.lua"), url, "--", str(load.pipeline)]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -171,7 +173,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     raise SystemExit(f"server does not listen: {process.args}")
 
 
-def measure(server: Server, loads: dict[str, Workload], seconds: float) -> dict[str, Sample]:
+def measure(server: Server, loads: dict[str, Workload], seconds: int) -> dict[str, Sample]:
     port = free_port()
     command = ["taskset", "-c", SERVER_CORE, *(part.format(port=port) for part in server.command)]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -186,7 +188,7 @@ def measure(server: Server, loads: dict[str, Workload], seconds: float) -> dict[
             for _ in range(20):
                 check(port, load)
             url = f"http://127.0.0.1:{port}{load.path}"
-            wrk(url, load, min(1.0, seconds))
+            wrk(url, load, 1)
             before = cpu_ticks(process.pid)
             count, rps, p50, p99, errors = wrk(url, load, seconds)
             after = cpu_ticks(process.pid)
@@ -235,7 +237,7 @@ def versions(python: str, names: list[str]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--servers", help="comma-separated; all of them by default")
     parser.add_argument("--workloads", default="plaintext,json,params,pipelined,sleep,many")
     parser.add_argument("--peers", default=sys.executable, help="interpreter of the environment with the peers")
@@ -258,7 +260,7 @@ def main() -> None:
 
     cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
     lines = [f"Machine: {cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}; "
-             f"server on one core, wrk on the other, loopback; {args.rounds} interleaved rounds of {args.seconds:g} s, medians.",
+             f"server on one core, wrk on the other, loopback; {args.rounds} interleaved rounds of {args.seconds} s, medians.",
              "", f"Versions: CPython {platform.python_version()}; " + versions(args.peers, [
                  "fastapi", "uvicorn", "uvloop", "httptools", "granian", "pydantic", "socketify", "blacksheep",
                  "litestar", "robyn", "sanic"]) + ".", ""]  # fmt: skip
