@@ -178,17 +178,14 @@ static enum wf_conn_state closed(struct wf_conn *c, bool reset) {
 
 static_assert(offsetof(struct wf_server_counters, replies_5xx) ==
                   offsetof(struct wf_server_counters, replies_1xx) + 4 * sizeof(uint64_t),
-              "replied() counts by the status's first digit");
+              "count_reply counts by the status's first digit");
 
 static void stop_waiting(struct wf_conn *c) {
     wf_list_remove(&c->wait);
     c->wait_class = WF_WAIT_NONE;
 }
 
-/* c->ex has its reply: counts and logs it, and lets go of it. */
-static enum wf_conn_state replied(struct wf_conn *c) {
-    struct wf_exchange *ex = c->ex;
-    struct wf_server *s = c->server;
+static void count_reply(struct wf_server *s, const struct wf_exchange *ex) {
     if (wf_likely(ex->status != 0)) {
         uint64_t *by_class = &s->counters.replies_1xx;
         by_class[ex->status / 100 - 1]++;
@@ -196,6 +193,12 @@ static enum wf_conn_state replied(struct wf_conn *c) {
             wf_access_log_add(&s->log, ex);
         }
     }
+}
+
+/* c->ex has its reply, or cannot have one: lets go of it. */
+static enum wf_conn_state replied(struct wf_conn *c) {
+    struct wf_exchange *ex = c->ex;
+    count_reply(c->server, ex);
     if (wf_unlikely(ex->close_after)) {
         c->close_after = true;
         /* Who asked for the end sends no more. Anyone else may be sending at this moment. */
@@ -500,7 +503,7 @@ static enum wf_wait wait_of(const struct wf_conn *c, bool reading) {
     case WF_CONN_DROP:
         return WF_WAIT_BODY;
     case WF_CONN_RUNNING:
-        if (c->body == WF_BODY_ARRIVING && reading) {
+        if (c->body == WF_BODY_ARRIVING && reading && !c->continue_owed) {
             return WF_WAIT_BODY;
         }
         return c->server->config.handler_timeout_ms != 0 && c->ex->reply == WF_REPLY_NONE
@@ -563,7 +566,7 @@ static enum wf_conn_state handler_timed_out(struct wf_conn *c) {
         c->server->running--;
         return replied(c);
     }
-    c->server->counters.replies_5xx++;
+    count_reply(c->server, ex);
     ex->conn = NULL;
     wf_exchange_post(ex, WF_EV_GONE);
     return WF_CONN_CLOSING;

@@ -203,13 +203,10 @@ const struct wf_addr *wf_server_address(const struct wf_server *s, unsigned i) {
 /* ---- once a turn ---- */
 
 void wf_server_flush(struct wf_server *s) {
-    /* Only what is here now: going on with a connection may queue more output, for the next turn.
-     */
-    struct wf_list now;
-    wf_list_init(&now);
-    wf_list_splice(&now, &s->flush);
     struct wf_list *node;
-    while ((node = wf_list_pop(&now)) != NULL) {
+    /* Room in the output may let pipelined requests go on, which may queue more: until all is out,
+     * since the embedder waits for events next. It ends, for nothing is read from sockets here. */
+    while ((node = wf_list_pop(&s->flush)) != NULL) {
         struct wf_conn *c = wf_container_of(node, struct wf_conn, flush);
         WF_ASSERT(c->ex == NULL || c->ex->reply != WF_REPLY_OPEN);
         if (wf_unlikely(wf_stream_flush(&c->stream) != 0)) {

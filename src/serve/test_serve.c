@@ -80,6 +80,14 @@ static void park(struct fixture *f, struct wf_exchange *ex, unsigned events) {
     }
 }
 
+/* Parks with a reply begun, so that the handler's own timeout is not what ends it. */
+static void hold(struct fixture *f, struct wf_exchange *ex, unsigned events) {
+    if ((events & WF_EV_REQUEST) != 0) {
+        wf_reply_start(ex, &text, 3);
+    }
+    park(f, ex, events);
+}
+
 /* Answers with how much came, in how many pieces does not matter, and how it ended. */
 static void drink(struct fixture *f, struct wf_exchange *ex, unsigned events) {
     size_t total = (size_t)ex->user;
@@ -246,6 +254,7 @@ static const struct {
     {"/park", GET | POST, WF_BODY_IGNORE, UINT64_MAX, park},
     {"/drink", POST, WF_BODY_STREAM, UINT64_MAX, drink},
     {"/sip", POST, WF_BODY_STREAM, 10, drink},
+    {"/hold", POST, WF_BODY_STREAM, UINT64_MAX, hold},
     {"/leave", POST, WF_BODY_STREAM, UINT64_MAX, hello},
     {"/nobody", POST, WF_BODY_IGNORE, UINT64_MAX, hello},
     {"/chunks", GET, WF_BODY_IGNORE, UINT64_MAX, chunks},
@@ -342,6 +351,11 @@ static void stop(struct fixture *f) {
     wf_server_free(f->server);
     wf_router_free(f->router);
     wf_loop_close(&f->loop);
+}
+
+static struct wf_conn *only_conn(struct fixture *f) {
+    assert_false(wf_list_empty(&f->server->conns));
+    return wf_container_of(f->server->conns.next, struct wf_conn, node);
 }
 
 /* ---- clients ---- */
@@ -755,6 +769,30 @@ static void pipelined_requests_are_answered_in_order(void **state) {
     stop(f);
 }
 
+static void a_flush_leaves_nothing_behind(void **state) {
+    struct fixture *f = start(NULL);
+    int fd = dial(f);
+    turns(f, 2);
+    struct wf_conn *c = only_conn(f);
+    char in[20000] = "";
+    for (int i = 0; i < 580; i++) { /* one buffer of requests whose replies pass high water */
+        strcat(in, "GET /x HTTP/1.1\nHost: a\n\n");
+    }
+    say(f, fd, in);
+    wf_loop_poll(&f->loop, 100000000);
+    assert_int_equal(c->state, WF_CONN_REPLIED);
+    assert_true(wf_stream_pending(&c->stream) >= WF_STREAM_HIGH_WATER);
+    wf_server_flush(f->server);
+    assert_true(wf_list_empty(&f->server->flush));
+    assert_int_equal(c->state, WF_CONN_HEAD);
+    assert_int_equal(wf_server_counters(f->server)->replies_4xx, 580);
+    struct heard h = hear(f, fd);
+    assert_int_equal(h.bytes.len, wf_server_counters(f->server)->bytes_out);
+    wf_buf_free(&h.bytes);
+    close(fd);
+    stop(f);
+}
+
 static void connections_take_turns(void **state) {
     struct fixture *f = start(NULL);
     int a = dial(f), b = dial(f);
@@ -828,11 +866,6 @@ static void large_bodies_pass_whole(void **state) {
     free(body);
     close(fd);
     stop(f);
-}
-
-static struct wf_conn *only_conn(struct fixture *f) {
-    assert_false(wf_list_empty(&f->server->conns));
-    return wf_container_of(f->server->conns.next, struct wf_conn, node);
 }
 
 /* So that the kernel takes little of what nobody reads. */
@@ -1005,6 +1038,17 @@ static void slow_clients_are_timed_out(void **state) {
     }
     assert_int_equal(f->ngone, 1);
     assert_int_equal(wf_server_counters(f->server)->timeouts, 4);
+    assert_int_equal(wf_server_counters(f->server)->replies_5xx, 1);
+
+    /* Who waits for a 100 that a handler has not asked for is not slow. */
+    int patient = dial(f);
+    say(f, patient, "POST /hold HTTP/1.1\nHost: a\nContent-Length: 3\nExpect: 100-continue\n\n");
+    turns(f, 3);
+    assert_int_equal(f->nparked, 1);
+    sleep_ms(f, 100);
+    assert_int_equal(only_conn(f)->body, WF_BODY_ARRIVING);
+    close(patient);
+    turns(f, 3);
 
     /* A byte now and then does not help a head, and helps a body only if there are enough of them.
      */
@@ -1127,6 +1171,42 @@ static void an_abort_is_told_to_running_exchanges(void **state) {
     close(a);
     close(b);
     stop(f);
+}
+
+static void serves_unix_sockets_and_sockets_made_by_others(void **state) {
+    struct fixture *f = start(NULL);
+    char path[] = "/tmp/weft-test-XXXXXX";
+    assert_non_null(mkdtemp(path));
+    char name[64];
+    sprintf(name, "%s/socket", path);
+    struct wf_addr addr;
+    assert_int_equal(wf_addr_unix(&addr, name), 0);
+    assert_int_equal(wf_server_listen(f->server, &addr, 0), 0);
+    int given = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    struct wf_addr any;
+    assert_int_equal(wf_addr_ip(&any, "127.0.0.1", 0), 0);
+    assert_int_equal(bind(given, &any.sa, any.len), 0);
+    assert_int_equal(listen(given, 8), 0);
+    assert_int_equal(wf_server_listen_fd(f->server, given), 0);
+    assert_null(wf_server_address(f->server, 3));
+    for (unsigned i = 0; i < 3; i++) {
+        const struct wf_addr *a = wf_server_address(f->server, i);
+        int fd = socket(a->sa.sa_family, SOCK_STREAM, 0);
+        assert_int_equal(connect(fd, &a->sa, a->len), 0);
+        say(f, fd, "GET /park HTTP/1.1\nHost: a\n\n");
+        turns(f, 3);
+        struct wf_exchange *ex = f->parked[0];
+        assert_int_equal(wf_exchange_peer(ex)->sa.sa_family, a->sa.sa_family);
+        assert_int_equal(wf_exchange_local(ex)->sa.sa_family, a->sa.sa_family);
+        if (a->sa.sa_family == AF_INET) {
+            assert_int_equal(wf_exchange_local(ex)->in.sin_port, a->in.sin_port);
+        }
+        hang_up(fd, false);
+        turns(f, 3);
+    }
+    assert_int_equal(f->ngone, 3);
+    stop(f);
+    assert_int_equal(rmdir(path), 0); /* the socket file is gone too */
 }
 
 static void unrouted_requests_can_go_to_the_embedder(void **state) {
@@ -1342,6 +1422,7 @@ int main(void) {
         cmocka_unit_test(refuses_what_is_not_http),
         cmocka_unit_test(heads_of_any_allowed_size_pass_and_larger_ones_do_not),
         cmocka_unit_test(pipelined_requests_are_answered_in_order),
+        cmocka_unit_test(a_flush_leaves_nothing_behind),
         cmocka_unit_test(connections_take_turns),
         cmocka_unit_test(parked_exchanges_do_not_hold_others_up),
         cmocka_unit_test(large_bodies_pass_whole),
@@ -1358,6 +1439,7 @@ int main(void) {
         cmocka_unit_test(a_connection_can_be_limited_to_some_requests),
         cmocka_unit_test(drains),
         cmocka_unit_test(an_abort_is_told_to_running_exchanges),
+        cmocka_unit_test(serves_unix_sockets_and_sockets_made_by_others),
         cmocka_unit_test(unrouted_requests_can_go_to_the_embedder),
         cmocka_unit_test(the_redirect_repeats_no_host_that_is_not_one),
         cmocka_unit_test(writes_an_access_log),
