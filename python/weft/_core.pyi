@@ -76,7 +76,7 @@ class ReplyWriter:
 
 @final
 class Job:
-    def __call__(self) -> None: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
 @final
 class Server:

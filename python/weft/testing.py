@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from weft.loop import new_event_loop
@@ -132,8 +132,9 @@ class Worker:
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        if self._loop is not None and self._server is not None and thread.is_alive():
-            self._loop.call_soon_threadsafe(self._server.stop)
+        if self._loop is not None and self._server is not None:
+            with suppress(RuntimeError):  # closed: it has ended by itself
+                self._loop.call_soon_threadsafe(self._server.stop)
         thread.join()
         self._raise_failure()
 
