@@ -52,8 +52,9 @@ WORKLOADS = {
     "many": Workload("/json", b'{"message":"Hello,World!"}', connections=5000, title="JSON, 5000 connections"),
 }
 
-# Which workloads a server has: the C responders answer every path alike.
-C_ONLY = {"plaintext", "pipelined"}
+# Which workloads the C responders have: the floor answers every path alike.
+FLOOR = {"plaintext", "pipelined"}
+BARE = FLOOR | {"json", "params", "many"}
 
 
 @dataclass
@@ -70,9 +71,9 @@ def servers(peers: str, weft: str, build: Path) -> dict[str, Server]:
                "--no-access-log", "--log-level", "warning", "--loop", "uvloop"]  # fmt: skip
     raw = {"plaintext", "json"}
     return {
-        "floor": Server([str(build / "bench/floor_server"), "--port", "{port}"], C_ONLY,
+        "floor": Server([str(build / "bench/floor_server"), "--port", "{port}"], FLOOR,
                         "epoll responder in C that parses nothing"),
-        "bare": Server([str(build / "bench/bare_server"), "--port", "{port}"], C_ONLY, "bare_server (weft's C, no Python)"),
+        "bare": Server([str(build / "bench/bare_server"), "--port", "{port}"], BARE, "bare_server (weft's C, no Python)"),
         "weft": Server([weft, "-m", "weft", "bench.apps.weft_app:app", "--port", "{port}", "--no-access-log",
                         "--log-level", "warning"], title="**weft**"),
         "socketify": Server([peers, "bench/apps/socketify_app.py", "{port}"], title="socketify (sync handlers)"),
