@@ -84,7 +84,7 @@ int main(int argc, char **argv) {
         unsigned events;
         struct wf_exchange *ex;
         wf_server_flush(server);
-        wf_loop_poll(&loop, wf_server_has_ready(server) ? 0 : -1);
+        wf_loop_poll(&loop, -1);
         while ((ex = wf_server_next(server, &events)) != NULL) {
             if ((events & WF_EV_GONE) == 0) {
                 const struct fixed *f = ex->match.leaf->plan;

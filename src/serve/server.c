@@ -221,6 +221,10 @@ void wf_server_flush(struct wf_server *s) {
         wf_access_log_flush(&s->log);
     }
     bury(s);
+    /* Sending made some ready, or a handler that finished outside the embedder's own round did. */
+    if (wf_unlikely(!wf_list_empty(&s->ready))) {
+        wf_loop_wake(s->loop);
+    }
 }
 
 /* ---- the end ---- */

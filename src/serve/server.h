@@ -4,8 +4,7 @@
  *
  *     for (;;) {
  *         wf_server_flush(&server);                  // no GIL: one write a connection
- *         wf_loop_poll(&loop, timeout);              // no GIL: reads, parses, routes, refuses;
- *                                                    // timeout 0 if wf_server_has_ready
+ *         wf_loop_poll(&loop, timeout);              // no GIL: reads, parses, routes, refuses
  *         while ((ex = wf_server_next(&server, &events)) != NULL) { ... }     // GIL, if it is Python
  *     }
  *
@@ -80,7 +79,8 @@ const struct wf_addr *wf_server_address(const struct wf_server *s, unsigned i);
 struct wf_exchange *wf_server_next(struct wf_server *s, unsigned *events);
 bool wf_server_has_ready(const struct wf_server *s);
 
-/* Sends what the replies of this turn queued, and the access log. May make exchanges ready. The log's
+/* Sends what the replies of this turn queued, and the access log. May make exchanges ready; while any
+ * are, the next wf_loop_poll does not wait, whatever its timeout. The log's
  * descriptor is never waited for: lines nobody reads are dropped and their number told. Embedders ignore
  * SIGPIPE, or a log pipe whose reader has gone ends the process. */
 void wf_server_flush(struct wf_server *s);

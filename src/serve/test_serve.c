@@ -318,7 +318,7 @@ static void turn(struct fixture *f, int wait_ms) {
     struct wf_exchange *ex;
     unsigned events;
     wf_server_flush(f->server);
-    wf_loop_poll(&f->loop, wf_server_has_ready(f->server) ? 0 : (int64_t)wait_ms * 1000000);
+    wf_loop_poll(&f->loop, (int64_t)wait_ms * 1000000);
     while ((ex = wf_server_next(f->server, &events)) != NULL) {
         if ((events & WF_EV_REQUEST) != 0) {
             f->nrequests++;
@@ -822,6 +822,24 @@ static void parked_exchanges_do_not_hold_others_up(void **state) {
            "HTTP/1.1 200 OK\ncontent-type: text/plain\ncontent-length: 4\n\nlate" HELLO);
     close(a);
     close(b);
+    stop(f);
+}
+
+/* Whoever waits for events after a flush would wait for nothing. */
+static void a_flush_with_exchanges_ready_ends_the_wait(void **state) {
+    struct fixture *f = start(NULL);
+    int fd = dial(f);
+    say(f, fd, "GET /park HTTP/1.1\nHost: a\n\nGET /hello HTTP/1.1\nHost: a\n\n");
+    turns(f, 3);
+    wf_reply_send(f->parked[0], &text, WF_SPAN("hello"));
+    wf_exchange_finish(f->parked[0]); /* as a timer's callback would, after the round */
+    f->nparked = 0;
+    uint64_t before = wf_clock_mono_ns();
+    turn(f, 10000);
+    assert_int_equal(f->nrequests, 2);
+    assert_true(wf_clock_mono_ns() - before < 5 * WF_NS_PER_S);
+    expect(f, fd, "both", HELLO HELLO);
+    close(fd);
     stop(f);
 }
 
@@ -1425,6 +1443,7 @@ int main(void) {
         cmocka_unit_test(a_flush_leaves_nothing_behind),
         cmocka_unit_test(connections_take_turns),
         cmocka_unit_test(parked_exchanges_do_not_hold_others_up),
+        cmocka_unit_test(a_flush_with_exchanges_ready_ends_the_wait),
         cmocka_unit_test(large_bodies_pass_whole),
         cmocka_unit_test(an_idle_connection_holds_no_buffer),
         cmocka_unit_test(a_claimed_length_takes_no_memory),
