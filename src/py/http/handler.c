@@ -86,6 +86,10 @@ void wf_call_returned(struct wf_call *call, PyObject *result) {
         wf_call_finish(call);
         return;
     }
+    if (wf_unlikely(call->stage == WF_CALL_RESCUE) && PyCoro_CheckExact(result)) {
+        wf_call_step(call, Py_NewRef(result), WF_CALL_RESCUE); /* an object with an async __call__ */
+        return;
+    }
     switch (wf_reply_result(call, result)) {
     case 0:
         wf_call_finish(call);
@@ -247,6 +251,29 @@ static void plain_500(struct wf_call *call) {
     wf_call_finish(call);
 }
 
+/* Is it an async def, bound or not? */
+static bool makes_coroutine(PyObject *callable) {
+    if (PyMethod_Check(callable)) {
+        callable = PyMethod_GET_FUNCTION(callable);
+    }
+    return PyFunction_Check(callable) &&
+           ((PyCodeObject *)PyFunction_GET_CODE(callable))->co_flags & CO_COROUTINE;
+}
+
+/* A plain function may block, so it gets a thread like a plain endpoint does. */
+static void rescue_in_thread(struct wf_call *call, PyObject *rescuer, PyObject *exc) {
+    PyObject *functools = PyImport_ImportModule("functools");
+    PyObject *bound = functools != NULL ? PyObject_CallMethod(functools, "partial", "OOO", rescuer,
+                                                              call->plan.request, exc)
+                                        : NULL;
+    Py_XDECREF(functools);
+    int rc = bound != NULL && call_context(call) == 0 ? wf_job_submit(call, bound) : -1;
+    Py_XDECREF(bound);
+    if (rc < 0) {
+        wf_call_fail(call);
+    }
+}
+
 /* rescuer(request, exc): its result is the reply. Both borrowed. */
 static void rescue(struct wf_call *call, PyObject *rescuer, PyObject *exc) {
     call->stage = WF_CALL_RESCUE;
@@ -258,15 +285,16 @@ static void rescue(struct wf_call *call, PyObject *rescuer, PyObject *exc) {
             return;
         }
     }
+    if (!makes_coroutine(rescuer)) {
+        rescue_in_thread(call, rescuer, exc);
+        return;
+    }
     PyObject *args[] = {call->plan.request, exc};
-    PyObject *result = PyObject_Vectorcall(rescuer, args, 2, NULL);
-    if (result == NULL) {
-        wf_call_fail(call);
-    } else if (PyCoro_CheckExact(result)) {
-        wf_call_step(call, result, WF_CALL_RESCUE);
+    PyObject *coro = PyObject_Vectorcall(rescuer, args, 2, NULL);
+    if (coro != NULL) {
+        wf_call_step(call, coro, WF_CALL_RESCUE);
     } else {
-        wf_call_returned(call, result);
-        Py_DECREF(result);
+        wf_call_fail(call);
     }
 }
 
@@ -283,9 +311,10 @@ void wf_call_fail(struct wf_call *call) {
         }
         plain_500(call);
     } else if (call->gone) {
-        /* Nobody reads the answer. A cancelled handler is what was asked for; anything else it raised on
-         * its way out is worth a line. */
-        if (PyErr_GivenExceptionMatches(exc, PyExc_Exception)) {
+        /* Nobody reads the answer. A cancelled handler is what was asked for, and one that read the body
+         * was told; anything else it raised on its way out is worth a line. */
+        if (PyErr_GivenExceptionMatches(exc, PyExc_Exception) &&
+            !PyErr_GivenExceptionMatches(exc, s->client_disconnect)) {
             log_exception(call, exc);
         }
         wf_call_finish(call);

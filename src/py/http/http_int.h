@@ -87,6 +87,7 @@ struct wf_http_server {
     PyObject *by_status;        /* owned: dict, int -> handler */
     PyObject *http_exception;   /* owned: weft.exceptions.HTTPException */
     PyObject *validation_error; /* owned: weft.exceptions.RequestValidationError */
+    PyObject *client_disconnect; /* owned: weft.exceptions.ClientDisconnect */
     PyObject *plain_error;      /* owned: weft.exceptions.plain, the encoder's fallback for a 422 */
     PyObject *pull;             /* owned: weft._stream.pull(writer, iterator) */
     PyObject *submit;           /* owned: the thread pool's submit; made on first use */

@@ -177,7 +177,9 @@ static int import_helpers(struct wf_http_server *s) {
     s->http_exception = import_from("weft.exceptions", "HTTPException");
     s->validation_error =
         s->http_exception != NULL ? import_from("weft.exceptions", "RequestValidationError") : NULL;
-    s->plain_error = s->validation_error != NULL ? import_from("weft.exceptions", "plain") : NULL;
+    s->client_disconnect =
+        s->validation_error != NULL ? import_from("weft.exceptions", "ClientDisconnect") : NULL;
+    s->plain_error = s->client_disconnect != NULL ? import_from("weft.exceptions", "plain") : NULL;
     s->pull = s->plain_error != NULL ? import_from("weft._stream", "pull") : NULL;
     if (s->pull == NULL) {
         return -1;
@@ -284,6 +286,7 @@ static int server_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(s->by_status);
     Py_VISIT(s->http_exception);
     Py_VISIT(s->validation_error);
+    Py_VISIT(s->client_disconnect);
     Py_VISIT(s->plain_error);
     Py_VISIT(s->pull);
     Py_VISIT(s->submit);
@@ -323,6 +326,7 @@ static int server_clear(PyObject *self) {
     Py_CLEAR(s->by_status);
     Py_CLEAR(s->http_exception);
     Py_CLEAR(s->validation_error);
+    Py_CLEAR(s->client_disconnect);
     Py_CLEAR(s->plain_error);
     Py_CLEAR(s->pull);
     Py_CLEAR(s->submit);

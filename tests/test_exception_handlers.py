@@ -1,0 +1,74 @@
+"""Where exception handlers run, and what is logged of clients that left."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from weft import App, JSONResponse, Request
+from weft.testing import TestClient
+
+
+def test_a_sync_exception_handler_runs_off_the_loop_and_blocks_nobody() -> None:
+    app = App()
+
+    @app.exception_handler(KeyError)
+    def missing(request: Request, exc: KeyError) -> JSONResponse:
+        time.sleep(0.2)
+        return JSONResponse({"thread": threading.current_thread().name, "path": request.path}, 404)
+
+    @app.get("/missing")
+    async def fails() -> None:
+        raise KeyError("x")
+
+    @app.get("/quick")
+    async def quick() -> str:
+        return threading.current_thread().name
+
+    with TestClient(app) as client:
+        slow = threading.Thread(target=client.get, args=("/missing",))
+        slow.start()
+        time.sleep(0.05)
+        start = time.perf_counter()
+        loop_thread = client.get("/quick").json()
+        assert time.perf_counter() - start < 0.15
+        slow.join()
+        reply = client.get("/missing")
+        assert reply.status_code == 404
+        assert reply.json()["path"] == "/missing"
+        assert reply.json()["thread"] != loop_thread
+
+
+def test_an_object_with_an_async_call_handles_exceptions() -> None:
+    class Handler:
+        async def __call__(self, request: Request, exc: Exception) -> JSONResponse:
+            return JSONResponse({"handled": str(exc)}, 418)
+
+    app = App(exception_handlers={ValueError: Handler()})
+
+    @app.get("/")
+    async def fails() -> None:
+        raise ValueError("x")
+
+    with TestClient(app) as client:
+        reply = client.get("/")
+        assert (reply.status_code, reply.json()) == (418, {"handled": "x"})
+
+
+def test_a_sync_exception_handler_that_raises_is_a_500(caplog: pytest.LogCaptureFixture) -> None:
+    app = App()
+
+    @app.exception_handler(KeyError)
+    def worse(request: Request, exc: KeyError) -> JSONResponse:
+        raise RuntimeError("worse")
+
+    @app.get("/")
+    async def fails() -> None:
+        raise KeyError("x")
+
+    with TestClient(app, raise_server_exceptions=False) as client:
+        assert client.get("/").status_code == 500
+        assert client.get("/").status_code == 500
+    assert "worse" in caplog.text
