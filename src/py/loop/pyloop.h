@@ -38,8 +38,7 @@ struct wf_loop *wf_pyloop_reactor(struct wf_state *state, PyObject *loop);
 /* Somebody who takes part in each turn; embed it. The node is the loop's while added. */
 struct wf_guest {
     struct wf_list node;
-    /* no GIL, no Python; true: something became ready (a client was seen to be gone), do not wait */
-    bool (*before_wait)(struct wf_guest *g);
+    void (*before_wait)(struct wf_guest *g); /* no GIL, no Python */
     /* 1: more is ready, so do not wait; 0; or -1 with a BaseException that is not an Exception set
      * (KeyboardInterrupt, SystemExit), which ends run_forever as from a callback */
     int (*after_wait)(struct wf_guest *g);

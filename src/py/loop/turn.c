@@ -123,7 +123,7 @@ static int wait_for_events(struct wf_pyloop *l) {
         ts = PyEval_SaveThread();
         for (struct wf_list *n = l->guests.next; n != &l->guests; n = n->next) {
             struct wf_guest *g = wf_container_of(n, struct wf_guest, node);
-            idle = !g->before_wait(g) && idle;
+            g->before_wait(g);
         }
         rc = wf_loop_poll(&l->reactor, idle ? -1 : 0);
         PyEval_RestoreThread(ts);
