@@ -61,9 +61,14 @@ static void settle(void *arg, PyObject *result) {
         PyErr_WriteUnraisable(future);
     }
     Py_XDECREF(set);
-    Py_XDECREF(exc);
     Py_XDECREF(result);
     Py_DECREF(future);
+    if (exc != NULL && (PyErr_GivenExceptionMatches(exc, PyExc_KeyboardInterrupt) ||
+                        PyErr_GivenExceptionMatches(exc, PyExc_SystemExit))) {
+        wf_err_put(exc);
+    } else {
+        Py_XDECREF(exc);
+    }
 }
 
 /* One handler: (future of its end, the parked task or None). */

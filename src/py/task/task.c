@@ -227,6 +227,25 @@ static void settle_cancel(PyObject *task, struct part *p, PyObject **result) {
     }
 }
 
+/* done(arg, result), outside of the task's context, which the handle that runs us has entered: what
+ * comes next for the request may be another coroutine in it. Returns what has to end run_forever,
+ * owned, or NULL. result  stolen; exc  borrowed; one of them is NULL */
+static PyObject *tell(struct part *p, wf_task_done_fn *done, PyObject *result, PyObject *exc) {
+    PyObject *context = Py_NewRef(p->context);
+    bool left = PyContext_Exit(context) == 0;
+    PyErr_Clear(); /* a future of another make has called us from somewhere else */
+    if (exc != NULL) {
+        wf_err_put(Py_NewRef(exc));
+    }
+    done(p->arg, result);
+    PyObject *fatal = wf_err_take();
+    if (left && PyContext_Enter(context) < 0) {
+        PyErr_WriteUnraisable(context);
+    }
+    Py_DECREF(context);
+    return fatal;
+}
+
 /* Tells whoever waits, after a step that was not the first. Returns 0, or -1 with what has to end
  * run_forever. result  stolen; NULL: an exception is set */
 static int finish(PyObject *task, struct part *p, PyObject *result) {
@@ -235,24 +254,23 @@ static int finish(PyObject *task, struct part *p, PyObject *result) {
     wf_task_done_fn *done = p->done;
     p->done = NULL;
     store(task, p, result, exc);
+    PyObject *fatal = NULL;
     if (done != NULL) {
-        if (exc != NULL) {
-            wf_err_put(Py_NewRef(exc));
-        }
-        done(p->arg, result);
+        fatal = tell(p, done, result, exc);
     } else {
         Py_XDECREF(result);
-        if (exc != NULL && !is_cancelled_error(p->state, exc) && !ends_the_loop(exc)) {
+        if (exc != NULL && ends_the_loop(exc)) {
+            fatal = Py_NewRef(exc);
+        } else if (exc != NULL && !is_cancelled_error(p->state, exc)) {
             wf_pyloop_report(p->loop, "Exception in a handler whose client has gone", exc);
         }
     }
-    int rc = 0;
-    if (exc != NULL && ends_the_loop(exc)) {
-        wf_err_put(Py_NewRef(exc));
-        rc = -1;
-    }
     Py_XDECREF(exc);
-    return rc;
+    if (fatal != NULL) {
+        wf_err_put(fatal);
+        return -1;
+    }
+    return 0;
 }
 
 /* ---- parking ---- */

@@ -53,7 +53,9 @@ void wf_stepper_clear(struct wf_stepper *s);
 int wf_stepper_enter(struct wf_stepper *s); /* 0, or -1 with an exception */
 void wf_stepper_leave(struct wf_stepper *s);
 
-/* result  stolen; NULL: an exception is set (CancelledError included), to be taken by the callee */
+/* Called outside of the task's context.
+ * result  stolen; NULL: an exception is set (CancelledError included), to be taken by the callee,
+ *         which puts back what has to end run_forever */
 typedef void wf_task_done_fn(void *arg, PyObject *result);
 
 enum wf_task_outcome { WF_TASK_FAILED = -1, WF_TASK_PARKED = 0, WF_TASK_RETURNED = 1 };
