@@ -135,7 +135,7 @@ static void feed(struct wf_conn *c) {
         enum wf_chunked_result r = wf_chunked_decode(&c->chunked, c->in + c->in_at, &n, &used);
         done = r == WF_CHUNKED_DONE;
         if (r == WF_CHUNKED_BAD || r == WF_CHUNKED_TRAILER_TOO_LARGE) {
-            c->body = WF_BODY_SPOILED;
+            c->body = WF_BODY_BAD;
             c->in_end = c->in_at;
             return;
         }
@@ -361,9 +361,10 @@ static enum wf_conn_state step_body(struct wf_conn *c) {
         return publish(c);
     case WF_BODY_OVER:
         return refused(c, 413, "");
-    case WF_BODY_SPOILED:
+    case WF_BODY_BAD:
         c->server->counters.bad_requests++;
         return refused(c, 400, "bad chunked body");
+    case WF_BODY_SLOW:
     case WF_BODY_ARRIVING:
         break;
     }
@@ -376,7 +377,7 @@ static enum wf_conn_state step_running(struct wf_conn *c) {
     }
     size_t before = c->body_end;
     feed(c);
-    if (c->body == WF_BODY_SPOILED) {
+    if (c->body == WF_BODY_BAD) {
         c->server->counters.bad_requests++;
     }
     if (c->body_mode == WF_BODY_IGNORE) {
@@ -578,7 +579,7 @@ static enum wf_conn_state body_timed_out(struct wf_conn *c) {
     case WF_CONN_BODY:
         return refused(c, 408, "the request body arrives too slowly");
     case WF_CONN_RUNNING:
-        c->body = WF_BODY_SPOILED;
+        c->body = WF_BODY_SLOW;
         c->ex->close_after = true;
         if (c->body_awaited) {
             c->body_awaited = false;

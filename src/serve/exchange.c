@@ -133,8 +133,10 @@ enum wf_body_result wf_body_read(struct wf_exchange *ex, struct wf_span *out) {
         return WF_BODY_END;
     case WF_BODY_OVER:
         return WF_BODY_TOO_LARGE;
-    case WF_BODY_SPOILED:
-        return WF_BODY_BROKEN;
+    case WF_BODY_SLOW:
+        return WF_BODY_TOO_SLOW;
+    case WF_BODY_BAD:
+        return WF_BODY_MALFORMED;
     case WF_BODY_ARRIVING:
         break;
     }

@@ -94,7 +94,9 @@ enum wf_body_result {
     WF_BODY_WAIT,  /* nothing now: EV_BODY will come */
     WF_BODY_END,
     WF_BODY_TOO_LARGE, /* past leaf->body_max: answer 413 */
-    WF_BODY_BROKEN     /* bad chunk, timeout, or the client left before the end */
+    WF_BODY_TOO_SLOW,  /* below body_rate_min: answer 408 */
+    WF_BODY_MALFORMED, /* bad chunk: answer 400 */
+    WF_BODY_BROKEN     /* the client left before the end */
 };
 /* Hands over what has arrived; what was handed over before is consumed. While nobody reads, the
  * connection stops reading too (a buffer of 16 KiB is what may wait). Sends 100 Continue when the

@@ -62,7 +62,8 @@ enum wf_body_state {
     WF_BODY_COMPLETE, /* all of it is here, or there is none */
     WF_BODY_ARRIVING,
     WF_BODY_OVER,    /* past body_max */
-    WF_BODY_SPOILED  /* bad chunk, too slow */
+    WF_BODY_SLOW,    /* below body_rate_min */
+    WF_BODY_BAD      /* bad chunk */
 };
 
 /* The input buffer while an exchange is in flight (offsets count from `in`):

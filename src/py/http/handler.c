@@ -22,13 +22,37 @@ static int call_context(struct wf_call *call) {
     return call->context != NULL ? 0 : -1;
 }
 
+/* Around what belongs to the request and is called outside of its task. A call that has no context yet,
+ * or an entered one (it runs inline), stays where it is. */
+static bool enter_context(struct wf_call *call) {
+    if (call->context == NULL || PyContext_Enter(call->context) == 0) {
+        return call->context != NULL;
+    }
+    PyErr_Clear();
+    return false;
+}
+
+static void leave_context(struct wf_call *call, bool entered) {
+    if (entered) {
+        PyObject *pending = wf_err_take();
+        if (PyContext_Exit(call->context) < 0) {
+            PyErr_WriteUnraisable(call->context);
+        }
+        if (pending != NULL) {
+            wf_err_put(pending);
+        }
+    }
+}
+
 /* ---- the end ---- */
 
-/* loop.create_task(background()), so that neither the reply nor the connection waits for it. */
+/* loop.create_task(background()), so that neither the reply nor the connection waits for it. It sees the
+ * request's context variables. */
 static void start_background(struct wf_call *call) {
     struct wf_http_server *s = call->server;
     PyObject *background = call->background; /* owned now */
     call->background = NULL;
+    bool entered = enter_context(call);
     PyObject *coro = PyObject_CallNoArgs(background);
     Py_DECREF(background);
     PyObject *task = NULL;
@@ -42,6 +66,7 @@ static void start_background(struct wf_call *call) {
         Py_XDECREF(exc);
     }
     Py_XDECREF(task);
+    leave_context(call, entered);
 }
 
 void wf_call_finish(struct wf_call *call) {
@@ -105,6 +130,8 @@ void wf_call_returned(struct wf_call *call, PyObject *result) {
 /* wf_task_done_fn: a parked coroutine has ended. */
 static void task_done(void *arg, PyObject *result) {
     struct wf_call *call = arg;
+    struct wf_http_server *s = call->server;
+    wf_http_busy(s);
     Py_CLEAR(call->task);
     wf_list_remove(&call->node);
     if (result != NULL) {
@@ -113,6 +140,7 @@ static void task_done(void *arg, PyObject *result) {
     } else {
         wf_call_fail(call);
     }
+    wf_http_idle(s);
 }
 
 void wf_call_step(struct wf_call *call, PyObject *coro, uint8_t stage) {
@@ -164,7 +192,8 @@ static PyObject *find_rescuer(struct wf_http_server *s, PyObject *exc) {
         if (status == NULL) {
             return NULL;
         }
-        if (!PyLong_Check(status) || PyLong_AsLong(status) != 500) {
+        int overflow;
+        if (!PyLong_Check(status) || PyLong_AsLongAndOverflow(status, &overflow) != 500) {
             found = PyDict_GetItemWithError(s->by_status, status);
         }
         Py_DECREF(status);
@@ -190,8 +219,12 @@ static PyObject *find_rescuer(struct wf_http_server *s, PyObject *exc) {
 }
 
 /* The handler for what nobody expected: registered for 500 or for Exception. It answers, and the exception
- * is logged all the same, as Starlette's ServerErrorMiddleware does. */
-static PyObject *find_last_resort(struct wf_http_server *s) {
+ * is logged all the same, as Starlette's ServerErrorMiddleware does. What is no Exception (sys.exit(), a
+ * cancelled handler) is not its affair. */
+static PyObject *find_last_resort(struct wf_http_server *s, PyObject *exc) {
+    if (!PyErr_GivenExceptionMatches(exc, PyExc_Exception)) {
+        return NULL;
+    }
     PyObject *key = PyLong_FromLong(500);
     if (key == NULL) {
         return NULL;
@@ -208,6 +241,7 @@ static PyObject *find_last_resort(struct wf_http_server *s) {
 static void log_exception(struct wf_call *call, PyObject *exc) {
     struct wf_http_server *s = call->server;
     struct wf_exchange *ex = call->plan.ex;
+    bool entered = enter_context(call); /* log filters look for the request's variables */
     struct wf_span m = wf_head_span(ex->base, ex->head.method_at);
     PyObject *method = PyUnicode_DecodeLatin1(m.p, (Py_ssize_t)m.n, NULL);
     PyObject *path = PyUnicode_DecodeUTF8(ex->path.p, (Py_ssize_t)ex->path.n, "replace");
@@ -235,6 +269,7 @@ static void log_exception(struct wf_call *call, PyObject *exc) {
         }
         Py_XDECREF(done);
     }
+    leave_context(call, entered);
 }
 
 static void plain_500(struct wf_call *call) {
@@ -280,10 +315,10 @@ static void rescue(struct wf_call *call, PyObject *rescuer, PyObject *exc) {
     Py_XSETREF(call->rescued, Py_NewRef(exc));
     if (call->plan.request == NULL) {
         call->plan.request = wf_request_new(&call->plan);
-        if (call->plan.request == NULL) {
-            wf_call_fail(call);
-            return;
-        }
+    }
+    if (call->plan.request == NULL || call_context(call) < 0) {
+        wf_call_fail(call);
+        return;
     }
     if (!makes_coroutine(rescuer)) {
         rescue_in_thread(call, rescuer, exc);
@@ -302,23 +337,26 @@ void wf_call_fail(struct wf_call *call) {
     struct wf_http_server *s = call->server;
     PyObject *exc = wf_err_take(); /* owned */
     WF_ASSERT(exc != NULL);
-
-    if (!PyErr_GivenExceptionMatches(exc, PyExc_Exception) &&
-        (PyErr_GivenExceptionMatches(exc, PyExc_KeyboardInterrupt) ||
-         PyErr_GivenExceptionMatches(exc, PyExc_SystemExit))) {
-        if (s->turning) { /* else whoever stepped the coroutine raises it */
-            Py_XSETREF(s->fatal, Py_NewRef(exc)); /* ends run_forever after this turn */
-        }
+    if (PyErr_GivenExceptionMatches(exc, PyExc_KeyboardInterrupt)) {
+        /* Somebody at the terminal means the whole program. SystemExit does not: a library that calls
+         * sys.exit() over one request's input must not take all others down. */
+        Py_XSETREF(s->fatal, exc);
         plain_500(call);
-    } else if (call->gone) {
-        /* Nobody reads the answer. A cancelled handler is what was asked for, and one that read the body
-         * was told; anything else it raised on its way out is worth a line. */
-        if (PyErr_GivenExceptionMatches(exc, PyExc_Exception) &&
-            !PyErr_GivenExceptionMatches(exc, s->client_disconnect)) {
+        return;
+    }
+    if (call->gone || wf_exchange_gone(call->plan.ex)) {
+        /* Nobody reads the answer. That a handler ended because of it is what was asked for; anything else
+         * it raised on its way out is worth a line. */
+        if (!PyErr_GivenExceptionMatches(exc, s->client_disconnect) &&
+            !PyErr_GivenExceptionMatches(exc, s->state->task.cancelled_error)) {
             log_exception(call, exc);
         }
         wf_call_finish(call);
-    } else if (call->stage == WF_CALL_HANDLER) {
+        Py_DECREF(exc);
+        return;
+    }
+    Py_CLEAR(call->background); /* was for the reply that failed */
+    if (call->stage == WF_CALL_HANDLER) {
         PyObject *rescuer = find_rescuer(s, exc);
         if (rescuer == NULL && !PyErr_Occurred() &&
             PyObject_TypeCheck(exc, (PyTypeObject *)s->http_exception)) {
@@ -333,7 +371,7 @@ void wf_call_fail(struct wf_call *call) {
         }
         if (rescuer == NULL && !PyErr_Occurred()) {
             log_exception(call, exc);
-            rescuer = find_last_resort(s);
+            rescuer = find_last_resort(s, exc);
         }
         if (rescuer != NULL) {
             rescue(call, rescuer, exc);

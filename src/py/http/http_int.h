@@ -94,11 +94,19 @@ struct wf_http_server {
     PyObject *logger_error;     /* owned: logging.getLogger("weft.error").error */
     PyObject *on_error;         /* owned: called with an unhandled exception; NULL or a callable */
     PyObject *server_name;      /* owned: bytes behind config.server_name */
-    PyObject *fatal;            /* owned: KeyboardInterrupt or SystemExit on its way out, or NULL */
+    PyObject *fatal;            /* owned: a KeyboardInterrupt on its way out of run_forever, or NULL */
     PyObject *weakrefs;
+    unsigned long thread;       /* the loop's, as of its last turn */
+    unsigned busy;              /* how many of our C functions may be calling Python at the moment */
+    uint8_t owed;               /* enum wf_owed: what was asked for meanwhile */
     bool started;
-    bool turning;               /* inside after_wait */
 };
+
+/* Ending the server frees what those functions still look at, so it waits for them. */
+enum wf_owed { WF_OWED_NOTHING, WF_OWED_ABORT, WF_OWED_END };
+void wf_http_busy(struct wf_http_server *s);
+/* Pays what is owed, and raises `fatal`: an exception is set, or not. */
+void wf_http_idle(struct wf_http_server *s);
 
 /* _core.Request (its subclass in Python brings __dict__ and __weakref__): reads from the exchange while the call lives, from a copy afterwards. */
 struct wf_request {
@@ -170,6 +178,9 @@ void wf_garbage_collect(struct wf_http_server *s);
 
 extern PyType_Spec wf_server_spec, wf_request_spec, wf_response_spec, wf_streaming_spec,
     wf_writer_spec, wf_job_spec;
+
+/* Raises an exception of weft.exceptions; `fmt`, as of Py_BuildValue, makes the tuple of its arguments. NULL. */
+PyObject *wf_http_raise(const char *name, const char *fmt, ...);
 
 /* future.set_result(None) unless it is done already; failures are reported to the loop. Takes *slot. */
 void wf_http_wake(struct wf_http_server *s, PyObject **slot);

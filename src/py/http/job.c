@@ -16,9 +16,19 @@ struct wf_job {
     PyObject *exception;           /* owned */
 };
 
-/* wf_post_fn: on the loop's thread, without the GIL. The post's reference moves to the list. */
+static int drop(void *job) {
+    Py_DECREF((PyObject *)job);
+    return 0;
+}
+
+/* wf_post_fn: on the loop's thread, without the GIL. The post's reference moves to the list; where the
+ * server has ended meanwhile nobody would look there, and the interpreter drops it when it can. */
 static void job_arrived(struct wf_post *post) {
     struct wf_job *job = wf_container_of(post, struct wf_job, post);
+    if (wf_unlikely(job->server->server == NULL)) {
+        (void)Py_AddPendingCall(drop, job); /* its queue may be full: then it leaks, once at the end */
+        return;
+    }
     wf_list_push(&job->server->jobs_done, &job->node);
 }
 

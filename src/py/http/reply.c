@@ -44,7 +44,8 @@ static int bytes_span(PyObject *o, struct wf_span *out) {
     return 0;
 }
 
-/* Collects a list of (bytes, bytes); the spans are good as long as the list is not changed. */
+/* Collects a list of (bytes, bytes). The spans are good as long as the list is not changed: between here
+ * and the head's writing no Python code may run. */
 static int collect_fields(struct fields *f, PyObject *raw_headers) {
     if (raw_headers == NULL || raw_headers == Py_None) {
         return 0;
@@ -73,16 +74,23 @@ static int collect_fields(struct fields *f, PyObject *raw_headers) {
     return 0;
 }
 
-/* What an injected `response: Response` adds: its headers, and its status where the handler set one. */
-static int merge_injected(struct wf_call *call, struct fields *f, int *status) {
-    struct wf_response *r = (struct wf_response *)call->plan.response;
-    if (r->status_code != NULL && r->status_code != Py_None) {
-        long set = PyLong_AsLong(r->status_code);
-        if (set == -1 && PyErr_Occurred()) {
-            return -1;
-        }
-        *status = (int)set;
+/* The status a Response says, or `status` where it says none; 0, which cannot be sent, for what is none. */
+static int status_of(const struct wf_response *r, int *status) {
+    if (r->status_code == NULL || r->status_code == Py_None) {
+        return 0;
     }
+    int overflow; /* __index__ may run: the fields are collected later */
+    long code = PyLong_AsLongAndOverflow(r->status_code, &overflow);
+    if (code == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    *status = overflow != 0 || code < 0 || code > 999 ? 0 : (int)code;
+    return 0;
+}
+
+/* What an injected `response: Response` adds to the fields. */
+static int merge_injected(struct wf_call *call, struct fields *f) {
+    struct wf_response *r = (struct wf_response *)call->plan.response;
     if (r->background != NULL && r->background != Py_None) {
         Py_XSETREF(call->background, Py_NewRef(r->background));
     }
@@ -139,7 +147,9 @@ static int reply_value(struct wf_call *call, PyObject *value) {
     }
     struct fields f;
     f.n = 0;
-    if (call->plan.response != NULL && merge_injected(call, &f, &head.status) < 0) {
+    if (call->plan.response != NULL &&
+        (status_of((struct wf_response *)call->plan.response, &head.status) < 0 ||
+         merge_injected(call, &f) < 0)) {
         return -1;
     }
     head.fields = f.list;
@@ -169,14 +179,24 @@ void wf_garbage_collect(struct wf_http_server *s) {
     }
 }
 
-static int send_body(struct wf_call *call, const struct wf_reply_head *head, PyObject *body) {
-    struct wf_exchange *ex = call->plan.ex;
+/* The content of a reply: a span of bytes we hold, copied when it is sent, or a buffer for the stream to
+ * borrow. */
+struct content {
+    struct wf_span span;
+    PyObject *bytes;           /* owned, or NULL */
+    struct wf_release *borrow; /* owned, or NULL */
+};
+
+/* `body` (borrowed) may be of a class with its own __buffer__: Python code may run. */
+static int hold_content(struct wf_call *call, PyObject *body, struct content *c) {
+    *c = (struct content){.span = WF_SPAN("")};
     if (body == NULL || body == Py_None) {
-        return reply_status(wf_reply_send(ex, head, WF_SPAN("")), "the reply");
+        return 0;
     }
     if (PyBytes_Check(body) && PyBytes_GET_SIZE(body) < REPLY_BORROW_BYTES) {
-        struct wf_span s = wf_span(PyBytes_AS_STRING(body), (size_t)PyBytes_GET_SIZE(body));
-        return reply_status(wf_reply_send(ex, head, s), "the reply");
+        c->bytes = Py_NewRef(body);
+        c->span = wf_span(PyBytes_AS_STRING(body), (size_t)PyBytes_GET_SIZE(body));
+        return 0;
     }
     struct wf_release *r = wf_malloc(sizeof(*r));
     if (r == NULL) {
@@ -188,34 +208,53 @@ static int send_body(struct wf_call *call, const struct wf_reply_head *head, PyO
         wf_free(r);
         return -1;
     }
-    struct wf_span s = wf_span(r->view.buf, (size_t)r->view.len);
-    return reply_status(wf_reply_send_borrowed(ex, head, s, release_body, r), "the reply");
+    c->borrow = r;
+    c->span = wf_span(r->view.buf, (size_t)r->view.len);
+    return 0;
 }
 
-/* Starts pulling a StreamingResponse: weft._stream.pull(writer, iterator) is stepped like a handler. */
-static int reply_stream(struct wf_call *call, struct wf_response *r, const struct wf_reply_head *head,
-                        int64_t length) {
-    struct wf_http_server *s = call->server;
-    struct wf_writer *writer = wf_writer_new(call);
-    if (writer == NULL) {
+/* Gives up *c. */
+static int send_content(struct wf_call *call, const struct wf_reply_head *head, struct content *c) {
+    struct wf_exchange *ex = call->plan.ex;
+    if (c->borrow != NULL) {
+        return reply_status(wf_reply_send_borrowed(ex, head, c->span, release_body, c->borrow),
+                            "the reply");
+    }
+    int rc = reply_status(wf_reply_send(ex, head, c->span), "the reply");
+    Py_XDECREF(c->bytes);
+    return rc;
+}
+
+static void drop_content(struct content *c) {
+    Py_XDECREF(c->bytes);
+    if (c->borrow != NULL) {
+        PyBuffer_Release(&c->borrow->view);
+        wf_free(c->borrow);
+    }
+}
+
+/* The fields of a returned Response, and of an injected one beside it. */
+static int response_fields(struct wf_call *call, struct wf_response *r, struct fields *f) {
+    f->n = 0;
+    if (collect_fields(f, r->raw_headers) < 0) {
         return -1;
     }
-    PyObject *args[] = {(PyObject *)writer, r->body_iterator};
-    PyObject *coro = PyObject_Vectorcall(s->pull, args, 2, NULL);
-    if (coro == NULL) {
-        Py_DECREF(writer);
+    bool injected = call->plan.response != NULL && call->plan.response != (PyObject *)r;
+    return injected ? merge_injected(call, f) : 0;
+}
+
+static int reply_body(struct wf_call *call, struct wf_response *r, int status) {
+    struct content content;
+    struct fields f;
+    if (hold_content(call, r->body, &content) < 0) {
         return -1;
     }
-    int rc = reply_status(wf_reply_start(call->plan.ex, head, length), "the reply");
-    if (rc < 0) {
-        Py_DECREF(coro);
-        Py_DECREF(writer);
+    if (response_fields(call, r, &f) < 0) {
+        drop_content(&content);
         return -1;
     }
-    call->writer = writer;
-    wf_call_step(call, coro, WF_CALL_STREAMING);
-    Py_DECREF(writer); /* the coroutine holds it; its dealloc clears call->writer */
-    return 1;
+    return send_content(
+        call, &(struct wf_reply_head){.status = status, .fields = f.list, .nfields = f.n}, &content);
 }
 
 /* The content-length an application set on a stream, or -1. */
@@ -236,39 +275,61 @@ static int64_t stated_length(const struct fields *f) {
     return -1;
 }
 
-static int reply_response(struct wf_call *call, PyObject *response) {
-    struct wf_response *r = (struct wf_response *)response;
+static int start_stream(struct wf_call *call, struct wf_response *r, int status) {
     struct fields f;
-    f.n = 0;
-    struct wf_reply_head head = {.status = 200};
-    if (r->status_code != NULL) {
-        long status = PyLong_AsLong(r->status_code);
-        if (status == -1 && PyErr_Occurred()) {
-            return -1;
-        }
-        head.status = status < 0 || status > 999 ? 0 : (int)status;
-    }
-    if (collect_fields(&f, r->raw_headers) < 0) {
+    if (response_fields(call, r, &f) < 0) {
         return -1;
     }
-    if (call->plan.response != NULL && call->plan.response != response) {
-        int ignored = 0; /* a returned Response says its own status, as in FastAPI */
-        if (merge_injected(call, &f, &ignored) < 0) {
-            return -1;
-        }
+    struct wf_reply_head head = {.status = status, .fields = f.list, .nfields = f.n};
+    return reply_status(wf_reply_start(call->plan.ex, &head, stated_length(&f)), "the reply");
+}
+
+/* Starts pulling a StreamingResponse: weft._stream.pull(writer, iterator) is stepped like a handler. Where
+ * no content is sent (HEAD, 204, 304) nothing is pulled: what never waits for the client could go on for
+ * ever. */
+static int reply_stream(struct wf_call *call, struct wf_response *r, int status) {
+    struct wf_http_server *s = call->server;
+    struct wf_exchange *ex = call->plan.ex;
+    if (ex->head.method == WF_METHOD_HEAD || !wf_status_has_body(status)) {
+        int rc = start_stream(call, r, status);
+        return rc < 0 ? rc : reply_status(wf_reply_end(ex), "the reply");
     }
-    head.fields = f.list;
-    head.nfields = f.n;
+    struct wf_writer *writer = wf_writer_new(call);
+    if (writer == NULL) {
+        return -1;
+    }
+    PyObject *args[] = {(PyObject *)writer, r->body_iterator};
+    PyObject *coro = PyObject_Vectorcall(s->pull, args, 2, NULL);
+    if (coro == NULL) {
+        Py_DECREF(writer);
+        return -1;
+    }
+    if (start_stream(call, r, status) < 0) {
+        PyObject *exc = wf_err_take();
+        Py_XDECREF(PyObject_CallMethodNoArgs(coro, s->state->http.str.close)); /* never awaited */
+        Py_DECREF(coro);
+        Py_DECREF(writer);
+        PyErr_Clear();
+        wf_err_put(exc);
+        return -1;
+    }
+    call->writer = writer;
+    wf_call_step(call, coro, WF_CALL_STREAMING);
+    Py_DECREF(writer); /* the coroutine holds it; its dealloc clears call->writer */
+    return 1;
+}
+
+static int reply_response(struct wf_call *call, PyObject *response) {
+    struct wf_response *r = (struct wf_response *)response;
+    int status = r->status_code == Py_None ? 0 : 200;
+    if (status_of(r, &status) < 0) {
+        return -1;
+    }
     if (r->background != NULL && r->background != Py_None) {
         Py_XSETREF(call->background, Py_NewRef(r->background));
     }
-    if (r->body_iterator != NULL && r->body_iterator != Py_None) {
-        return reply_stream(call, r, &head, stated_length(&f));
-    }
-    PyObject *body = Py_XNewRef(r->body);
-    int rc = send_body(call, &head, body);
-    Py_XDECREF(body);
-    return rc;
+    return r->body_iterator != NULL && r->body_iterator != Py_None ? reply_stream(call, r, status)
+                                                                   : reply_body(call, r, status);
 }
 
 /* ---- results ---- */
@@ -357,7 +418,8 @@ int wf_reply_http_exception(struct wf_call *call, PyObject *exc) {
     if (headers == NULL) {
         goto done;
     }
-    long code = PyLong_AsLong(status);
+    int overflow;
+    long code = PyLong_AsLongAndOverflow(status, &overflow);
     if (code == -1 && PyErr_Occurred()) {
         goto done;
     }
@@ -381,7 +443,7 @@ int wf_reply_http_exception(struct wf_call *call, PyObject *exc) {
             f.n++;
         }
     }
-    struct wf_reply_head head = {.status = code < 0 || code > 999 ? 0 : (int)code,
+    struct wf_reply_head head = {.status = overflow != 0 || code < 0 || code > 999 ? 0 : (int)code,
                                  .content_type = json_type,
                                  .fields = f.list,
                                  .nfields = f.n};

@@ -103,6 +103,8 @@ void wf_request_detach(struct wf_request *r) {
             r->local = addr_tuple(wf_exchange_local(call->plan.ex));
         }
         PyErr_Clear(); /* out of memory: the attribute raises when it is read */
+    } else {
+        r->head = (struct wf_head){0}; /* nobody can read it now, but a subclass's __del__ */
     }
     r->call = NULL;
 }
@@ -247,9 +249,9 @@ static PyGetSetDef request_getset[] = {
 PyDoc_STRVAR(next_chunk_doc,
              "_next_chunk($self, /)\n--\n\n"
              "bytes: the next part of the body, b'' at its end; or a Future: await it, then call again. "
-             "Raises ClientDisconnect, or HTTPException 413 when the body is too large.");
+             "Raises ClientDisconnect, or HTTPException: 413 too large, 408 too slow, 400 malformed.");
 
-static PyObject *raise_named(const char *name, const char *fmt, ...) {
+PyObject *wf_http_raise(const char *name, const char *fmt, ...) {
     PyObject *module = PyImport_ImportModule("weft.exceptions");
     PyObject *cls = module != NULL ? PyObject_GetAttrString(module, name) : NULL;
     Py_XDECREF(module);
@@ -268,6 +270,25 @@ static PyObject *raise_named(const char *name, const char *fmt, ...) {
     return NULL;
 }
 
+/* What EV_BODY wakes. One that was cancelled (somebody's timeout) is of no use any more. New reference. */
+static PyObject *body_waiter(struct wf_call *call) {
+    struct wf_http_server *s = call->server;
+    if (call->body_waiter != NULL) {
+        PyObject *done = PyObject_CallMethodNoArgs(call->body_waiter, s->state->http.str.done);
+        if (done == NULL) {
+            return NULL;
+        }
+        if (done != Py_False) {
+            Py_CLEAR(call->body_waiter);
+        }
+        Py_DECREF(done);
+    }
+    if (call->body_waiter == NULL) {
+        call->body_waiter = wf_http_future(s);
+    }
+    return Py_XNewRef(call->body_waiter);
+}
+
 static PyObject *next_chunk(PyObject *self, PyObject *ignored) {
     struct wf_request *r = (struct wf_request *)self;
     struct wf_call *call = r->call;
@@ -281,6 +302,17 @@ static PyObject *next_chunk(PyObject *self, PyObject *ignored) {
         r->body_taken = true;
         return PyBytes_FromStringAndSize(body.p, (Py_ssize_t)body.n);
     }
+    struct wf_http_server *s = call->server;
+    if (PyThread_get_thread_ident() != s->thread) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the body is read on the server's loop, not in another thread: take it as a "
+                        "parameter of the handler, or make that async");
+        return NULL;
+    }
+    if (ex->reply == WF_REPLY_OPEN) { /* its bytes stand where 100 Continue would go */
+        PyErr_SetString(PyExc_RuntimeError, "the body cannot be read while the reply is encoded");
+        return NULL;
+    }
     struct wf_span chunk;
     switch (wf_body_read(ex, &chunk)) {
     case WF_BODY_DATA:
@@ -288,15 +320,16 @@ static PyObject *next_chunk(PyObject *self, PyObject *ignored) {
     case WF_BODY_END:
         return PyBytes_FromStringAndSize(NULL, 0);
     case WF_BODY_WAIT:
-        if (call->body_waiter == NULL) {
-            call->body_waiter = wf_http_future(call->server);
-        }
-        return Py_XNewRef(call->body_waiter);
+        return body_waiter(call);
     case WF_BODY_TOO_LARGE:
-        return raise_named("HTTPException", "(is)", 413, "Request Entity Too Large");
+        return wf_http_raise("HTTPException", "(is)", 413, "Request Entity Too Large");
+    case WF_BODY_TOO_SLOW:
+        return wf_http_raise("HTTPException", "(is)", 408, "the request body arrives too slowly");
+    case WF_BODY_MALFORMED:
+        return wf_http_raise("HTTPException", "(is)", 400, "bad chunked body");
     case WF_BODY_BROKEN:
     default:
-        return raise_named("ClientDisconnect", "()");
+        return wf_http_raise("ClientDisconnect", "()");
     }
 }
 

@@ -102,13 +102,13 @@ void wf_writer_drained(struct wf_writer *w) {
 
 PyDoc_STRVAR(write_doc, "write($self, chunk, /)\n--\n\n"
                         "Queues a chunk of bytes. Returns None, or a Future to await before writing more: the "
-                        "client reads more slowly than this is written. After the client has gone, chunks "
-                        "are dropped.");
+                        "client reads more slowly than this is written. Raises ClientDisconnect once the "
+                        "client has gone.");
 
 static PyObject *writer_write(PyObject *self, PyObject *chunk) {
     struct wf_writer *w = (struct wf_writer *)self;
-    if (w->call == NULL) {
-        Py_RETURN_NONE;
+    if (w->call == NULL) { /* an iterator that never waits must not go on for ever */
+        return wf_http_raise("ClientDisconnect", "()");
     }
     Py_buffer view;
     if (PyObject_GetBuffer(chunk, &view, PyBUF_SIMPLE) < 0) {
@@ -122,6 +122,8 @@ static PyObject *writer_write(PyObject *self, PyObject *chunk) {
             w->waiter = wf_http_future(w->call->server);
         }
         return Py_XNewRef(w->waiter);
+    case WF_REPLY_GONE:
+        return wf_http_raise("ClientDisconnect", "()");
     case WF_REPLY_NOMEM:
         return PyErr_NoMemory();
     case WF_REPLY_INVALID:

@@ -44,7 +44,8 @@ static void run_ready(struct wf_http_server *s) {
 
 static int after_wait(struct wf_guest *g) {
     struct wf_http_server *s = server_of(g);
-    s->turning = true;
+    s->thread = PyThread_get_thread_ident();
+    wf_http_busy(s);
     if (wf_unlikely(s->garbage != NULL)) {
         wf_garbage_collect(s);
     }
@@ -54,20 +55,51 @@ static int after_wait(struct wf_guest *g) {
     if (wf_server_has_ready(s->server)) {
         run_ready(s);
     }
-    s->turning = false;
-    if (wf_unlikely(s->fatal != NULL)) {
-        PyObject *fatal = s->fatal;
-        s->fatal = NULL;
-        wf_err_put(fatal);
-        return -1;
+    int more = wf_server_has_ready(s->server);
+    if (wf_unlikely(s->fatal != NULL || s->owed != WF_OWED_NOTHING)) {
+        more = s->fatal != NULL ? -1 : 0;
     }
-    return wf_server_has_ready(s->server);
+    wf_http_idle(s);
+    return more;
 }
 
 static void end(struct wf_http_server *s);
 
 static void closing(struct wf_guest *g) {
     end(server_of(g));
+}
+
+void wf_http_busy(struct wf_http_server *s) {
+    Py_INCREF((PyObject *)s);
+    s->busy++;
+}
+
+static void abort_or_end(struct wf_http_server *s, enum wf_owed what) {
+    if (s->busy != 0) {
+        s->owed = (uint8_t)WF_MAX(s->owed, what);
+    } else if (what == WF_OWED_END) {
+        end(s);
+    } else if (s->server != NULL) {
+        wf_server_abort(s->server);
+    }
+}
+
+void wf_http_idle(struct wf_http_server *s) {
+    PyObject *fatal = NULL;
+    s->busy--;
+    if (wf_unlikely(s->owed != WF_OWED_NOTHING) && s->busy == 0) {
+        enum wf_owed owed = (enum wf_owed)s->owed;
+        s->owed = WF_OWED_NOTHING;
+        abort_or_end(s, owed);
+    }
+    if (wf_unlikely(s->fatal != NULL) && s->busy == 0) {
+        fatal = s->fatal;
+        s->fatal = NULL;
+    }
+    Py_DECREF((PyObject *)s);
+    if (wf_unlikely(fatal != NULL)) {
+        wf_err_put(fatal);
+    }
 }
 
 void wf_http_wake(struct wf_http_server *s, PyObject **slot) {
@@ -603,14 +635,12 @@ static PyObject *server_drain(PyObject *self, PyObject *ignored) {
 
 static PyObject *server_abort(PyObject *self, PyObject *ignored) {
     struct wf_http_server *s = (struct wf_http_server *)self;
-    if (s->server != NULL) {
-        wf_server_abort(s->server);
-    }
+    abort_or_end(s, WF_OWED_ABORT);
     Py_RETURN_NONE;
 }
 
 static PyObject *server_close(PyObject *self, PyObject *ignored) {
-    end((struct wf_http_server *)self);
+    abort_or_end((struct wf_http_server *)self, WF_OWED_END);
     Py_RETURN_NONE;
 }
 
@@ -682,7 +712,7 @@ static PyMethodDef server_methods[] = {
      "drain($self, /)\n--\n\nStops accepting and closes idle connections; replies say connection: close."},
     {"abort", server_abort, METH_NOARGS,
      "abort($self, /)\n--\n\nCloses every connection now and cancels running handlers."},
-    {"close", server_close, METH_NOARGS, "close($self, /)\n--\n\nEnds the server. Idempotent."},
+    {"close", server_close, METH_NOARGS, "close($self, /)\n--\n\nEnds the server; called by a handler, once that has returned. Idempotent."},
     {"counters", server_counters, METH_NOARGS,
      "counters($self, /)\n--\n\ndict[str, int]: totals since the start, and open connections."},
     {NULL},
