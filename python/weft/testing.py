@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TestClient"]
 
+_CONFIG = Config(port=0, access_log=False)
+
 
 class TestClient(httpx.Client):
     """An `httpx.Client` whose relative URLs reach `app`, served in a thread as it is in production.
@@ -82,8 +84,9 @@ def _end(worker: Worker, link: _Transport) -> None:
 class Worker:
     """An App served by a thread with its own loop, between `start()` and `stop()`."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, config: Config = _CONFIG) -> None:
         self.app = app
+        self.config = config
         self.port = 0
         self.errors: deque[BaseException] = deque()
         self._thread: threading.Thread | None = None
@@ -110,8 +113,7 @@ class Worker:
     def _run(self, lifespan: bool, ready: threading.Event) -> None:
         async def serve() -> None:
             self._loop = asyncio.get_running_loop()
-            config = Config(port=0, access_log=False)
-            self._server = Server(self.app, config, on_error=self.errors.append)
+            self._server = Server(self.app, self.config, on_error=self.errors.append)
             await self._server.serve(listening, lifespan=lifespan)
 
         def listening() -> None:
