@@ -135,9 +135,7 @@ def test_a_head_a_byte_at_a_time(serve: Callable[..., Served]) -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("path", BODY_PATHS)
-def test_a_body_a_byte_at_a_time(
-    serve: Callable[..., Served], path: str, chunked: bool
-) -> None:
+def test_a_body_a_byte_at_a_time(serve: Callable[..., Served], path: str, chunked: bool) -> None:
     server = serve(**SLOW)
     length = b"transfer-encoding: chunked" if chunked else b"content-length: 100"
     start = head(b"POST %s HTTP/1.1" % path.encode(), b"host: a", length)

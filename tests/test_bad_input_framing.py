@@ -340,7 +340,7 @@ CHUNKS = {
     "a bare CR behind the data": (b"3\r\nabc\r0\r\n\r\n", 400),
     "data longer than its size": (b"3\r\nabcd\r\n0\r\n\r\n", 400),
     "a bare LF at the end": (b"3\r\nabc\r\n0\r\n\n", 400),
-    "an extension": (b"3;a;b=c;d=\"e\"\r\nabc\r\n0;x\r\n\r\n", 200),
+    "an extension": (b'3;a;b=c;d="e"\r\nabc\r\n0;x\r\n\r\n', 200),
     "a line break in an extension": (b"3;a\nb\r\nabc\r\n0\r\n\r\n", 400),
     "NUL in an extension": (b"3;a\0\r\nabc\r\n0\r\n\r\n", 400),
     "an endless extension": (b"3;" + b"a" * 5000 + b"\r\nabc\r\n0\r\n\r\n", 400),

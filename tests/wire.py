@@ -76,11 +76,14 @@ class Client:
         return data
 
     def exactly(self, n: int) -> bytes:
-        while len(self.received) < n:
+        data = bytearray(self.received)
+        while len(data) < n:
+            self.received = b""
             if not self.more():
-                raise Broken(self.received)
-        data, self.received = self.received[:n], self.received[n:]
-        return data
+                raise Broken(bytes(data))
+            data += self.received
+        self.received = bytes(data[n:])
+        return bytes(data[:n])
 
     def rest(self) -> bytes:
         """Everything up to the end of the connection."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from weft.json import encode
+
 __all__ = ["ClientDisconnect", "HTTPException", "RequestValidationError", "SignatureError"]
 
 
@@ -56,6 +58,24 @@ class RequestValidationError(Exception):
 def plain(value: object) -> Any:
     """What a 422 shows of a value JSON has no form for: nothing of an exception, the text of the rest."""
     return {} if isinstance(value, BaseException) else str(value)
+
+
+def sendable(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The errors of a 422, where an input has no JSON form (nan, a lone surrogate, nested to the
+    very limit): without that input."""
+    return [{key: _sendable(value) for key, value in error.items()} for error in errors]
+
+
+def _sendable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, tuple):  # loc: names, which may be keys of the input
+        return tuple(map(_sendable, value))
+    try:
+        encode([[[value]]], default=plain)  # as deep as it will stand
+    except (TypeError, ValueError):
+        return None
+    return value
 
 
 class ClientDisconnect(Exception):

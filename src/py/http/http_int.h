@@ -89,6 +89,7 @@ struct wf_http_server {
     PyObject *validation_error; /* owned: weft.exceptions.RequestValidationError */
     PyObject *client_disconnect; /* owned: weft.exceptions.ClientDisconnect */
     PyObject *plain_error;      /* owned: weft.exceptions.plain, the encoder's fallback for a 422 */
+    PyObject *sendable_errors;  /* owned: weft.exceptions.sendable, where even that is of no use */
     PyObject *pull;             /* owned: weft._stream.pull(writer, iterator) */
     PyObject *submit;           /* owned: the thread pool's submit; made on first use */
     PyObject *logger_error;     /* owned: logging.getLogger("weft.error").error */

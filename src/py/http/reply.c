@@ -369,6 +369,19 @@ int wf_reply_result(struct wf_call *call, PyObject *result) {
     return reply_value(call, result);
 }
 
+/* {"detail": errors} */
+static int send_errors(struct wf_call *call, PyObject *errors) {
+    struct wf_http_server *s = call->server;
+    PyObject *body = PyDict_New();
+    int rc = body != NULL ? PyDict_SetItem(body, s->state->http.str.detail, errors) : -1;
+    if (rc == 0) {
+        rc = send_json_with(call, body, s->plain_error,
+                            &(struct wf_reply_head){.status = 422, .content_type = json_type});
+    }
+    Py_XDECREF(body);
+    return rc;
+}
+
 int wf_reply_validation(struct wf_call *call, PyObject *errors) {
     struct wf_http_server *s = call->server;
     if (PyDict_GET_SIZE(s->by_class) != 0 || PyDict_GET_SIZE(s->by_status) != 0) {
@@ -386,14 +399,16 @@ int wf_reply_validation(struct wf_call *call, PyObject *errors) {
             return -1;
         }
     }
-    PyObject *body = PyDict_New();
-    if (body == NULL || PyDict_SetItem(body, s->state->http.str.detail, errors) < 0) {
-        Py_XDECREF(body);
+    if (send_errors(call, errors) == 0) {
+        return 0;
+    }
+    if (!PyErr_ExceptionMatches(s->state->json.encode_error)) {
         return -1;
     }
-    int rc = send_json_with(call, body, s->plain_error,
-                            &(struct wf_reply_head){.status = 422, .content_type = json_type});
-    Py_DECREF(body);
+    PyErr_Clear(); /* the client sent something that has no JSON form: no reason for a 500 */
+    PyObject *sendable = PyObject_CallOneArg(s->sendable_errors, errors);
+    int rc = sendable != NULL ? send_errors(call, sendable) : -1;
+    Py_XDECREF(sendable);
     return rc;
 }
 

@@ -210,7 +210,8 @@ static int import_helpers(struct wf_http_server *s) {
     s->client_disconnect =
         s->validation_error != NULL ? import_from("weft.exceptions", "ClientDisconnect") : NULL;
     s->plain_error = s->client_disconnect != NULL ? import_from("weft.exceptions", "plain") : NULL;
-    s->pull = s->plain_error != NULL ? import_from("weft._stream", "pull") : NULL;
+    s->sendable_errors = s->plain_error != NULL ? import_from("weft.exceptions", "sendable") : NULL;
+    s->pull = s->sendable_errors != NULL ? import_from("weft._stream", "pull") : NULL;
     if (s->pull == NULL) {
         return -1;
     }
@@ -318,6 +319,7 @@ static int server_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(s->validation_error);
     Py_VISIT(s->client_disconnect);
     Py_VISIT(s->plain_error);
+    Py_VISIT(s->sendable_errors);
     Py_VISIT(s->pull);
     Py_VISIT(s->submit);
     Py_VISIT(s->logger_error);
@@ -358,6 +360,7 @@ static int server_clear(PyObject *self) {
     Py_CLEAR(s->validation_error);
     Py_CLEAR(s->client_disconnect);
     Py_CLEAR(s->plain_error);
+    Py_CLEAR(s->sendable_errors);
     Py_CLEAR(s->pull);
     Py_CLEAR(s->submit);
     Py_CLEAR(s->logger_error);

@@ -2,6 +2,11 @@
  * of it. */
 #include "py/plan/plan_int.h"
 
+enum {
+    ERRORS_HANDED_MAX = 1000 /* a list of a million wrong items is three bytes each to send, and
+                                half a kilobyte each to answer */
+};
+
 /* (source, name, deeper...), or ("body", deeper...). Owned. */
 static PyObject *location(struct plan_run *run, PyObject *more) {
     const struct step *s = run->step;
@@ -94,9 +99,28 @@ enum conv_result plan_error_scalar(struct plan_run *run, enum wf_scalar_error e,
     return result;
 }
 
+/* exc.error_count(), or -1 with an exception. */
+static Py_ssize_t error_count(PyObject *exc) {
+    PyObject *count = PyObject_CallMethod(exc, "error_count", NULL);
+    Py_ssize_t n = count != NULL ? PyLong_AsSsize_t(count) : -1;
+    Py_XDECREF(count);
+    return n;
+}
+
+/* One error in place of n. */
+static enum conv_result too_many(struct plan_run *run, Py_ssize_t n) {
+    char message[64];
+    snprintf(message, sizeof(message), "The input has %zd errors", n);
+    return plan_error_text(run, "too_many_errors", message, Py_None);
+}
+
 enum conv_result plan_error_handed(struct plan_run *run, PyObject *exc) {
     struct wf_plan_state *state = &run->plan->state->plan;
     enum conv_result result = CONV_FAILED;
+    Py_ssize_t count = error_count(exc);
+    if (wf_unlikely(count < 0 || count > ERRORS_HANDED_MAX)) {
+        return count < 0 ? CONV_FAILED : too_many(run, count);
+    }
     PyObject *method = PyObject_GetAttrString(exc, "errors");
     PyObject *options = Py_BuildValue("{s:O}", "include_url", Py_False);
     PyObject *empty = PyTuple_New(0), *errors = NULL;
