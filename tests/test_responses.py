@@ -229,7 +229,8 @@ def test_a_stream_is_closed_when_its_client_leaves(app: App, serve: Serve) -> No
         return StreamingResponse(endless())
 
     with serve(app).stream("GET", "/") as response:
-        next(response.iter_raw())
+        chunks = response.iter_raw()
+        next(chunks)
         assert not closed.is_set()
     assert closed.wait(5)
     assert next(made) < 1000  # it was made no faster than it was read

@@ -1,6 +1,7 @@
 """What the native core has, room by room. Import these from weft's modules, not from here."""
 
 import asyncio
+import concurrent.futures
 import os
 from collections.abc import (
     AsyncIterable,
@@ -71,7 +72,11 @@ class StreamingResponse(Response):
 
 @final
 class ReplyWriter:
-    def write(self, chunk: Buffer, /) -> asyncio.Future[None] | None: ...
+    @property
+    def wanted(self) -> bool: ...
+    @property
+    def submit(self) -> Callable[..., concurrent.futures.Future[Any]]: ...
+    def write(self, chunk: str | Buffer, /) -> asyncio.Future[None] | None: ...
     def end(self) -> None: ...
 
 @final
@@ -110,6 +115,7 @@ class Server:
         response_class: type[Response] | None = None,
         text_type: bytes | None = None,
         body_max: int | None = None,
+        cancel: bool = True,
         name: str = "",
         param_names: tuple[str, ...] = (),
     ) -> None: ...

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ParamSpec
 
+from weft import log
 from weft.routing import is_async_callable
 
 P = ParamSpec("P")
@@ -39,3 +40,16 @@ class BackgroundTasks(BackgroundTask):
     async def __call__(self) -> None:
         for task in self.tasks:
             await task()
+
+
+async def run(background: Callable[[], Awaitable[None]], what: str) -> None:
+    """Awaits what was left to do after the reply to `what`; an exception goes to the log."""
+    try:
+        await background()
+    except Exception as exc:
+        traceback = exc.__traceback__
+        while traceback is not None and traceback.tb_frame.f_globals is globals():
+            traceback = traceback.tb_next  # the user's frames are what matters
+        log.error_logger.error(
+            "Exception in the background of %s", what, exc_info=exc.with_traceback(traceback)
+        )

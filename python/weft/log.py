@@ -10,6 +10,7 @@ from typing import TextIO
 LEVELS = ("critical", "error", "warning", "info", "debug")
 
 logger = logging.getLogger("weft")
+error_logger = logging.getLogger("weft.error")
 
 _COLOURS = {"DEBUG": "36", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "91"}
 

@@ -30,6 +30,8 @@ class RouteOptions(TypedDict, total=False):
     """in bytes; a longer request body is answered with 413"""
     inline: bool
     """call a plain `def` endpoint on the loop, not in a thread: only for one that never blocks"""
+    cancel_on_disconnect: bool
+    """cancel the endpoint when its client leaves: True; a streamed reply always ends then"""
     tags: Sequence[str]
     summary: str | None
     description: str | None
@@ -50,6 +52,7 @@ class Route:
     response_class: type[Response] | None = None
     max_body_size: int | None = None
     inline: bool = False
+    cancel_on_disconnect: bool = True
     tags: tuple[str, ...] = ()
     summary: str | None = None
     description: str | None = None

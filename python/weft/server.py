@@ -165,6 +165,7 @@ class Server:
                 response_class=made_by,
                 text_type=_text_type(made_by),
                 body_max=route.max_body_size,
+                cancel=route.cancel_on_disconnect,
                 name=f"{route.endpoint.__module__}.{endpoint_name(route.endpoint)}",
                 param_names=route.param_names,
             )
@@ -177,8 +178,15 @@ class Server:
     async def _drain(self, core: _core.Server) -> None:
         self.phase = "draining"
         core.drain()
-        if not await self._wait_for(lambda: core.open_connections == 0, DRAIN_SECONDS):
-            log.logger.warning("Closing %d connections that are not done.", core.open_connections)
+        if not await self._wait_for(
+            lambda: core.open_connections == 0 and core.running == 0, DRAIN_SECONDS
+        ):
+            log.logger.warning(
+                "Closing %d connections that are not done, cancelling %d handlers and background "
+                "tasks.",
+                core.open_connections,
+                core.running,
+            )
             core.abort()
             await self._wait_for(lambda: core.running == 0, _ABORT_SECONDS, abortable=False)
 

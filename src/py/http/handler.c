@@ -46,26 +46,51 @@ static void leave_context(struct wf_call *call, bool entered) {
 
 /* ---- the end ---- */
 
-/* loop.create_task(background()), so that neither the reply nor the connection waits for it. It sees the
- * request's context variables. */
+/* 'GET /path (module.function)', for the log; new reference. */
+static PyObject *describe(struct wf_call *call) {
+    struct wf_exchange *ex = call->plan.ex;
+    struct wf_span m = wf_head_span(ex->base, ex->head.method_at);
+    PyObject *method = PyUnicode_DecodeLatin1(m.p, (Py_ssize_t)m.n, NULL);
+    PyObject *path = PyUnicode_DecodeUTF8(ex->path.p, (Py_ssize_t)ex->path.n, "replace");
+    PyObject *what = NULL;
+    if (method != NULL && path != NULL) { /* %R: a line break in the path stays on this line */
+        what = PyUnicode_FromFormat("%U %R (%V)", method, path,
+                                    call->route != NULL ? call->route->name : NULL, "no route");
+    }
+    Py_XDECREF(path);
+    Py_XDECREF(method);
+    return what;
+}
+
+/* loop.create_task(run(background, what)), so that neither the reply nor the connection waits for it. It
+ * sees the request's context variables. The server keeps the task: asyncio itself does not. */
 static void start_background(struct wf_call *call) {
     struct wf_http_server *s = call->server;
     PyObject *background = call->background; /* owned now */
     call->background = NULL;
     bool entered = enter_context(call);
-    PyObject *coro = PyObject_CallNoArgs(background);
-    Py_DECREF(background);
-    PyObject *task = NULL;
+    PyObject *what = describe(call), *coro = NULL, *task = NULL, *added = NULL;
+    if (what != NULL) {
+        PyObject *args[] = {background, what};
+        coro = PyObject_Vectorcall(s->run_background, args, 2, NULL);
+    }
     if (coro != NULL) {
         task = PyObject_CallMethodOneArg(s->loop, s->state->http.str.create_task, coro);
-        Py_DECREF(coro);
     }
-    if (task == NULL) {
+    if (task != NULL && PySet_Add(s->background, task) == 0) {
+        added = PyObject_CallMethodOneArg(task, s->state->http.str.add_done_callback,
+                                          s->forget_background);
+    }
+    if (added == NULL) {
         PyObject *exc = wf_err_take();
         wf_pyloop_report(s->loop, "background task could not be started", exc);
         Py_XDECREF(exc);
     }
+    Py_XDECREF(added);
     Py_XDECREF(task);
+    Py_XDECREF(coro);
+    Py_XDECREF(what);
+    Py_DECREF(background);
     leave_context(call, entered);
 }
 
@@ -107,12 +132,12 @@ void wf_call_finish(struct wf_call *call) {
 
 /* The coroutine or the thread that the call waited for has ended with a value (borrowed). */
 void wf_call_returned(struct wf_call *call, PyObject *result) {
-    if (call->stage == WF_CALL_STREAMING || call->gone) {
+    if (call->stage == WF_CALL_STREAMING) {
         wf_call_finish(call);
         return;
     }
-    if (wf_unlikely(call->stage == WF_CALL_RESCUE) && PyCoro_CheckExact(result)) {
-        wf_call_step(call, Py_NewRef(result), WF_CALL_RESCUE); /* an object with an async __call__ */
+    if (wf_unlikely(call->stage != WF_CALL_HANDLER) && PyCoro_CheckExact(result)) {
+        wf_call_step(call, Py_NewRef(result), call->stage); /* an object with an async __call__ */
         return;
     }
     switch (wf_reply_result(call, result)) {
@@ -143,6 +168,12 @@ static void task_done(void *arg, PyObject *result) {
     wf_http_idle(s);
 }
 
+/* Does what runs for the call end when its client leaves? */
+static bool ends_with_client(const struct wf_call *call) {
+    return call->route == NULL || call->route->cancel || call->stage == WF_CALL_STREAMING ||
+           call->server->aborted;
+}
+
 void wf_call_step(struct wf_call *call, PyObject *coro, uint8_t stage) {
     struct wf_http_server *s = call->server;
     call->stage = stage;
@@ -170,8 +201,8 @@ void wf_call_step(struct wf_call *call, PyObject *coro, uint8_t stage) {
     } else if (outcome == WF_TASK_PARKED) {
         call->task = task;
         wf_list_push(&s->parked, &call->node);
-        if (wf_unlikely(call->gone) && wf_task_cancel(task) < 0) {
-            PyErr_Clear();
+        if (wf_unlikely(call->gone) && ends_with_client(call) && wf_task_cancel(task) < 0) {
+            PyErr_WriteUnraisable(NULL);
         }
     } else {
         wf_call_fail(call);
@@ -237,25 +268,35 @@ static PyObject *find_last_resort(struct wf_http_server *s, PyObject *exc) {
     return Py_XNewRef(found);
 }
 
-/* logger.error('Exception in GET /path (module.function)', exc_info=exc) and on_error(exc). */
+/* A stream's exception has come through weft._stream: its frames above the user's are taken off. */
+static void trim_traceback(struct wf_http_server *s, PyObject *exc) {
+    PyObject *ours = PyFunction_GetGlobals(s->pull); /* borrowed */
+    PyObject *tb = PyException_GetTraceback(exc);    /* owned, or NULL */
+    while (tb != NULL && tb != Py_None) {
+        PyObject *globals = PyFrame_GetGlobals(((PyTracebackObject *)tb)->tb_frame);
+        Py_DECREF(globals); /* the frame keeps it */
+        if (globals != ours) {
+            break;
+        }
+        Py_XSETREF(tb, Py_XNewRef((PyObject *)((PyTracebackObject *)tb)->tb_next));
+    }
+    if (PyException_SetTraceback(exc, tb != NULL ? tb : Py_None) < 0) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(tb);
+}
+
+/* logger.error('Exception in %s', what, exc_info=exc) and on_error(exc). */
 static void log_exception(struct wf_call *call, PyObject *exc) {
     struct wf_http_server *s = call->server;
-    struct wf_exchange *ex = call->plan.ex;
     bool entered = enter_context(call); /* log filters look for the request's variables */
-    struct wf_span m = wf_head_span(ex->base, ex->head.method_at);
-    PyObject *method = PyUnicode_DecodeLatin1(m.p, (Py_ssize_t)m.n, NULL);
-    PyObject *path = PyUnicode_DecodeUTF8(ex->path.p, (Py_ssize_t)ex->path.n, "replace");
-    PyObject *what = NULL;
-    if (method != NULL && path != NULL) { /* %R: a line break in the path stays on this line */
-        what = PyUnicode_FromFormat("Exception in %U %R (%V)", method, path,
-                                    call->route != NULL ? call->route->name : NULL, "no route");
+    PyObject *what = describe(call), *done = NULL;
+    if (call->stage == WF_CALL_STREAMING) {
+        trim_traceback(s, exc);
     }
-    Py_XDECREF(path);
-    Py_XDECREF(method);
-    PyObject *done = NULL;
     if (what != NULL) {
-        PyObject *args[] = {what, exc};
-        done = PyObject_Vectorcall(s->logger_error, args, 1, s->state->http.kw_exc_info);
+        PyObject *args[] = {s->state->http.exception_in, what, exc};
+        done = PyObject_Vectorcall(s->logger_error, args, 2, s->state->http.kw_exc_info);
         Py_DECREF(what);
     }
     if (done == NULL) {
@@ -310,8 +351,8 @@ static void rescue_in_thread(struct wf_call *call, PyObject *rescuer, PyObject *
 }
 
 /* rescuer(request, exc): its result is the reply. Both borrowed. */
-static void rescue(struct wf_call *call, PyObject *rescuer, PyObject *exc) {
-    call->stage = WF_CALL_RESCUE;
+static void rescue(struct wf_call *call, PyObject *rescuer, PyObject *exc, uint8_t stage) {
+    call->stage = stage;
     Py_XSETREF(call->rescued, Py_NewRef(exc));
     if (call->plan.request == NULL) {
         call->plan.request = wf_request_new(&call->plan);
@@ -327,10 +368,50 @@ static void rescue(struct wf_call *call, PyObject *rescuer, PyObject *exc) {
     PyObject *args[] = {call->plan.request, exc};
     PyObject *coro = PyObject_Vectorcall(rescuer, args, 2, NULL);
     if (coro != NULL) {
-        wf_call_step(call, coro, WF_CALL_RESCUE);
+        wf_call_step(call, coro, stage);
     } else {
         wf_call_fail(call);
     }
+}
+
+/* By the handler the app has for it, or by HTTPException's own reply. False: there is neither. */
+static bool answer_expected(struct wf_call *call, PyObject *exc) {
+    struct wf_http_server *s = call->server;
+    PyObject *rescuer = find_rescuer(s, exc);
+    if (rescuer != NULL) {
+        rescue(call, rescuer, exc, WF_CALL_RESCUE);
+        Py_DECREF(rescuer);
+        return true;
+    }
+    if (PyErr_Occurred()) {
+        PyErr_WriteUnraisable(exc);
+        return false;
+    }
+    if (!PyObject_TypeCheck(exc, (PyTypeObject *)s->http_exception)) {
+        return false;
+    }
+    call->stage = WF_CALL_RESCUE;
+    if (wf_reply_http_exception(call, exc) == 0) {
+        wf_call_finish(call);
+    } else {
+        wf_call_fail(call);
+    }
+    return true;
+}
+
+/* With a line in the log, by the handler of last resort or a plain 500. */
+static void answer_unexpected(struct wf_call *call, PyObject *exc) {
+    log_exception(call, exc);
+    PyObject *rescuer = call->stage < WF_CALL_LAST_RESORT ? find_last_resort(call->server, exc) : NULL;
+    if (rescuer != NULL) {
+        rescue(call, rescuer, exc, WF_CALL_LAST_RESORT);
+        Py_DECREF(rescuer);
+        return;
+    }
+    if (PyErr_Occurred()) {
+        PyErr_WriteUnraisable(exc);
+    }
+    plain_500(call);
 }
 
 void wf_call_fail(struct wf_call *call) {
@@ -345,9 +426,10 @@ void wf_call_fail(struct wf_call *call) {
         return;
     }
     if (call->gone || wf_exchange_gone(call->plan.ex)) {
-        /* Nobody reads the answer. That a handler ended because of it is what was asked for; anything else
-         * it raised on its way out is worth a line. */
+        /* Nobody reads the answer. That a handler ended because of it is what was asked for, and an
+         * HTTPException would have been an answer; anything else it raised on its way out is worth a line. */
         if (!PyErr_GivenExceptionMatches(exc, s->client_disconnect) &&
+            !PyErr_GivenExceptionMatches(exc, s->http_exception) &&
             !PyErr_GivenExceptionMatches(exc, s->state->task.cancelled_error)) {
             log_exception(call, exc);
         }
@@ -356,35 +438,8 @@ void wf_call_fail(struct wf_call *call) {
         return;
     }
     Py_CLEAR(call->background); /* was for the reply that failed */
-    if (call->stage == WF_CALL_HANDLER) {
-        PyObject *rescuer = find_rescuer(s, exc);
-        if (rescuer == NULL && !PyErr_Occurred() &&
-            PyObject_TypeCheck(exc, (PyTypeObject *)s->http_exception)) {
-            call->stage = WF_CALL_RESCUE;
-            if (wf_reply_http_exception(call, exc) == 0) {
-                wf_call_finish(call);
-            } else {
-                wf_call_fail(call);
-            }
-            Py_DECREF(exc);
-            return;
-        }
-        if (rescuer == NULL && !PyErr_Occurred()) {
-            log_exception(call, exc);
-            rescuer = find_last_resort(s, exc);
-        }
-        if (rescuer != NULL) {
-            rescue(call, rescuer, exc);
-            Py_DECREF(rescuer);
-        } else {
-            if (PyErr_Occurred()) {
-                PyErr_WriteUnraisable(NULL);
-            }
-            plain_500(call);
-        }
-    } else {
-        log_exception(call, exc);
-        plain_500(call);
+    if (call->stage != WF_CALL_HANDLER || !answer_expected(call, exc)) {
+        answer_unexpected(call, exc);
     }
     Py_DECREF(exc);
 }
@@ -492,10 +547,8 @@ void wf_call_event(struct wf_call *call, unsigned events) {
     struct wf_http_server *s = call->server;
     if (events & WF_EV_GONE) {
         call->gone = true;
-        if (call->task != NULL) {
-            if (wf_task_cancel(call->task) < 0) {
-                PyErr_WriteUnraisable(NULL);
-            }
+        if (call->task != NULL && ends_with_client(call) && wf_task_cancel(call->task) < 0) {
+            PyErr_WriteUnraisable(NULL);
         }
         events |= WF_EV_BODY | WF_EV_DRAINED; /* nobody shall wait for what cannot come */
     }

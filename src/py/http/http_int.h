@@ -34,12 +34,14 @@ struct wf_route {
     PyObject *param_names;    /* owned: tuple of str, the path's parameters in order, or NULL */
     int status;               /* of a reply made from a value */
     uint8_t kind;             /* enum wf_endpoint_kind */
+    bool cancel;              /* the endpoint, when its client leaves */
 };
 
 enum wf_call_stage {
-    WF_CALL_HANDLER,   /* the endpoint runs */
-    WF_CALL_RESCUE,    /* an exception handler runs; a second exception is a plain 500 */
-    WF_CALL_STREAMING, /* the head is sent, the iterator is being pulled */
+    WF_CALL_HANDLER,     /* the endpoint runs */
+    WF_CALL_RESCUE,      /* an exception handler runs; what it raises is for the last resort */
+    WF_CALL_LAST_RESORT, /* that one runs; what it raises is a plain 500 */
+    WF_CALL_STREAMING,   /* the head is sent, the iterator is being pulled */
 };
 
 struct wf_http_server;
@@ -91,6 +93,9 @@ struct wf_http_server {
     PyObject *plain_error;      /* owned: weft.exceptions.plain, the encoder's fallback for a 422 */
     PyObject *sendable_errors;  /* owned: weft.exceptions.sendable, where even that is of no use */
     PyObject *pull;             /* owned: weft._stream.pull(writer, iterator) */
+    PyObject *run_background;   /* owned: weft.background.run(background, what) */
+    PyObject *background;       /* owned: set of the tasks of those that run */
+    PyObject *forget_background; /* owned: its discard */
     PyObject *submit;           /* owned: the thread pool's submit; made on first use */
     PyObject *logger_error;     /* owned: logging.getLogger("weft.error").error */
     PyObject *on_error;         /* owned: called with an unhandled exception; NULL or a callable */
@@ -101,6 +106,7 @@ struct wf_http_server {
     unsigned busy;              /* how many of our C functions may be calling Python at the moment */
     uint8_t owed;               /* enum wf_owed: what was asked for meanwhile */
     bool started;
+    bool aborted;               /* everything has to end, whatever routes say */
 };
 
 /* Ending the server frees what those functions still look at, so it waits for them. */
@@ -143,8 +149,9 @@ struct wf_writer {
     PyObject_HEAD
     struct wf_call *call; /* borrowed; NULL once the call ended */
     PyObject *waiter;     /* owned: a Future done at EV_DRAINED, or NULL */
+    bool wanted;          /* the content goes on the wire */
 };
-struct wf_writer *wf_writer_new(struct wf_call *call);
+struct wf_writer *wf_writer_new(struct wf_call *call, bool wanted);
 void wf_writer_drained(struct wf_writer *w);
 
 /* reply.c: the result of a handler (borrowed) to a reply. 0: the call may be finished; 1: it is
@@ -166,6 +173,7 @@ void wf_call_step(struct wf_call *call, PyObject *coro, uint8_t stage);
 
 /* job.c: sync handlers in the thread pool. */
 int wf_job_submit(struct wf_call *call, PyObject *callable); /* 0, or -1 with an exception */
+PyObject *wf_jobs_pool(struct wf_http_server *s); /* the pool's submit, borrowed, or NULL with an exception */
 void wf_jobs_collect(struct wf_http_server *s);
 void wf_job_forget(struct wf_call *call); /* the call ends before its job: nobody waits for the result */
 

@@ -58,8 +58,7 @@ static PyObject *job_call(PyObject *self, PyObject *args, PyObject *kwargs) {
     Py_RETURN_NONE;
 }
 
-int wf_job_submit(struct wf_call *call, PyObject *callable) {
-    struct wf_http_server *s = call->server;
+PyObject *wf_jobs_pool(struct wf_http_server *s) {
     if (s->submit == NULL) {
         PyObject *futures = PyImport_ImportModule("concurrent.futures");
         PyObject *pool =
@@ -69,9 +68,14 @@ int wf_job_submit(struct wf_call *call, PyObject *callable) {
         s->submit = pool != NULL ? PyObject_GetAttr(pool, s->state->http.str.submit) : NULL;
         Py_XDECREF(pool);
         Py_XDECREF(futures);
-        if (s->submit == NULL) {
-            return -1;
-        }
+    }
+    return s->submit;
+}
+
+int wf_job_submit(struct wf_call *call, PyObject *callable) {
+    struct wf_http_server *s = call->server;
+    if (wf_jobs_pool(s) == NULL) {
+        return -1;
     }
     struct wf_job *job = PyObject_GC_New(struct wf_job, s->state->http.job_type);
     if (job == NULL) {

@@ -285,16 +285,14 @@ static int start_stream(struct wf_call *call, struct wf_response *r, int status)
 }
 
 /* Starts pulling a StreamingResponse: weft._stream.pull(writer, iterator) is stepped like a handler. Where
- * no content is sent (HEAD, 204, 304) nothing is pulled: what never waits for the client could go on for
- * ever. */
+ * no content is sent (HEAD, 204, 304, or nobody is left) nothing is pulled: what never waits for the client
+ * could go on for ever. The iterator is only closed, which may have to be awaited too. */
 static int reply_stream(struct wf_call *call, struct wf_response *r, int status) {
     struct wf_http_server *s = call->server;
     struct wf_exchange *ex = call->plan.ex;
-    if (ex->head.method == WF_METHOD_HEAD || !wf_status_has_body(status)) {
-        int rc = start_stream(call, r, status);
-        return rc < 0 ? rc : reply_status(wf_reply_end(ex), "the reply");
-    }
-    struct wf_writer *writer = wf_writer_new(call);
+    bool wanted = ex->head.method != WF_METHOD_HEAD && wf_status_has_body(status) &&
+                  !wf_exchange_gone(ex);
+    struct wf_writer *writer = wf_writer_new(call, wanted);
     if (writer == NULL) {
         return -1;
     }

@@ -84,11 +84,12 @@ PyType_Spec wf_streaming_spec = {
 
 /* ---- ReplyWriter ---- */
 
-struct wf_writer *wf_writer_new(struct wf_call *call) {
+struct wf_writer *wf_writer_new(struct wf_call *call, bool wanted) {
     struct wf_writer *w = PyObject_GC_New(struct wf_writer, call->server->state->http.writer_type);
     if (w != NULL) {
         w->call = call;
         w->waiter = NULL;
+        w->wanted = wanted;
         PyObject_GC_Track(w);
     }
     return w;
@@ -101,20 +102,38 @@ void wf_writer_drained(struct wf_writer *w) {
 }
 
 PyDoc_STRVAR(write_doc, "write($self, chunk, /)\n--\n\n"
-                        "Queues a chunk of bytes. Returns None, or a Future to await before writing more: the "
-                        "client reads more slowly than this is written. Raises ClientDisconnect once the "
-                        "client has gone.");
+                        "Queues a chunk, a str in UTF-8. Returns None, or a Future to await before "
+                        "writing more: the client reads more slowly than this is written. Raises "
+                        "ClientDisconnect once the client has gone.");
+
+/* A chunk as bytes; *view holds them, or the str itself does. */
+static int chunk_span(PyObject *chunk, Py_buffer *view, struct wf_span *out) {
+    if (PyUnicode_Check(chunk)) {
+        Py_ssize_t n;
+        const char *p = PyUnicode_AsUTF8AndSize(chunk, &n);
+        *out = wf_span(p, p != NULL ? (size_t)n : 0);
+        return p != NULL ? 0 : -1;
+    }
+    if (!PyObject_CheckBuffer(chunk)) {
+        PyErr_Format(PyExc_TypeError, "a stream's chunks are str or bytes, not %.100s",
+                     Py_TYPE(chunk)->tp_name);
+        return -1;
+    }
+    if (PyObject_GetBuffer(chunk, view, PyBUF_SIMPLE) < 0) {
+        return -1;
+    }
+    *out = wf_span(view->buf, (size_t)view->len);
+    return 0;
+}
 
 static PyObject *writer_write(PyObject *self, PyObject *chunk) {
     struct wf_writer *w = (struct wf_writer *)self;
-    if (w->call == NULL) { /* an iterator that never waits must not go on for ever */
-        return wf_http_raise("ClientDisconnect", "()");
-    }
-    Py_buffer view;
-    if (PyObject_GetBuffer(chunk, &view, PyBUF_SIMPLE) < 0) {
+    Py_buffer view = {.obj = NULL};
+    struct wf_span span;
+    if (chunk_span(chunk, &view, &span) < 0) {
         return NULL;
     }
-    int rc = wf_reply_write(w->call->plan.ex, wf_span(view.buf, (size_t)view.len));
+    int rc = w->call != NULL ? wf_reply_write(w->call->plan.ex, span) : WF_REPLY_GONE;
     PyBuffer_Release(&view);
     switch (rc) {
     case WF_REPLY_WAIT:
@@ -122,7 +141,7 @@ static PyObject *writer_write(PyObject *self, PyObject *chunk) {
             w->waiter = wf_http_future(w->call->server);
         }
         return Py_XNewRef(w->waiter);
-    case WF_REPLY_GONE:
+    case WF_REPLY_GONE: /* an iterator that never waits must not go on for ever */
         return wf_http_raise("ClientDisconnect", "()");
     case WF_REPLY_NOMEM:
         return PyErr_NoMemory();
@@ -168,6 +187,26 @@ static void writer_dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
+static PyObject *get_submit(PyObject *self, void *closure) {
+    struct wf_call *call = ((struct wf_writer *)self)->call;
+    if (call == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the reply is over");
+        return NULL;
+    }
+    return Py_XNewRef(wf_jobs_pool(call->server));
+}
+
+static PyGetSetDef writer_getset[] = {
+    {"submit", get_submit, NULL, "submit of the thread pool that sync handlers run in", NULL},
+    {NULL},
+};
+
+static PyMemberDef writer_members[] = {
+    {"wanted", T_BOOL, offsetof(struct wf_writer, wanted), READONLY,
+     "bool: the content goes on the wire; not so for HEAD, for 204 and 304, and where the client has gone"},
+    {NULL},
+};
+
 static PyMethodDef writer_methods[] = {
     {"write", writer_write, METH_O, write_doc},
     {"end", writer_end, METH_NOARGS, end_doc},
@@ -175,8 +214,9 @@ static PyMethodDef writer_methods[] = {
 };
 
 static PyType_Slot writer_slots[] = {
-    {Py_tp_methods, writer_methods}, {Py_tp_traverse, writer_traverse},
-    {Py_tp_clear, writer_clear},     {Py_tp_dealloc, writer_dealloc},
+    {Py_tp_methods, writer_methods},   {Py_tp_getset, writer_getset},
+    {Py_tp_members, writer_members},   {Py_tp_traverse, writer_traverse},
+    {Py_tp_clear, writer_clear},       {Py_tp_dealloc, writer_dealloc},
     {0, NULL},
 };
 

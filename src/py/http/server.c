@@ -74,13 +74,31 @@ void wf_http_busy(struct wf_http_server *s) {
     s->busy++;
 }
 
+static void cancel_background(struct wf_http_server *s) {
+    PyObject *tasks = PySequence_List(s->background); /* the set changes as they end */
+    for (Py_ssize_t i = 0; tasks != NULL && i < PyList_GET_SIZE(tasks); i++) {
+        PyObject *task = PyList_GET_ITEM(tasks, i); /* borrowed from the list */
+        PyObject *done = PyObject_CallMethodNoArgs(task, s->state->http.str.cancel);
+        if (done == NULL) {
+            PyErr_WriteUnraisable(task);
+        }
+        Py_XDECREF(done);
+    }
+    if (tasks == NULL) {
+        PyErr_WriteUnraisable(s->background);
+    }
+    Py_XDECREF(tasks);
+}
+
 static void abort_or_end(struct wf_http_server *s, enum wf_owed what) {
     if (s->busy != 0) {
         s->owed = (uint8_t)WF_MAX(s->owed, what);
     } else if (what == WF_OWED_END) {
         end(s);
     } else if (s->server != NULL) {
+        s->aborted = true;
         wf_server_abort(s->server);
+        cancel_background(s);
     }
 }
 
@@ -204,19 +222,32 @@ static PyObject *import_from(const char *module, const char *name) {
 }
 
 static int import_helpers(struct wf_http_server *s) {
-    s->http_exception = import_from("weft.exceptions", "HTTPException");
-    s->validation_error =
-        s->http_exception != NULL ? import_from("weft.exceptions", "RequestValidationError") : NULL;
-    s->client_disconnect =
-        s->validation_error != NULL ? import_from("weft.exceptions", "ClientDisconnect") : NULL;
-    s->plain_error = s->client_disconnect != NULL ? import_from("weft.exceptions", "plain") : NULL;
-    s->sendable_errors = s->plain_error != NULL ? import_from("weft.exceptions", "sendable") : NULL;
-    s->pull = s->sendable_errors != NULL ? import_from("weft._stream", "pull") : NULL;
-    if (s->pull == NULL) {
+    const struct {
+        const char *module, *name;
+        PyObject **slot;
+    } helpers[] = {
+        {"weft.exceptions", "HTTPException", &s->http_exception},
+        {"weft.exceptions", "RequestValidationError", &s->validation_error},
+        {"weft.exceptions", "ClientDisconnect", &s->client_disconnect},
+        {"weft.exceptions", "plain", &s->plain_error},
+        {"weft.exceptions", "sendable", &s->sendable_errors},
+        {"weft._stream", "pull", &s->pull},
+        {"weft.background", "run", &s->run_background},
+    };
+    for (size_t i = 0; i < WF_ARRAY_LEN(helpers); i++) {
+        *helpers[i].slot = import_from(helpers[i].module, helpers[i].name);
+        if (*helpers[i].slot == NULL) {
+            return -1;
+        }
+    }
+    s->background = PySet_New(NULL);
+    s->forget_background =
+        s->background != NULL ? PyObject_GetAttrString(s->background, "discard") : NULL;
+    if (s->forget_background == NULL) {
         return -1;
     }
-    if (!PyType_Check(s->http_exception)) {
-        PyErr_SetString(PyExc_TypeError, "HTTPException must be a class");
+    if (!PyType_Check(s->http_exception) || !PyFunction_Check(s->pull)) {
+        PyErr_SetString(PyExc_TypeError, "HTTPException must be a class, and pull a function");
         return -1;
     }
     PyObject *get = import_from("logging", "getLogger");
@@ -321,6 +352,9 @@ static int server_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(s->plain_error);
     Py_VISIT(s->sendable_errors);
     Py_VISIT(s->pull);
+    Py_VISIT(s->run_background);
+    Py_VISIT(s->background);
+    Py_VISIT(s->forget_background);
     Py_VISIT(s->submit);
     Py_VISIT(s->logger_error);
     Py_VISIT(s->on_error);
@@ -362,6 +396,9 @@ static int server_clear(PyObject *self) {
     Py_CLEAR(s->plain_error);
     Py_CLEAR(s->sendable_errors);
     Py_CLEAR(s->pull);
+    Py_CLEAR(s->run_background);
+    Py_CLEAR(s->background);
+    Py_CLEAR(s->forget_background);
     Py_CLEAR(s->submit);
     Py_CLEAR(s->logger_error);
     Py_CLEAR(s->on_error);
@@ -442,28 +479,30 @@ static int server_open(struct wf_http_server *s) {
 
 PyDoc_STRVAR(add_route_doc,
              "add_route($self, path, methods, plan, *, kind='async', status_code=200,\n"
-             "          response_class=None, text_type=None, body_max=None, name='', param_names=())\n--\n\n"
+             "          response_class=None, text_type=None, body_max=None, name='', param_names=(),\n"
+             "          cancel=True)\n--\n\n"
              "Adds a route; before start(). response_class: called as (content, status_code=) with a result that "
              "is no Response; None: results become JSON. text_type: bytes, the content-type a str "
              "result is sent with without making a response_class. kind: 'async', 'thread' (a sync function in the thread pool) or "
-             "'inline' (a sync function on the loop). body_max: bytes; None: the server's limit. Raises "
+             "'inline' (a sync function on the loop). body_max: bytes; None: the server's limit. "
+             "cancel: the endpoint, when its client leaves. Raises "
              "ValueError for a bad pattern or method.");
 
 static PyObject *server_add_route(PyObject *self, PyObject *args, PyObject *kwargs) {
     static const char *const names[] = {"path",           "methods",  "plan", "kind", "status_code",
                                         "response_class", "text_type", "body_max", "name",
-                                        "param_names", NULL};
+                                        "param_names", "cancel", NULL};
     static const char *const kinds[] = {"async", "thread", "inline", NULL};
     struct wf_http_server *s = (struct wf_http_server *)self;
     const char *path, *kind = "async";
     Py_ssize_t path_n;
     PyObject *methods, *plan, *response_class = Py_None, *text_type = Py_None, *body_max = Py_None,
                               *name = NULL, *param_names = NULL;
-    int status = 200;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "s#OO!|$siOOOUO!", (char **)names, &path, &path_n,
+    int status = 200, cancel = 1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "s#OO!|$siOOOUO!p", (char **)names, &path, &path_n,
                                      &methods, s->state->plan.plan_type, &plan, &kind, &status,
                                      &response_class, &text_type, &body_max, &name, &PyTuple_Type,
-                                     &param_names) ||
+                                     &param_names, &cancel) ||
         server_open(s) < 0) {
         return NULL;
     }
@@ -506,6 +545,7 @@ static PyObject *server_add_route(PyObject *self, PyObject *args, PyObject *kwar
     route->leaf.body_mode = (uint8_t)mode;
     route->kind = (uint8_t)kind_at;
     route->status = status;
+    route->cancel = cancel;
     route->plan = (struct wf_plan *)plan;
     const char *why = NULL;
     switch (wf_router_add(s->router, wf_span(path, (size_t)path_n), &route->leaf, &why)) {
@@ -692,14 +732,15 @@ static PyObject *get_open_connections(PyObject *self, void *closure) {
 
 static PyObject *get_running(PyObject *self, void *closure) {
     struct wf_http_server *s = (struct wf_http_server *)self;
-    return PyLong_FromUnsignedLongLong(s->server != NULL ? wf_server_running_exchanges(s->server)
-                                                         : 0);
+    uint64_t background = s->background != NULL ? (uint64_t)PySet_GET_SIZE(s->background) : 0;
+    return PyLong_FromUnsignedLongLong(
+        background + (s->server != NULL ? wf_server_running_exchanges(s->server) : 0));
 }
 
 static PyGetSetDef server_getset[] = {
     {"addresses", get_addresses, NULL, "list[str]: 'host:port' or 'unix:path', as bound", NULL},
     {"open_connections", get_open_connections, NULL, "int", NULL},
-    {"running", get_running, NULL, "int: requests being handled", NULL},
+    {"running", get_running, NULL, "int: requests being handled, and background tasks", NULL},
     {NULL},
 };
 
@@ -714,7 +755,7 @@ static PyMethodDef server_methods[] = {
     {"drain", server_drain, METH_NOARGS,
      "drain($self, /)\n--\n\nStops accepting and closes idle connections; replies say connection: close."},
     {"abort", server_abort, METH_NOARGS,
-     "abort($self, /)\n--\n\nCloses every connection now and cancels running handlers."},
+     "abort($self, /)\n--\n\nCloses every connection now, cancels running handlers and background tasks."},
     {"close", server_close, METH_NOARGS, "close($self, /)\n--\n\nEnds the server; called by a handler, once that has returned. Idempotent."},
     {"counters", server_counters, METH_NOARGS,
      "counters($self, /)\n--\n\ndict[str, int]: totals since the start, and open connections."},
@@ -770,7 +811,9 @@ int wf_http_exec(PyObject *module, struct wf_state *state) {
     h->kw_body = PyTuple_Pack(1, h->str.body);
     h->kw_exc_info = PyTuple_Pack(1, h->str.exc_info);
     h->kw_status_code = PyTuple_Pack(1, h->str.status_code);
-    if (h->kw_body == NULL || h->kw_exc_info == NULL || h->kw_status_code == NULL) {
+    h->exception_in = PyUnicode_FromString("Exception in %s");
+    if (h->kw_body == NULL || h->kw_exc_info == NULL || h->kw_status_code == NULL ||
+        h->exception_in == NULL) {
         return -1;
     }
     wf_http1_init();
@@ -805,6 +848,7 @@ void wf_http_clear(struct wf_http_state *s) {
     Py_CLEAR(s->kw_body);
     Py_CLEAR(s->kw_exc_info);
     Py_CLEAR(s->kw_status_code);
+    Py_CLEAR(s->exception_in);
 #define X(name) Py_CLEAR(s->str.name);
     WF_HTTP_NAMES(X)
 #undef X
