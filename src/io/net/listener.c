@@ -49,8 +49,8 @@ static void on_rested(struct wf_timer *t) {
     }
 }
 
-static void on_acceptable(struct wf_watch *w, unsigned ready) {
-    struct wf_listener *l = wf_container_of(w, struct wf_listener, watch);
+/* One turn's share. false where nothing more waits, or accepting is over. */
+static bool accept_some(struct wf_listener *l) {
     bool gone = false;
     l->gone = &gone;
     for (int i = 0; i < WF_ACCEPT_BATCH && l->watch.want != 0; i++) {
@@ -60,15 +60,26 @@ static void on_acceptable(struct wf_watch *w, unsigned ready) {
         if (fd >= 0) {
             l->on_accept(l, fd, &peer);
             if (gone) {
-                return;
+                return false;
             }
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            break;
+            l->gone = NULL;
+            return false;
         } else if (!is_that_connections_own(errno)) {
             rest(l);
         }
     }
     l->gone = NULL;
+    return l->watch.want != 0;
+}
+
+static void on_acceptable(struct wf_watch *w, unsigned ready) {
+    accept_some(wf_container_of(w, struct wf_listener, watch));
+}
+
+void wf_listener_accept_all(struct wf_listener *l) {
+    while (l->fd >= 0 && accept_some(l)) {
+    }
 }
 
 /* ---- opening ---- */

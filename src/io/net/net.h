@@ -78,6 +78,9 @@ int wf_listener_adopt(struct wf_listener *l, struct wf_loop *loop, int fd,
 /* Stops accepting; connections in the backlog stay for others who share the socket. */
 void wf_listener_pause(struct wf_listener *l);
 int wf_listener_resume(struct wf_listener *l); /* 0 or -errno */
+/* Accepts now what waits in the backlog: for whoever is about to close, since what is left there
+ * would be reset. */
+void wf_listener_accept_all(struct wf_listener *l);
 /* Also from within on_accept. Closing twice is harmless. */
 void wf_listener_close(struct wf_listener *l);
 
@@ -141,6 +144,9 @@ void wf_stream_close(struct wf_stream *s, bool reset);
 /* Reads once. Returns bytes, 0 at end of file, -EAGAIN, or another -errno. End of file and errors
  * pause reading: they would be reported for ever. */
 ssize_t wf_stream_read(struct wf_stream *s, void *p, size_t n);
+/* The same without taking anything: how many bytes wait, 1 for any number. For an owner without
+ * room who has to know whether the peer is still there. */
+ssize_t wf_stream_peek(struct wf_stream *s);
 void wf_stream_pause(struct wf_stream *s);
 int wf_stream_resume(struct wf_stream *s); /* 0 or -errno: it will never be readable; close it */
 

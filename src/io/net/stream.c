@@ -278,11 +278,11 @@ static void on_ready(struct wf_watch *w, unsigned ready) {
     }
 }
 
-ssize_t wf_stream_read(struct wf_stream *s, void *p, size_t n) {
+static ssize_t receive(struct wf_stream *s, void *p, size_t n, int flags) {
     WF_ASSERT(n != 0); /* 0 would look like the end of file */
     ssize_t got;
     do {
-        got = recv(s->watch.fd, p, n, 0);
+        got = recv(s->watch.fd, p, n, flags);
     } while (wf_unlikely(got < 0) && errno == EINTR);
     if (wf_likely(got > 0)) {
         return got;
@@ -293,6 +293,15 @@ ssize_t wf_stream_read(struct wf_stream *s, void *p, size_t n) {
     }
     wf_stream_pause(s);
     return -error;
+}
+
+ssize_t wf_stream_read(struct wf_stream *s, void *p, size_t n) {
+    return receive(s, p, n, 0);
+}
+
+ssize_t wf_stream_peek(struct wf_stream *s) {
+    char byte;
+    return receive(s, &byte, 1, MSG_PEEK);
 }
 
 void wf_stream_pause(struct wf_stream *s) {

@@ -332,6 +332,34 @@ static void one_turn_accepts_a_bounded_batch(void **state) {
     wf_loop_close(&loop);
 }
 
+static void all_that_waits_can_be_accepted_before_closing(void **state) {
+    enum { N = WF_ACCEPT_BATCH + 10 };
+    struct wf_loop loop;
+    struct hall h = {0};
+    struct wf_addr at = loopback();
+    int clients[N];
+    open_loop(&loop);
+    assert_int_equal(wf_listener_open(&h.listener, &loop, &at, 0, 0, on_accept), 0);
+    for (int i = 0; i < N; i++) {
+        clients[i] = connect_to(&h.listener.addr);
+    }
+    wf_listener_pause(&h.listener);
+    wf_listener_accept_all(&h.listener);
+    assert_int_equal(h.accepted, 0);
+    assert_int_equal(wf_listener_resume(&h.listener), 0);
+    wf_listener_accept_all(&h.listener);
+    assert_int_equal(h.accepted, N);
+    wf_listener_accept_all(&h.listener);
+    wf_listener_close(&h.listener);
+    wf_listener_accept_all(&h.listener);
+    assert_int_equal(h.accepted, N);
+    for (int i = 0; i < N; i++) {
+        close(clients[i]);
+        close(h.fds[i]);
+    }
+    wf_loop_close(&loop);
+}
+
 static void accepting_rests_without_descriptors_and_goes_on(void **state) {
     struct wf_loop loop;
     struct hall h = {0};
@@ -550,6 +578,21 @@ static void reading_is_told_until_paused_and_stops_at_the_end(void **state) {
     assert_int_equal(wf_stream_flush(&e->stream), 0);
     char got[3];
     assert_int_equal(read(e->fd, got, 3), 3);
+    close_end(e);
+}
+
+static void peeking_takes_nothing(void **state) {
+    struct end *e = open_end();
+    char byte;
+    assert_int_equal(wf_stream_peek(&e->stream), -EAGAIN);
+    assert_int_equal(write(e->fd, "x", 1), 1);
+    assert_int_equal(wf_stream_peek(&e->stream), 1);
+    assert_int_equal(wf_stream_peek(&e->stream), 1);
+    assert_int_equal(wf_stream_read(&e->stream, &byte, 1), 1);
+    assert_false(e->stream.paused);
+    shutdown(e->fd, SHUT_WR);
+    assert_int_equal(wf_stream_peek(&e->stream), 0);
+    assert_true(e->stream.paused);
     close_end(e);
 }
 
@@ -945,10 +988,12 @@ int main(void) {
         cmocka_unit_test(a_listener_may_be_closed_while_accepting),
         cmocka_unit_test(adopted_sockets_accept_and_others_are_refused),
         cmocka_unit_test(one_turn_accepts_a_bounded_batch),
+        cmocka_unit_test(all_that_waits_can_be_accepted_before_closing),
         cmocka_unit_test(accepting_rests_without_descriptors_and_goes_on),
         cmocka_unit_test(a_listener_gives_everything_back_when_it_cannot_open),
         with_loop(a_reply_is_one_buffer_and_an_idle_stream_has_none),
         with_loop(reading_is_told_until_paused_and_stops_at_the_end),
+        with_loop(peeking_takes_nothing),
         with_loop(water_marks_and_flushed_are_told),
         with_loop(a_flush_at_once_tells_nothing),
         with_loop(a_busy_buffer_is_reused),
