@@ -70,8 +70,8 @@ static size_t grown_for_body(const struct wf_conn *c) {
     if (!c->body_chunked) {
         return WF_MAX(head + body + (size_t)c->body_left, (size_t)WF_STREAM_BUF_BYTES);
     }
-    uint64_t most = (uint64_t)head + c->body_max + WF_STREAM_BUF_BYTES;
-    return (size_t)WF_MIN((uint64_t)c->in_cap * 2, most);
+    size_t twice = c->in_cap * 2, most = head + WF_STREAM_BUF_BYTES;
+    return c->body_max < twice ? WF_MIN(twice, most + (size_t)c->body_max) : twice;
 }
 
 enum room { ROOM, NO_ROOM_NOW, NO_MEMORY };
@@ -234,16 +234,20 @@ void wf_conn_finished(struct wf_conn *c) {
 
 /* ---- from HEAD ---- */
 
-static bool decode_path(struct wf_exchange *ex) {
+/* 0, or the status to refuse with. */
+static int decode_path(struct wf_exchange *ex) {
     struct wf_span raw = wf_head_span(ex->base, ex->head.path_at);
     if (wf_likely(!ex->head.path_escaped)) {
         ex->path = raw.n != 0 ? raw : WF_SPAN("/");
-        return true;
+        return 0;
     }
     char *p = wf_arena_alloc(&ex->arena, raw.n);
-    ssize_t n = p != NULL ? wf_path_decode(p, raw) : -1;
+    if (p == NULL) {
+        return 503;
+    }
+    ssize_t n = wf_path_decode(p, raw);
     ex->path = wf_span(p, n < 0 ? 0 : (size_t)n);
-    return n >= 0;
+    return n < 0 ? 400 : 0;
 }
 
 /* Prepares for the body, if one is to come. false: it is announced to be too large. */
@@ -281,8 +285,9 @@ static enum wf_conn_state publish(struct wf_conn *c) {
 static enum wf_conn_state dispatch(struct wf_conn *c) {
     struct wf_exchange *ex = c->ex;
     const struct wf_server *s = c->server;
-    if (wf_unlikely(!decode_path(ex))) {
-        return refused(c, 400, "bad percent-encoding in the path");
+    int bad = decode_path(ex);
+    if (wf_unlikely(bad != 0)) {
+        return refused(c, bad, bad == 400 ? "bad percent-encoding in the path" : "");
     }
     enum wf_route_result r = WF_ROUTE_OPTIONS;
     if (wf_likely(!ex->head.asterisk)) {
@@ -484,13 +489,13 @@ static bool wants_input(const struct wf_conn *c) {
         return true;
     case WF_CONN_RUNNING:
         /* Also without a use for it: this is how we learn that the client has gone. */
-        return c->in_end < c->in_cap && c->body <= WF_BODY_ARRIVING;
+        return !c->more_waits && c->body <= WF_BODY_ARRIVING;
     default:
         return false;
     }
 }
 
-static enum wf_wait wait_of(const struct wf_conn *c, bool reading) {
+static enum wf_wait wait_of(const struct wf_conn *c) {
     if (c->state == WF_CONN_LINGER) {
         return WF_WAIT_LINGER;
     }
@@ -504,7 +509,7 @@ static enum wf_wait wait_of(const struct wf_conn *c, bool reading) {
     case WF_CONN_DROP:
         return WF_WAIT_BODY;
     case WF_CONN_RUNNING:
-        if (c->body == WF_BODY_ARRIVING && reading && !c->continue_owed) {
+        if (c->body == WF_BODY_ARRIVING && c->in_end < c->in_cap && !c->continue_owed) {
             return WF_WAIT_BODY;
         }
         return c->server->config.handler_timeout_ms != 0 && c->ex->reply == WF_REPLY_NONE
@@ -531,7 +536,7 @@ static void wait_from_now(struct wf_conn *c, enum wf_wait wait) {
     c->deadline_ns = s->loop->now_ns + s->wait_ns[wait];
     wf_list_push(&s->waits[wait], &c->wait);
     if (wf_unlikely(!wf_timer_active(&s->tick))) {
-        (void)wf_timer_start(s->loop, &s->tick, s->loop->now_ns + s->tick_ns);
+        wf_server_start_tick(s);
     }
 }
 
@@ -551,7 +556,7 @@ void wf_conn_settle(struct wf_conn *c) {
             return;
         }
     }
-    enum wf_wait wait = wait_of(c, reading);
+    enum wf_wait wait = wait_of(c);
     if (wait != (enum wf_wait)c->wait_class) {
         wait_from_now(c, wait);
     }
@@ -596,8 +601,8 @@ void wf_conn_timed_out(struct wf_conn *c) {
     struct wf_server *s = c->server;
     enum wf_wait wait = (enum wf_wait)c->wait_class;
     uint64_t bytes = moved(c, wait) - c->mark;
-    uint64_t bytes_due = s->config.body_rate_min * s->config.body_grace_ms / 1000;
-    if ((wait == WF_WAIT_WRITE && bytes != 0) || (wait == WF_WAIT_BODY && bytes >= bytes_due)) {
+    if ((wait == WF_WAIT_WRITE && bytes != 0) ||
+        (wait == WF_WAIT_BODY && bytes >= s->body_due_bytes)) {
         wait_from_now(c, wait); /* slow, but not too slow */
         return;
     }
@@ -628,18 +633,31 @@ void wf_conn_timed_out(struct wf_conn *c) {
 /* The end of file means that the client has gone: a closed connection and a half-closed one look
  * the same until something is written. Requests that nobody has begun to handle are still answered
  * (a client that sends, half-closes and reads gets what can be had at once), but a handler that is
- * waiting for something is cancelled, as under uvicorn. */
+ * waiting for something is cancelled, as under uvicorn. Which of the two it will be is not known
+ * while the exchange waits in the ready list: then the end is left to be read again in the next
+ * turn. */
 static void at_end(struct wf_conn *c, ssize_t error) {
     if (error != 0) {
         wf_conn_close(c, true);
-        return;
-    }
-    c->eof = true;
-    if (c->state == WF_CONN_LINGER || (c->state == WF_CONN_RUNNING && c->ex->taken)) {
+    } else if (c->state != WF_CONN_RUNNING) {
+        c->eof = true;
+        wf_conn_advance(c);
+    } else if (c->ex->taken) {
         wf_conn_close(c, false);
-        return;
+    } else {
+        wf_conn_settle(c);
     }
-    wf_conn_advance(c);
+}
+
+/* No room to read on, in which the end would be seen. */
+static void look_for_the_end(struct wf_conn *c) {
+    ssize_t n = wf_stream_peek(&c->stream);
+    if (n > 0) {
+        c->more_waits = true;
+        wf_conn_settle(c);
+    } else if (n != -EAGAIN) {
+        at_end(c, n);
+    }
 }
 
 /* What comes after a refusal is read and forgotten, for a while. */
@@ -667,7 +685,7 @@ static void on_readable(struct wf_stream *stream) {
             if (have == NO_MEMORY) {
                 wf_conn_close(c, true);
             } else {
-                wf_conn_settle(c);
+                look_for_the_end(c);
             }
             return;
         }
@@ -682,12 +700,20 @@ static void on_readable(struct wf_stream *stream) {
             return;
         }
         c->in_end += (size_t)n;
+        c->more_waits = false;
         c->input_bytes += (uint64_t)n;
         c->server->counters.bytes_in += (uint64_t)n;
         wf_conn_advance(c);
         if (wf_likely((size_t)n < room) || !wants_input(c)) {
             return;
         }
+    }
+}
+
+void wf_conn_drain(struct wf_conn *c) {
+    if (c->state == WF_CONN_HEAD) {
+        on_readable(&c->stream);
+        wf_conn_advance(c);
     }
 }
 

@@ -146,6 +146,7 @@ enum wf_body_result wf_body_read(struct wf_exchange *ex, struct wf_span *out) {
     /* What was handed over is consumed: its room takes the next bytes. */
     c->body_at = c->body_end = c->in_at = c->in_end = c->head_end;
     c->body_awaited = true;
+    c->more_waits = false;
     wf_conn_continue(c);
     wf_conn_settle(c);
     return ex->conn != NULL ? WF_BODY_WAIT : WF_BODY_BROKEN;

@@ -53,8 +53,27 @@ void wf_server_refresh_date(struct wf_server *s) {
 
 /* ---- ticks ---- */
 
+/* The embedder may not have turned the loop for a while, and one turn looks only at so many
+ * sockets: what a client has sent meanwhile may still be unread. So a tick that comes late judges
+ * nobody; the next one does in any case. */
+static bool came_late(struct wf_server *s) {
+    s->tick_was_late = !s->tick_was_late && s->loop->now_ns > s->tick_due_ns + s->tick_ns;
+    return s->tick_was_late;
+}
+
+void wf_server_start_tick(struct wf_server *s) {
+    if (!wf_timer_active(&s->tick)) {
+        s->tick_due_ns = s->loop->now_ns + s->tick_ns;
+        (void)wf_timer_start(s->loop, &s->tick, s->tick_due_ns); /* or the next who waits does */
+    }
+}
+
 static void on_tick(struct wf_timer *t) {
     struct wf_server *s = wf_container_of(t, struct wf_server, tick);
+    if (wf_unlikely(came_late(s))) {
+        wf_server_start_tick(s);
+        return;
+    }
     bool waiting = false;
     for (int class = WF_WAIT_NONE + 1; class < WF_WAIT_COUNT; class ++) {
         struct wf_list *head = &s->waits[class];
@@ -70,8 +89,8 @@ static void on_tick(struct wf_timer *t) {
     for (int class = WF_WAIT_NONE + 1; class < WF_WAIT_COUNT && !waiting; class ++) {
         waiting = !wf_list_empty(&s->waits[class]);
     }
-    if (waiting && !wf_timer_active(&s->tick)) {
-        (void)wf_timer_start(s->loop, &s->tick, s->loop->now_ns + s->tick_ns);
+    if (waiting) {
+        wf_server_start_tick(s);
     }
 }
 
@@ -84,13 +103,19 @@ static void set_waits(struct wf_server *s) {
                                         [WF_WAIT_WRITE] = c->write_timeout_ms,
                                         [WF_WAIT_HANDLER] = c->handler_timeout_ms,
                                         [WF_WAIT_LINGER] = WF_LINGER_MS};
+    const uint64_t ms_max = INT64_MAX / WF_NS_PER_MS; /* "never", and a deadline can be computed */
     uint64_t tick = WF_TICK_MS_MAX;
     for (int class = 0; class < WF_WAIT_COUNT; class ++) {
         wf_list_init(&s->waits[class]);
-        s->wait_ns[class] = ms[class] * WF_NS_PER_MS;
+        s->wait_ns[class] = WF_MIN(ms[class], ms_max) * WF_NS_PER_MS;
         tick = ms[class] != 0 ? WF_MIN(tick, ms[class] / 4) : tick;
     }
     s->tick_ns = WF_MAX(tick, (uint64_t)WF_TICK_MS_MIN) * WF_NS_PER_MS;
+    if (__builtin_mul_overflow(c->body_rate_min, WF_MIN(c->body_grace_ms, ms_max),
+                               &s->body_due_bytes)) {
+        s->body_due_bytes = UINT64_MAX;
+    }
+    s->body_due_bytes /= 1000;
 }
 
 /* ---- begin and end ---- */
@@ -230,17 +255,16 @@ void wf_server_flush(struct wf_server *s) {
 /* ---- the end ---- */
 
 void wf_server_drain(struct wf_server *s) {
-    s->draining = true;
     for (struct wf_server_listener *sl = s->listeners; sl != NULL; sl = sl->next) {
+        wf_listener_accept_all(&sl->l);
         wf_listener_close(&sl->l);
     }
+    s->draining = true;
     struct wf_list *node = s->conns.next;
     while (node != &s->conns) {
         struct wf_conn *c = wf_container_of(node, struct wf_conn, node);
         node = node->next; /* c may leave the list */
-        if (c->state == WF_CONN_HEAD) {
-            wf_conn_advance(c);
-        }
+        wf_conn_drain(c);
     }
 }
 

@@ -116,6 +116,7 @@ struct wf_conn {
     bool body_awaited;  /* wf_body_read said WAIT */
     bool drained_owed;  /* wf_reply_write said WAIT */
     bool refused;       /* past connections_max */
+    bool more_waits;    /* the buffer is full, and bytes wait behind it in the socket */
     bool body_chunked;
     uint32_t requests;
     const struct wf_addr *local; /* the listener's, borrowed */
@@ -147,7 +148,9 @@ struct wf_server {
     struct wf_list waits[WF_WAIT_COUNT];
     uint64_t wait_ns[WF_WAIT_COUNT]; /* 0: off */
     struct wf_timer tick;
-    uint64_t tick_ns;
+    uint64_t tick_ns, tick_due_ns;
+    bool tick_was_late;
+    uint64_t body_due_bytes; /* of a body in body_grace_ms */
     struct wf_pool buffers;   /* WF_STREAM_BUF_BYTES: input, and the streams' output */
     struct wf_pool exchanges;
     struct wf_server_counters counters;
@@ -166,6 +169,8 @@ enum { WF_STATUS_200_LINE = 17 };
 
 /* ---- server.c ---- */
 void wf_server_refresh_date(struct wf_server *s);
+/* Somebody waits: deadlines are looked at from now on. */
+void wf_server_start_tick(struct wf_server *s);
 /* Output waits: wf_server_flush will see the connection. */
 static inline void wf_conn_has_output(struct wf_conn *c) {
     if (!wf_list_linked(&c->flush)) {
@@ -178,6 +183,8 @@ void wf_conn_accepted(struct wf_server *s, int fd, const struct wf_addr *peer,
                       const struct wf_addr *local);
 /* Goes on as far as the input and output allow. */
 void wf_conn_advance(struct wf_conn *c);
+/* Ends it if it is idle and nothing has come: no more requests after this one. */
+void wf_conn_drain(struct wf_conn *c);
 /* Stands in the wait list, and has the reading interest, that the state asks for. */
 void wf_conn_settle(struct wf_conn *c);
 /* Ends it now. An exchange the embedder has gets EV_GONE and keeps the struct alive until its finish;

@@ -252,6 +252,7 @@ static const struct {
     {"/small", POST, WF_BODY_BUFFER, 10, echo},
     {"/items/{id}", GET, WF_BODY_IGNORE, UINT64_MAX, item},
     {"/park", GET | POST, WF_BODY_IGNORE, UINT64_MAX, park},
+    {"/keep", POST, WF_BODY_BUFFER, UINT64_MAX, park},
     {"/drink", POST, WF_BODY_STREAM, UINT64_MAX, drink},
     {"/sip", POST, WF_BODY_STREAM, 10, drink},
     {"/hold", POST, WF_BODY_STREAM, UINT64_MAX, hold},
@@ -654,6 +655,25 @@ static void refuses_bodies_that_are_too_large(void **state) {
     stop(f);
 }
 
+static void a_limit_can_be_no_limit(void **state) {
+    struct wf_server_config config = quiet();
+    config.body_bytes_max = UINT64_MAX;
+    struct fixture *f = start(&config);
+    int fd = dial(f);
+    say(f, fd, "POST /echo HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n");
+    static char chunk[100];
+    size_t n = (size_t)sprintf(chunk, "50\r\n%080d\r\n", 7);
+    for (int i = 0; i < 1000; i++) {
+        say_bytes(f, fd, chunk, n);
+    }
+    say(f, fd, "0\n\n");
+    struct heard h = hear_at_least(f, fd, 80000);
+    assert_true(h.bytes.len > 80000);
+    wf_buf_free(&h.bytes);
+    close(fd);
+    stop(f);
+}
+
 static void expects_continue(void **state) {
 #define CONTINUE "HTTP/1.1 100 Continue\n\n"
     struct fixture *f = start(NULL);
@@ -1004,6 +1024,89 @@ static void a_client_may_leave_at_any_moment(void **state) {
     stop(f);
 }
 
+/* The handler has the whole buffer and there is no room to read on: the end is seen all the same.
+ */
+static void leaving_is_noticed_behind_a_full_buffer(void **state) {
+    static const size_t sizes[] = {100, WF_STREAM_BUF_BYTES, 70000};
+    struct fixture *f = start(NULL);
+    char *request = malloc(70000);
+    for (size_t i = 0; i < WF_ARRAY_LEN(sizes); i++) {
+        memset(request, 'x', sizes[i]);
+        int n = 0;
+        size_t body = sizes[i];
+        for (int k = 0; k < 2; k++) { /* twice, for the digits of the length */
+            n = sprintf(request, "POST /keep HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n",
+                        body);
+            request[n] = 'x';
+            body = sizes[i] - (size_t)n;
+        }
+        int fd = dial(f);
+        say_bytes(f, fd, request, sizes[i]);
+        turns(f, 10);
+        assert_int_equal(f->nparked, 1);
+        hang_up(fd, false);
+        turns(f, 4);
+        assert_int_equal(f->nparked, 0);
+        assert_int_equal(f->ngone, i + 1);
+    }
+    free(request);
+    stop(f);
+}
+
+/* The end is seen before the embedder has seen the request: whoever then waits for something is
+ * told after all. */
+static void leaving_before_the_handler_begins_is_noticed(void **state) {
+    struct fixture *f = start(NULL);
+    int fd = dial(f);
+    turns(f, 2);
+    say(f, fd, "GET /park HTTP/1.1\nHost: a\n\n");
+    wf_loop_poll(&f->loop, 100 * (int64_t)WF_NS_PER_MS);
+    assert_true(wf_server_has_ready(f->server));
+    shutdown(fd, SHUT_WR);
+    wf_loop_poll(&f->loop, 100 * (int64_t)WF_NS_PER_MS);
+    turns(f, 3);
+    assert_int_equal(f->nrequests, 1);
+    assert_int_equal(f->ngone, 1);
+    close(fd);
+
+    /* A body cut short at the end of the buffer: the end comes with its last bytes. */
+    fd = dial(f);
+    static char request[WF_STREAM_BUF_BYTES];
+    int n = sprintf(request, "POST /drink HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\n");
+    memset(request + n, 'x', sizeof(request) - (size_t)n);
+    assert_int_equal(send(fd, request, sizeof(request), 0), sizeof(request));
+    shutdown(fd, SHUT_WR);
+    turns(f, 6);
+    assert_int_equal(wf_server_running_exchanges(f->server), 0);
+    assert_int_equal(wf_server_open_connections(f->server), 0);
+    close(fd);
+    stop(f);
+}
+
+/* More than fits waits behind the request: it is neither lost nor asked about again and again. */
+static void a_full_buffer_does_not_keep_the_loop_busy(void **state) {
+    struct fixture *f = start(NULL);
+    int fd = dial(f);
+    static char filler[40000];
+    say(f, fd, "GET /park HTTP/1.1\nHost: a\n\n");
+    memset(filler, 'y', sizeof(filler));
+    int n = sprintf(filler, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 39000\r\n\r\n");
+    say_bytes(f, fd, filler, (size_t)n + 39000);
+    turns(f, 10);
+    assert_int_equal(f->nparked, 1);
+    uint64_t before = wf_clock_mono_ns();
+    turn(f, 60);
+    assert_true(wf_clock_mono_ns() - before > 40 * WF_NS_PER_MS);
+    wf_reply_send(f->parked[0], &text, WF_SPAN("hello"));
+    wf_exchange_finish(f->parked[0]);
+    f->nparked = 0;
+    struct heard h = hear_at_least(f, fd, 39000);
+    assert_true(h.bytes.len > 39000);
+    wf_buf_free(&h.bytes);
+    close(fd);
+    stop(f);
+}
+
 static void a_half_closed_client_gets_what_can_be_had_at_once(void **state) {
     struct fixture *f = start(NULL);
     int fd = dial(f);
@@ -1094,6 +1197,57 @@ static void slow_clients_are_timed_out(void **state) {
     stop(f);
 }
 
+static void timeouts_can_be_as_long_as_anyone_likes(void **state) {
+    static const uint64_t long_ms[] = {UINT64_MAX, UINT64_MAX / WF_NS_PER_MS + 2};
+    for (size_t i = 0; i < WF_ARRAY_LEN(long_ms); i++) {
+        struct wf_server_config config = quiet();
+        config.head_timeout_ms = 40; /* for frequent ticks */
+        config.idle_timeout_ms = config.body_grace_ms = long_ms[i];
+        config.write_timeout_ms = config.handler_timeout_ms = long_ms[i];
+        struct fixture *f = start(&config);
+        int idle = dial(f), body = dial(f), waiting = dial(f);
+        say(f, body, "POST /echo HTTP/1.1\nHost: a\nContent-Length: 3\n\n");
+        say(f, waiting, "GET /park HTTP/1.1\nHost: a\n\n");
+        sleep_ms(f, 60);
+        assert_int_equal(wf_server_open_connections(f->server), 3);
+        assert_int_equal(wf_server_counters(f->server)->timeouts, 0);
+        close(idle);
+        close(body);
+        close(waiting);
+        turns(f, 3);
+        stop(f);
+    }
+}
+
+/* While the embedder did not turn the loop, clients have sent what they owed: more of them than one
+ * turn looks at. */
+static void a_late_turn_is_nobodys_slowness(void **state) {
+    enum { CLIENTS = 400 };
+    struct wf_server_config config = quiet();
+    config.body_grace_ms = 100;
+    struct fixture *f = start(&config);
+    int fds[CLIENTS];
+    for (int i = 0; i < CLIENTS; i++) {
+        fds[i] = dial(f);
+        say(f, fds[i], "POST /echo HTTP/1.1\nHost: a\nContent-Length: 1000\n\n");
+        turn(f, 0);
+    }
+    turns(f, 3);
+    poll(NULL, 0, 300);
+    static char bytes[1000];
+    for (int i = 0; i < CLIENTS; i++) {
+        assert_int_equal(send(fds[i], bytes, sizeof(bytes), 0), sizeof(bytes));
+    }
+    turns(f, 20);
+    assert_int_equal(wf_server_counters(f->server)->timeouts, 0);
+    assert_int_equal(wf_server_counters(f->server)->replies_2xx, CLIENTS);
+    for (int i = 0; i < CLIENTS; i++) {
+        close(fds[i]);
+    }
+    turns(f, 20);
+    stop(f);
+}
+
 static void a_peer_that_takes_nothing_is_closed(void **state) {
     struct wf_server_config config = quiet();
     config.write_timeout_ms = 40;
@@ -1170,6 +1324,32 @@ static void drains(void **state) {
     close(late);
     close(idle);
     close(begun);
+    stop(f);
+}
+
+/* What a client sent before the drain is answered, even if nobody has looked at it yet. */
+static void a_drain_loses_no_request_that_has_arrived(void **state) {
+    struct fixture *f = start(NULL);
+    int open = dial(f);
+    turns(f, 3);
+    say(f, open, "GET /hello HTTP/1.1\nHost: a\n\n");
+    int waiting[3];
+    for (int i = 0; i < 3; i++) { /* in the backlog */
+        waiting[i] = dial(f);
+        say(f, waiting[i], "GET /hello HTTP/1.1\nHost: a\n\n");
+    }
+    wf_server_drain(f->server);
+    turns(f, 3);
+    shutdown(open, SHUT_WR);
+    expect(f, open, "open", HELLO_CLOSE);
+    close(open);
+    for (int i = 0; i < 3; i++) {
+        shutdown(waiting[i], SHUT_WR);
+        expect(f, waiting[i], "in the backlog", HELLO_CLOSE);
+        close(waiting[i]);
+    }
+    turns(f, 3);
+    assert_int_equal(wf_server_open_connections(f->server), 0);
     stop(f);
 }
 
@@ -1429,13 +1609,18 @@ static void a_server_is_made_whole_or_not_at_all(void **state) {
     }
 }
 
-int main(void) {
+/* test_serve [source dir [name of a test, * and ? allowed]] */
+int main(int argc, char **argv) {
+    if (argc > 2) {
+        cmocka_set_test_filter(argv[2]);
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_requests),
         cmocka_unit_test(frames_replies),
         cmocka_unit_test(an_application_cannot_break_the_framing),
         cmocka_unit_test(takes_bodies),
         cmocka_unit_test(refuses_bodies_that_are_too_large),
+        cmocka_unit_test(a_limit_can_be_no_limit),
         cmocka_unit_test(expects_continue),
         cmocka_unit_test(refuses_what_is_not_http),
         cmocka_unit_test(heads_of_any_allowed_size_pass_and_larger_ones_do_not),
@@ -1451,12 +1636,18 @@ int main(void) {
         cmocka_unit_test(streamed_replies_wait_for_the_reader),
         cmocka_unit_test(borrowed_bodies_are_released_once),
         cmocka_unit_test(a_client_may_leave_at_any_moment),
+        cmocka_unit_test(leaving_is_noticed_behind_a_full_buffer),
+        cmocka_unit_test(leaving_before_the_handler_begins_is_noticed),
+        cmocka_unit_test(a_full_buffer_does_not_keep_the_loop_busy),
         cmocka_unit_test(a_half_closed_client_gets_what_can_be_had_at_once),
         cmocka_unit_test(slow_clients_are_timed_out),
+        cmocka_unit_test(timeouts_can_be_as_long_as_anyone_likes),
+        cmocka_unit_test(a_late_turn_is_nobodys_slowness),
         cmocka_unit_test(a_peer_that_takes_nothing_is_closed),
         cmocka_unit_test(connections_past_the_maximum_are_told_so),
         cmocka_unit_test(a_connection_can_be_limited_to_some_requests),
         cmocka_unit_test(drains),
+        cmocka_unit_test(a_drain_loses_no_request_that_has_arrived),
         cmocka_unit_test(an_abort_is_told_to_running_exchanges),
         cmocka_unit_test(serves_unix_sockets_and_sockets_made_by_others),
         cmocka_unit_test(unrouted_requests_can_go_to_the_embedder),
