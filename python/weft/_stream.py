@@ -30,6 +30,8 @@ async def pull(writer: Writer, iterator: AsyncIterable[Any] | Iterable[Any]) -> 
     When this is cancelled (the client has gone) or fails, the iterator is closed before the
     exception goes on. What is not wanted is closed at once.
     """
+    if not writer.wanted:
+        writer.end()
     if isinstance(iterator, list | tuple):
         for chunk in iterator if writer.wanted else ():
             if (wait := writer.write(chunk)) is not None:
@@ -38,7 +40,8 @@ async def pull(writer: Writer, iterator: AsyncIterable[Any] | Iterable[Any]) -> 
         await _pull_async(writer, iterator.__aiter__())
     else:
         await _pull_sync(writer, iter(iterator))
-    writer.end()
+    if writer.wanted:
+        writer.end()
 
 
 async def _pull_async(writer: Writer, items: AsyncIterator[Any]) -> None:

@@ -168,10 +168,16 @@ static void task_done(void *arg, PyObject *result) {
     wf_http_idle(s);
 }
 
-/* Does what runs for the call end when its client leaves? */
+/* Does what runs for the call end when its client leaves? A stream always does, but for the cleaning up
+ * after its last byte. */
 static bool ends_with_client(const struct wf_call *call) {
-    return call->route == NULL || call->route->cancel || call->stage == WF_CALL_STREAMING ||
-           call->server->aborted;
+    if (call->server->aborted) {
+        return true;
+    }
+    if (call->stage == WF_CALL_STREAMING) {
+        return call->plan.ex->reply != WF_REPLY_COMPLETE;
+    }
+    return call->route == NULL || call->route->cancel;
 }
 
 void wf_call_step(struct wf_call *call, PyObject *coro, uint8_t stage) {
@@ -375,11 +381,11 @@ static void rescue(struct wf_call *call, PyObject *rescuer, PyObject *exc, uint8
 }
 
 /* By the handler the app has for it, or by HTTPException's own reply. False: there is neither. */
-static bool answer_expected(struct wf_call *call, PyObject *exc) {
+static bool answer_expected(struct wf_call *call, PyObject *exc, uint8_t stage) {
     struct wf_http_server *s = call->server;
     PyObject *rescuer = find_rescuer(s, exc);
     if (rescuer != NULL) {
-        rescue(call, rescuer, exc, WF_CALL_RESCUE);
+        rescue(call, rescuer, exc, stage);
         Py_DECREF(rescuer);
         return true;
     }
@@ -390,7 +396,7 @@ static bool answer_expected(struct wf_call *call, PyObject *exc) {
     if (!PyObject_TypeCheck(exc, (PyTypeObject *)s->http_exception)) {
         return false;
     }
-    call->stage = WF_CALL_RESCUE;
+    call->stage = stage;
     if (wf_reply_http_exception(call, exc) == 0) {
         wf_call_finish(call);
     } else {
@@ -438,7 +444,8 @@ void wf_call_fail(struct wf_call *call) {
         return;
     }
     Py_CLEAR(call->background); /* was for the reply that failed */
-    if (call->stage != WF_CALL_HANDLER || !answer_expected(call, exc)) {
+    /* Twice, as Starlette looks for a handler around the endpoint and around the router. */
+    if (call->stage >= WF_CALL_RESCUE_MORE || !answer_expected(call, exc, call->stage + 1)) {
         answer_unexpected(call, exc);
     }
     Py_DECREF(exc);
@@ -450,6 +457,7 @@ void wf_call_fail(struct wf_call *call) {
 static void start_unrouted(struct wf_call *call) {
     struct wf_exchange *ex = call->plan.ex;
     bool method = ex->route == WF_ROUTE_METHOD;
+    call->stage = WF_CALL_RESCUE; /* there is no endpoint: one look-up less */
     PyObject *headers = NULL, *exc = NULL;
     if (method) {
         char allow[WF_ALLOW_CHARS_MAX];

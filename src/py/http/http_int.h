@@ -39,7 +39,8 @@ struct wf_route {
 
 enum wf_call_stage {
     WF_CALL_HANDLER,     /* the endpoint runs */
-    WF_CALL_RESCUE,      /* an exception handler runs; what it raises is for the last resort */
+    WF_CALL_RESCUE,      /* an exception handler runs; what it raises is looked up once more, */
+    WF_CALL_RESCUE_MORE, /* and what that one raises is for the last resort */
     WF_CALL_LAST_RESORT, /* that one runs; what it raises is a plain 500 */
     WF_CALL_STREAMING,   /* the head is sent, the iterator is being pulled */
 };
