@@ -8,23 +8,51 @@ from __future__ import annotations
 import selectors
 import sys
 import threading
-import warnings
 import weakref
 from asyncio import base_events, events, log, unix_events
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
 
+_base: Any = base_events  # its private names are not in typeshed
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping
+    from typing import TypeVarTuple, Unpack
+
+    _Ts = TypeVarTuple("_Ts")
+
+    class _Inherited(unix_events._UnixSelectorEventLoop):
+        """asyncio's loop, with what we use of its inside."""
+
+        _ssock: Any
+        _csock: Any
+        _old_agen_hooks: Any
+        slow_callback_duration: float
+        _asyncgen_firstiter_hook: Any
+        _asyncgen_finalizer_hook: Any
+
+        def _check_running(self) -> None: ...
+        def _make_self_pipe(self) -> None: ...
+        def _close_self_pipe(self) -> None: ...
+        def _set_coroutine_origin_tracking(self, enabled: bool) -> None: ...
+        def _run_forever_setup(self) -> None: ...
+        def _run_forever_cleanup(self) -> None: ...
+else:
+    _Inherited = unix_events._UnixSelectorEventLoop
 
 
-class _Watched:
-    """What asyncio's transports see as `loop._selector`: enough for their repr."""
+class _Reactor:
+    """What asyncio sees as `loop._selector`: enough for a transport's repr, and to close."""
 
     def __init__(self, loop: Loop) -> None:
         self._loop = weakref.ref(loop)
+
+    def close(self) -> None:
+        loop = self._loop()
+        if loop is not None:
+            loop._release()
 
     def get_key(self, fd: Any) -> selectors.SelectorKey:
         loop = self._loop()
@@ -36,14 +64,14 @@ class _Watched:
         return selectors.SelectorKey(fd, fileno, mask, (reader, writer))
 
 
-class Loop(_core.Loop, unix_events._UnixSelectorEventLoop):  # type: ignore[misc]
+class Loop(_core.Loop, _Inherited):  # type: ignore[misc]
     """An `asyncio.AbstractEventLoop` whose turns are C."""
 
     def __init__(self) -> None:
-        # BaseSelectorEventLoop.__init__ would make a selector and a self-pipe; the reactor has both.
+        # BaseSelectorEventLoop's would make a selector and a self-pipe; the reactor has both.
         base_events.BaseEventLoop.__init__(self)
         log.logger.debug("Using reactor: %s", self._poller())
-        self._selector = _Watched(self)
+        self._selector = _Reactor(self)
         self._transports: Mapping[int, Any] = weakref.WeakValueDictionary()
         self._signal_handlers: dict[int, Any] = {}
         self._unix_server_sockets: dict[Any, int] = {}
@@ -83,40 +111,24 @@ class Loop(_core.Loop, unix_events._UnixSelectorEventLoop):  # type: ignore[misc
                 sys.set_asyncgen_hooks(*self._old_agen_hooks)
                 self._old_agen_hooks = None
 
-    def close(self) -> None:
-        """Close the loop: what still waits is dropped, the executor is told to end."""
-        if self.is_running():
-            raise RuntimeError("Cannot close a running event loop")
-        if self.is_closed():
-            return
+    def _close_self_pipe(self) -> None:
         if self._ssock is not None:
-            self._close_self_pipe()
-        base_events.BaseEventLoop.close(self)
-        self._release()
-        self._selector = None
-        if sys.is_finalizing() and self._signal_handlers:
-            warnings.warn(
-                f"Closing the loop {self!r} on interpreter shutdown stage, "
-                f"skipping signal handlers removal",
-                ResourceWarning,
-                source=self,
-            )
-            self._signal_handlers.clear()
-        for sig in list(self._signal_handlers):
-            self.remove_signal_handler(sig)
+            super()._close_self_pipe()
 
     def _ran(self, handle: asyncio.Handle, seconds: float) -> None:
         if seconds >= self.slow_callback_duration:
-            name = base_events._format_handle(handle)
-            log.logger.warning("Executing %s took %.3f seconds", name, seconds)
+            name = _base._format_handle(handle)
+            _base.logger.warning("Executing %s took %.3f seconds", name, seconds)
 
     # ---- tasks
 
-    _create_task_by_factory = base_events.BaseEventLoop.create_task
+    _create_task_by_factory = _base.BaseEventLoop.create_task
 
     # ---- signals
 
-    def add_signal_handler(self, sig: int, callback: Callable[..., Any], *args: Any) -> None:
+    def add_signal_handler(
+        self, sig: int, callback: Callable[[Unpack[_Ts]], object], *args: *_Ts
+    ) -> None:
         """Call back when the signal arrives; as asyncio, with set_wakeup_fd."""
         self._check_closed()
         if self._csock is None:

@@ -3,25 +3,15 @@
 
 /* ---- birth and death ---- */
 
-/* A finalizer may still call us when the interpreter has taken the module down. */
-static void *gone(void) {
-    PyErr_SetString(PyExc_RuntimeError, "weft is gone: the interpreter shuts down");
-    return NULL;
-}
-
 /* A dead handle of this loop, or a new one. All fields but those of PyObject are undefined. */
 static struct wf_handle *take_spare(struct wf_pyloop *l) {
-    PyTypeObject *type = l->state->loop.handle_type;
     struct wf_handle *h = l->spares;
-    if (wf_unlikely(type == NULL)) {
-        return gone();
-    }
     if (wf_unlikely(h == NULL)) {
-        return PyObject_GC_New(struct wf_handle, type);
+        return PyObject_GC_New(struct wf_handle, l->handle_type);
     }
     l->spares = (struct wf_handle *)h->callback;
     l->nspares--;
-    (void)PyObject_Init((PyObject *)h, type);
+    (void)PyObject_Init((PyObject *)h, l->handle_type);
     return h;
 }
 
@@ -67,7 +57,7 @@ static int init_handle(struct wf_handle *h, struct wf_pyloop *l, PyObject *callb
         }
     }
     h->nargs = (uint32_t)nargs;
-    if (wf_unlikely(l->debug)) {
+    if (wf_unlikely(l->debug && l->state->loop.extract_stack != NULL)) {
         PyObject *frame = (PyObject *)PyEval_GetFrame(); /* borrowed: who called us */
         if (frame != NULL) {
             h->source_traceback = PyObject_CallOneArg(l->state->loop.extract_stack, frame);
@@ -105,11 +95,7 @@ static void timer_due(struct wf_timer *timer) {
 struct wf_timer_handle *wf_timer_handle_new(struct wf_pyloop *l, double when, PyObject *callback,
                                             PyObject *const *args, Py_ssize_t nargs,
                                             PyObject *context) {
-    PyTypeObject *type = l->state->loop.timer_handle_type;
-    if (wf_unlikely(type == NULL)) {
-        return gone();
-    }
-    struct wf_timer_handle *t = PyObject_GC_New(struct wf_timer_handle, type);
+    struct wf_timer_handle *t = PyObject_GC_New(struct wf_timer_handle, l->timer_handle_type);
     if (t == NULL) {
         return NULL;
     }
@@ -164,8 +150,7 @@ static void handle_dealloc(struct wf_handle *h) {
     Py_XDECREF(h->source_traceback);
     Py_XDECREF(h->repr);
     struct wf_pyloop *l = h->loop; /* owned still: it may die with us, and then takes no spares */
-    if (l != NULL && type == l->state->loop.handle_type && l->open &&
-        l->nspares < WF_HANDLES_SPARE_MAX) {
+    if (l != NULL && !h->timed && l->open && l->nspares < WF_HANDLES_SPARE_MAX) {
         h->callback = (PyObject *)l->spares;
         l->spares = h;
         l->nspares++;
@@ -178,13 +163,27 @@ static void handle_dealloc(struct wf_handle *h) {
 
 /* ---- running and cancelling ---- */
 
+/* asyncio's words for a callback; from 3.13 on it shows arguments in debug mode only. */
+static PyObject *describe(struct wf_pyloop *l, PyObject *callback, PyObject *args) {
+    PyObject *stack[3] = {callback, args, l->debug ? Py_True : Py_False};
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject *names = l->state->loop.kw_debug;
+#else
+    PyObject *names = NULL;
+#endif
+    return PyObject_Vectorcall(l->state->loop.format_callback, stack, 2, names);
+}
+
 /* asyncio's report, word for word, since people match on it. The exception is set. */
 static int report_exception(struct wf_handle *h, PyObject *callback) {
     PyObject *exc = wf_err_take();
     int rc = -1;
     PyObject *args = PyObject_GetAttrString((PyObject *)h, "_args");
     PyObject *source = NULL, *message = NULL, *context = NULL, *done = NULL;
-    if (args == NULL || h->loop == NULL) {
+    if (args == NULL || h->loop == NULL || h->loop->state->loop.format_callback == NULL) {
+        if (args != NULL) {
+            wf_pyloop_gone();
+        }
         goto done;
     }
     if (args == Py_None) { /* cancelled by its own callback */
@@ -193,8 +192,7 @@ static int report_exception(struct wf_handle *h, PyObject *callback) {
             goto done;
         }
     }
-    source =
-        PyObject_CallFunctionObjArgs(h->loop->state->loop.format_callback, callback, args, NULL);
+    source = describe(h->loop, callback, args);
     if (source == NULL) {
         goto done;
     }
@@ -325,7 +323,7 @@ static PyObject *handle_args(struct wf_handle *h, void *unused) {
 static PyObject *handle_class(struct wf_handle *h, void *unused) {
     struct wf_state *state = wf_state_of_type(Py_TYPE(h));
     if (state == NULL || state->loop.asyncio_timer_handle == NULL) {
-        return state == NULL ? NULL : gone();
+        return state == NULL ? NULL : wf_pyloop_gone();
     }
     return Py_NewRef(h->timed ? state->loop.asyncio_timer_handle : state->loop.asyncio_handle);
 }

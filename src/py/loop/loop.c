@@ -16,13 +16,23 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     wf_list_init(&l->guests);
     l->due_tail = &l->due;
     l->ready_fds_tail = &l->ready_fds;
-    l->state = wf_state_of_type(type);
+    l->module = Py_XNewRef(PyType_GetModuleByDef(type, &wf_core_module));
+    l->state = l->module != NULL ? wf_state_of_module(l->module) : NULL;
+    if (l->state != NULL && l->state->loop.timer_handle_type != NULL) {
+        l->handle_type = (PyTypeObject *)Py_NewRef(l->state->loop.handle_type);
+        l->timer_handle_type = (PyTypeObject *)Py_NewRef(l->state->loop.timer_handle_type);
+    } else {
+        l->state = NULL;
+    }
     int rc = l->state != NULL ? wf_loop_init(&l->reactor, NULL) : 0;
     if (rc < 0) {
         errno = -rc;
         PyErr_SetFromErrno(PyExc_OSError);
     }
     if (l->state == NULL || rc < 0) {
+        if (!PyErr_Occurred()) {
+            wf_pyloop_gone();
+        }
         l->closed = true; /* so that nobody calls it unclosed */
         Py_DECREF(l);
         return NULL;
@@ -36,6 +46,7 @@ static void release(struct wf_pyloop *l) {
     if (!l->open) {
         return;
     }
+    l->closed = true; /* what dies here may call us */
     struct wf_list *n;
     while ((n = wf_list_pop(&l->guests)) != NULL) {
         struct wf_guest *g = wf_container_of(n, struct wf_guest, node);
@@ -62,6 +73,9 @@ static void release(struct wf_pyloop *l) {
 
 static int loop_traverse(struct wf_pyloop *l, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(l));
+    Py_VISIT(l->module);
+    Py_VISIT(l->handle_type);
+    Py_VISIT(l->timer_handle_type);
     Py_VISIT(l->task_factory);
     for (uint32_t i = 0; i < l->ready.len; i++) {
         Py_VISIT(l->ready.slots[(l->ready.head + i) & (l->ready.cap - 1)]);
@@ -72,6 +86,7 @@ static int loop_traverse(struct wf_pyloop *l, visitproc visit, void *arg) {
     return wf_fd_traverse(l, visit, arg);
 }
 
+/* The module and the types stay: handles that outlive this may still ask for them. */
 static int loop_clear(struct wf_pyloop *l) {
     release(l);
     Py_CLEAR(l->task_factory);
@@ -82,6 +97,9 @@ static void loop_dealloc(struct wf_pyloop *l) {
     PyTypeObject *type = Py_TYPE(l);
     PyObject_GC_UnTrack(l);
     (void)loop_clear(l);
+    Py_XDECREF(l->handle_type);
+    Py_XDECREF(l->timer_handle_type);
+    Py_XDECREF(l->module);
     type->tp_free(l);
     Py_DECREF(type);
 }
@@ -268,6 +286,9 @@ static PyObject *write_to_self(struct wf_pyloop *l, PyObject *unused) {
 
 static PyObject *create_future(struct wf_pyloop *l, PyObject *unused) {
     PyObject *self = (PyObject *)l;
+    if (wf_unlikely(l->state->loop.future_type == NULL)) {
+        return wf_pyloop_gone();
+    }
     return PyObject_Vectorcall((PyObject *)l->state->loop.future_type, &self, 0,
                                l->state->loop.kw_loop);
 }
@@ -293,6 +314,9 @@ static PyObject *create_task(struct wf_pyloop *l, PyObject *const *args, Py_ssiz
         return NULL;
     }
     PyObject *type = (PyObject *)l->state->loop.asyncio_task_type;
+    if (wf_unlikely(type == NULL)) {
+        return wf_pyloop_gone();
+    }
     PyObject *call[2 + TASK_KEYWORDS_MAX] = {args[0]}; /* borrowed */
     if (nkw == 0) {
         call[1] = (PyObject *)l;
@@ -556,9 +580,10 @@ int wf_loop_exec(PyObject *module, struct wf_state *state) {
     s->future_type = (PyTypeObject *)import_from("_asyncio", "Future");
     s->asyncio_task_type = (PyTypeObject *)import_from("_asyncio", "Task");
     s->kw_loop = Py_BuildValue("(s)", "loop");
+    s->kw_debug = Py_BuildValue("(s)", "debug");
     if (s->asyncio_handle == NULL || s->asyncio_timer_handle == NULL || s->extract_stack == NULL ||
         s->format_callback == NULL || s->future_type == NULL || s->asyncio_task_type == NULL ||
-        s->kw_loop == NULL || wf_handle_exec(module, state) < 0) {
+        s->kw_loop == NULL || s->kw_debug == NULL || wf_handle_exec(module, state) < 0) {
         return -1;
     }
     s->loop_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &loop_spec, NULL);
@@ -602,4 +627,5 @@ void wf_loop_clear(struct wf_loop_state *s) {
     Py_CLEAR(s->extract_stack);
     Py_CLEAR(s->format_callback);
     Py_CLEAR(s->kw_loop);
+    Py_CLEAR(s->kw_debug);
 }

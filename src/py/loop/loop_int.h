@@ -107,7 +107,9 @@ void wf_fd_release(struct wf_pyloop *l);
 
 struct wf_pyloop {
     PyObject_HEAD struct wf_loop reactor;
-    struct wf_state *state; /* borrowed: the type keeps the module */
+    PyObject *module;       /* owned until dealloc, so that `state` is there to the end */
+    struct wf_state *state; /* the module's; its fields are NULL once the interpreter cleared it */
+    PyTypeObject *handle_type, *timer_handle_type; /* owned until dealloc: spares have this type */
 
     struct wf_queue ready;
     struct wf_handle *spares; /* owned, dead: linked by `callback` */
@@ -149,6 +151,12 @@ PyObject *wf_pyloop_run(struct wf_pyloop *l);
 /* A scheduled timer's way in and out. start takes its own reference. */
 int wf_pyloop_timer_start(struct wf_pyloop *l, struct wf_timer_handle *t);
 void wf_pyloop_timer_stop(struct wf_pyloop *l, struct wf_timer_handle *t);
+
+/* A finalizer may still call us when the interpreter has taken the module down. */
+static inline void *wf_pyloop_gone(void) {
+    PyErr_SetString(PyExc_RuntimeError, "weft is gone: the interpreter shuts down");
+    return NULL;
+}
 
 static inline int wf_pyloop_check_open(struct wf_pyloop *l) {
     if (wf_unlikely(l->closed || !l->open)) {
