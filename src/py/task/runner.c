@@ -48,14 +48,14 @@ static void settle(void *arg, PyObject *result) {
     PyObject *exc = result == NULL ? wf_err_take() : NULL;
     PyObject *set;
     if (exc == NULL) {
-        set = PyObject_CallMethod(future, "set_result", "O", result);
+        set = PyObject_CallMethod(future, "set_result", "(O)", result);
     } else if (strcmp(Py_TYPE(exc)->tp_name, "CancelledError") == 0) {
-        set = PyObject_CallMethod(future, "cancel", "O",
+        set = PyObject_CallMethod(future, "cancel", "(O)",
                                   PyTuple_GET_SIZE(((PyBaseExceptionObject *)exc)->args) > 0
                                       ? PyTuple_GET_ITEM(((PyBaseExceptionObject *)exc)->args, 0)
                                       : Py_None);
     } else {
-        set = PyObject_CallMethod(future, "set_exception", "O", exc);
+        set = PyObject_CallMethod(future, "set_exception", "(O)", exc);
     }
     if (set == NULL) {
         PyErr_WriteUnraisable(future);

@@ -16,17 +16,26 @@
 #include "py/task/task.h"
 #include "py/task/task_int.h"
 
+/* Identities kept for later: as many handlers as this may wait at the same time without a new one
+ * being made for each. One is half a kilobyte. */
+enum { TASKS_IDLE_MAX = 512 };
+
 enum at { IDLE, RUNNING, PARKED, DONE };
 
 /* Ours, behind asyncio's part. */
 struct part {
-    struct wf_state *state; /* borrowed: the type keeps the module */
-    PyObject *loop;         /* owned */
-    PyObject *coro;         /* owned; NULL while IDLE */
-    PyObject *context;      /* owned; NULL while IDLE */
-    PyObject *name;         /* owned; NULL until somebody asks */
-    PyObject *waiter;       /* owned: the future it is parked on; NULL where there is none */
-    wf_task_done_fn *done;  /* NULL once called or detached */
+    PyObject *self;          /* borrowed: the task that this is part of */
+    PyObject *module;        /* owned until dealloc, so that `state` is there to the end */
+    struct wf_state *state;  /* the module's */
+    struct wf_stepper *home; /* borrowed while PARKED or IDLE; NULL once that is gone */
+    struct wf_list node;     /* in home->parked or home->idle */
+    PyObject *loop;          /* owned */
+    PyObject *coro;          /* owned; NULL while IDLE */
+    PyObject *context;       /* owned; NULL while IDLE */
+    PyObject *name;          /* owned; NULL until somebody asks */
+    PyObject *waiter;        /* owned: the future it is parked on; NULL where there is none */
+    PyObject *wakeup;        /* owned: what futures and the loop call; made for the first parking */
+    wf_task_done_fn *done;   /* NULL once called or detached */
     void *arg;
     PyObject
         *registered;  /* borrowed, for comparison: asyncio's own weak reference to us, or NULL */
@@ -42,6 +51,15 @@ static inline struct part *part_of(PyObject *task) {
 
 static PyTypeObject *base_of(PyObject *task) {
     return Py_TYPE(task)->tp_base; /* asyncio.Task; nobody can subclass us */
+}
+
+/* A finalizer may still call us when the interpreter has taken the module down. */
+static bool is_gone(struct wf_state *state) {
+    if (wf_likely(state->task.task_type != NULL)) {
+        return false;
+    }
+    PyErr_SetString(PyExc_RuntimeError, "weft is gone: the interpreter shuts down");
+    return true;
 }
 
 /* ---- asyncio's current task ---- */
@@ -89,17 +107,16 @@ static PyObject **weakrefs_of(PyObject *task) {
 
 static struct wf_task *new_task(struct wf_state *state, PyObject *loop) {
     PyTypeObject *type = state->task.task_type;
-    if (type == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "weft is gone: the interpreter shuts down");
-        return NULL;
-    }
     PyObject *task = type->tp_alloc(type, 0);
     if (task == NULL) {
         return NULL;
     }
     struct part *p = part_of(task);
+    p->self = task;
+    p->module = Py_NewRef(PyType_GetModule(type));
     p->state = state;
     p->loop = Py_NewRef(loop);
+    wf_list_init(&p->node);
     p->at = IDLE;
     PyObject *no_args = PyTuple_New(0);
     PyObject *kwargs = Py_BuildValue("{sO}", "loop", loop);
@@ -121,11 +138,13 @@ static struct wf_task *new_task(struct wf_state *state, PyObject *loop) {
 
 static int task_traverse(PyObject *task, visitproc visit, void *arg) {
     struct part *p = part_of(task);
+    Py_VISIT(p->module);
     Py_VISIT(p->loop);
     Py_VISIT(p->coro);
     Py_VISIT(p->context);
     Py_VISIT(p->name);
     Py_VISIT(p->waiter);
+    Py_VISIT(p->wakeup);
     return base_of(task)->tp_traverse(task, visit, arg); /* the type as well */
 }
 
@@ -135,6 +154,7 @@ static void clear_part(struct part *p) {
     Py_CLEAR(p->context);
     Py_CLEAR(p->name);
     Py_CLEAR(p->waiter);
+    Py_CLEAR(p->wakeup);
 }
 
 static int task_clear(PyObject *task) {
@@ -166,7 +186,9 @@ static void task_dealloc(PyObject *task) {
     }
     PyTypeObject *type = Py_TYPE(task), *base = base_of(task);
     PyObject_GC_UnTrack(task);
+    wf_list_remove(&part_of(task)->node);
     clear_part(part_of(task));
+    Py_CLEAR(part_of(task)->module);
     base->tp_dealloc(task);
     if (!PyType_HasFeature(base, Py_TPFLAGS_HEAPTYPE)) {
         Py_DECREF(type); /* else the base has done it */
@@ -195,6 +217,7 @@ static void store(PyObject *task, struct part *p, PyObject *result, PyObject *ex
     PyObject *stored;
     p->at = DONE;
     Py_CLEAR(p->waiter);
+    Py_CLEAR(p->wakeup); /* a cycle */
     if (result != NULL) {
         stored = PyObject_Vectorcall(s->set_result, stack, 2, NULL);
     } else if (is_cancelled_error(p->state, exc)) {
@@ -246,14 +269,38 @@ static PyObject *tell(struct part *p, wf_task_done_fn *done, PyObject *result, P
     return fatal;
 }
 
+/* Did anybody keep the task, or leave a mark on it? `refs` and `wakeup_refs` are the references we
+ * know of; its own to itself, through `wakeup`, not counted. */
+static bool was_kept(PyObject *task, struct part *p, Py_ssize_t refs, Py_ssize_t wakeup_refs) {
+    PyWeakReference *ref = (PyWeakReference *)*weakrefs_of(task);
+    return Py_REFCNT(task) > refs + (p->wakeup != NULL) || p->touched || p->must_cancel ||
+           (p->wakeup != NULL && Py_REFCNT(p->wakeup) > wakeup_refs) ||
+           (PyObject *)ref != p->registered || (ref != NULL && ref->wr_next != NULL);
+}
+
+/* Ready for another handler. */
+static void reset(struct part *p) {
+    p->at = IDLE;
+    Py_CLEAR(p->coro);
+    Py_CLEAR(p->context);
+    Py_CLEAR(p->name);
+}
+
+/* In finish() we know of: task_wakeup's own reference, that of whoever ran the handler, and to the
+ * wakeup those of the part, the handle that is running, and wf_handle_run. */
+enum { REFS_ENDING = 1, REFS_PARKED = 1, WAKEUP_REFS_ENDING = 3 };
+
 /* Tells whoever waits, after a step that was not the first. Returns 0, or -1 with what has to end
  * run_forever. result  stolen; NULL: an exception is set */
 static int finish(PyObject *task, struct part *p, PyObject *result) {
     settle_cancel(task, p, &result);
     PyObject *exc = result == NULL ? wf_err_take() : NULL;
+    PyObject *kept_result = Py_XNewRef(result);
     wf_task_done_fn *done = p->done;
     p->done = NULL;
-    store(task, p, result, exc);
+    if (was_kept(task, p, REFS_ENDING + REFS_PARKED, WAKEUP_REFS_ENDING)) {
+        store(task, p, result, exc);
+    }
     PyObject *fatal = NULL;
     if (done != NULL) {
         fatal = tell(p, done, result, exc);
@@ -265,6 +312,19 @@ static int finish(PyObject *task, struct part *p, PyObject *result) {
             wf_pyloop_report(p->loop, "Exception in a handler whose client has gone", exc);
         }
     }
+    wf_list_remove(&p->node); /* not before: a server that goes takes `home` away */
+    if (p->at != DONE) {
+        if (p->home == NULL || p->home->nidle >= TASKS_IDLE_MAX ||
+            was_kept(task, p, REFS_ENDING, WAKEUP_REFS_ENDING)) {
+            store(task, p, kept_result, exc);
+        } else {
+            reset(p);
+            wf_list_push(&p->home->idle, &p->node);
+            p->home->nidle++;
+            Py_INCREF(task);
+        }
+    }
+    Py_XDECREF(kept_result);
     Py_XDECREF(exc);
     if (fatal != NULL) {
         wf_err_put(fatal);
@@ -275,26 +335,62 @@ static int finish(PyObject *task, struct part *p, PyObject *result) {
 
 /* ---- parking ---- */
 
-static PyObject *task_step(PyObject *task, PyObject *const *args, Py_ssize_t nargs);
-static PyObject *task_wakeup(PyObject *task, PyObject *future);
+static PyObject *task_wakeup(PyObject *task, PyObject *const *args, Py_ssize_t nargs);
 
 /* Bound to the task, so that logs and debuggers find it as `__self__`. */
-static PyMethodDef step_def = {"step", (PyCFunction)(void (*)(void))task_step, METH_FASTCALL, NULL};
-static PyMethodDef wakeup_def = {"wakeup", (PyCFunction)task_wakeup, METH_O, NULL};
+static PyMethodDef wakeup_def = {"wakeup", (PyCFunction)(void (*)(void))task_wakeup, METH_FASTCALL,
+                                 NULL};
+
+/* Borrowed. */
+static PyObject *wakeup_of(PyObject *task, struct part *p) {
+    if (p->wakeup == NULL) {
+        p->wakeup = PyCFunction_New(&wakeup_def, task);
+    }
+    return p->wakeup;
+}
 
 /* The next step in the next turn; exc (borrowed, or NULL) is thrown in. */
 static int step_soon(PyObject *task, struct part *p, PyObject *exc) {
-    PyObject *step = PyCFunction_New(&step_def, task);
-    if (step == NULL) {
+    PyObject *wakeup = wakeup_of(task, p);
+    if (wakeup == NULL) {
         return -1;
     }
-    int rc = wf_pyloop_call_soon(p->state, p->loop, step, exc, p->context);
-    Py_DECREF(step);
-    return rc;
+    return wf_pyloop_call_soon(p->state, p->loop, wakeup, exc, p->context);
+}
+
+/* One of asyncio's own: its attributes can be had without a look-up. */
+static bool is_plain(struct wf_state *state, PyObject *future) {
+    return Py_IS_TYPE(future, state->loop.future_type) ||
+           Py_IS_TYPE(future, state->loop.asyncio_task_type);
+}
+
+static PyGetSetDef *getset_of(PyObject *descr) {
+    return ((PyGetSetDescrObject *)descr)->d_getset;
+}
+
+/* `_asyncio_future_blocking`: new reference, or NULL with an exception. */
+static PyObject *get_blocking(struct wf_task_state *s, PyObject *future, bool plain) {
+    if (wf_likely(plain)) {
+        PyGetSetDef *def = getset_of(s->get_blocking);
+        return def->get(future, def->closure);
+    }
+    return PyObject_GetAttr(future, s->str_blocking);
+}
+
+static int clear_blocking(struct wf_task_state *s, PyObject *future, bool plain) {
+    if (wf_likely(plain)) {
+        PyGetSetDef *def = getset_of(s->get_blocking);
+        return def->set(future, Py_False, def->closure);
+    }
+    return PyObject_SetAttr(future, s->str_blocking, Py_False);
 }
 
 /* Whose loop a future is on; owned. */
-static PyObject *loop_of(PyObject *future) {
+static PyObject *loop_of(struct wf_task_state *s, PyObject *future, bool plain) {
+    if (wf_likely(plain)) {
+        PyGetSetDef *def = getset_of(s->get_loop);
+        return def->get(future, def->closure);
+    }
     PyObject *get = PyObject_GetAttrString(future, "get_loop");
     if (get != NULL) {
         PyObject *loop = PyObject_CallNoArgs(get);
@@ -306,6 +402,27 @@ static PyObject *loop_of(PyObject *future) {
     }
     PyErr_Clear();
     return PyObject_GetAttrString(future, "_loop");
+}
+
+/* future.add_done_callback(wakeup, context=context) */
+static int add_wakeup(PyObject *task, struct part *p, PyObject *future, bool plain) {
+    struct wf_task_state *s = &p->state->task;
+    PyObject *stack[3] = {future, wakeup_of(task, p), p->context};
+    PyObject *added = NULL;
+    if (stack[1] == NULL) {
+        return -1;
+    }
+    if (wf_likely(plain)) {
+        added = PyObject_Vectorcall(s->add_done_callback, stack, 2, s->kw_context);
+    } else {
+        PyObject *add = PyObject_GetAttrString(future, "add_done_callback");
+        if (add != NULL) {
+            added = PyObject_Vectorcall(add, stack + 1, 1, s->kw_context);
+            Py_DECREF(add);
+        }
+    }
+    Py_XDECREF(added);
+    return added != NULL ? 0 : -1;
 }
 
 /* waiter.cancel(msg=message): 1 it will be, 0 it is done already, -1 exception. */
@@ -327,7 +444,8 @@ static int cancel_waiter(struct part *p, PyObject *message) {
  * waited for. */
 static int wait_for(PyObject *task, struct part *p, PyObject *future) {
     struct wf_task_state *s = &p->state->task;
-    PyObject *blocking = PyObject_GetAttr(future, s->str_blocking);
+    bool plain = is_plain(p->state, future);
+    PyObject *blocking = get_blocking(s, future, plain);
     if (blocking == NULL && !PyErr_ExceptionMatches(PyExc_AttributeError)) {
         return -1;
     }
@@ -348,7 +466,7 @@ static int wait_for(PyObject *task, struct part *p, PyObject *future) {
     if (waits < 0) {
         return -1;
     }
-    PyObject *loop = loop_of(future);
+    PyObject *loop = loop_of(s, future, plain);
     if (loop == NULL) {
         return -1;
     }
@@ -368,22 +486,9 @@ static int wait_for(PyObject *task, struct part *p, PyObject *future) {
         PyErr_Format(PyExc_RuntimeError, "Task cannot await on itself: %R", task);
         return -1;
     }
-    if (PyObject_SetAttr(future, s->str_blocking, Py_False) < 0) {
+    if (clear_blocking(s, future, plain) < 0 || add_wakeup(task, p, future, plain) < 0) {
         return -1;
     }
-    PyObject *wakeup = PyCFunction_New(&wakeup_def, task);
-    PyObject *add = PyObject_GetAttrString(future, "add_done_callback");
-    PyObject *added = NULL;
-    if (wakeup != NULL && add != NULL) {
-        PyObject *stack[2] = {wakeup, p->context};
-        added = PyObject_Vectorcall(add, stack, 1, s->kw_context);
-    }
-    Py_XDECREF(add);
-    Py_XDECREF(wakeup);
-    if (added == NULL) {
-        return -1;
-    }
-    Py_DECREF(added);
     p->waiter = Py_NewRef(future);
     if (p->must_cancel) { /* cancelled while it ran */
         PyObject *message = PyObject_GenericGetAttr(task, s->str_cancel_message);
@@ -481,18 +586,29 @@ static int resume(PyObject *task, PyObject *exc) {
     return finish(task, p, value);
 }
 
-static PyObject *task_step(PyObject *task, PyObject *const *args, Py_ssize_t nargs) {
-    Py_INCREF(task); /* the last other reference may be what the step lets go of */
-    int rc = resume(task, nargs > 0 ? Py_NewRef(args[0]) : NULL);
-    Py_DECREF(task);
-    return rc < 0 ? NULL : Py_NewRef(Py_None);
+/* What the future's outcome has for the coroutine: NULL, or the exception to throw in, owned. */
+static PyObject *outcome_of(struct wf_state *state, PyObject *future) {
+    PyObject *result = wf_likely(is_plain(state, future))
+                           ? PyObject_Vectorcall(state->task.result, &future, 1, NULL)
+                           : PyObject_CallMethod(future, "result", NULL);
+    if (wf_likely(result != NULL)) {
+        Py_DECREF(result);
+        return NULL;
+    }
+    return wf_err_take();
 }
 
-static PyObject *task_wakeup(PyObject *task, PyObject *future) {
-    PyObject *result = PyObject_CallMethod(future, "result", NULL);
-    PyObject *exc = result == NULL ? wf_err_take() : NULL;
-    Py_XDECREF(result);
-    Py_INCREF(task);
+/* (): the next step. (future): it is done. (exception): it is thrown in. */
+static PyObject *task_wakeup(PyObject *task, PyObject *const *args, Py_ssize_t nargs) {
+    PyObject *exc = NULL;
+    if (is_gone(part_of(task)->state)) {
+        return NULL;
+    }
+    if (nargs > 0) {
+        exc = PyExceptionInstance_Check(args[0]) ? Py_NewRef(args[0])
+                                                 : outcome_of(part_of(task)->state, args[0]);
+    }
+    Py_INCREF(task); /* the last other reference may be what the step lets go of */
     int rc = resume(task, exc);
     Py_DECREF(task);
     return rc < 0 ? NULL : Py_NewRef(Py_None);
@@ -502,6 +618,8 @@ static PyObject *task_wakeup(PyObject *task, PyObject *future) {
 
 int wf_stepper_init(struct wf_stepper *s, struct wf_state *state, PyObject *loop) {
     *s = (struct wf_stepper){.state = state};
+    wf_list_init(&s->idle);
+    wf_list_init(&s->parked);
     if (wf_pyloop_reactor(state, loop) == NULL) {
         return -1;
     }
@@ -509,20 +627,47 @@ int wf_stepper_init(struct wf_stepper *s, struct wf_state *state, PyObject *loop
     return 0;
 }
 
+/* An idle identity goes for good. task  stolen */
+static void discard(PyObject *task) {
+    Py_CLEAR(part_of(task)->wakeup); /* a cycle */
+    Py_DECREF(task);
+}
+
 void wf_stepper_clear(struct wf_stepper *s) {
     WF_ASSERT(!s->entered);
-    Py_CLEAR(s->spare);
+    struct wf_list *n;
+    while (s->parked.next != NULL && (n = wf_list_pop(&s->parked)) != NULL) {
+        wf_container_of(n, struct part, node)->home = NULL;
+    }
+    while (s->idle.next != NULL && (n = wf_list_pop(&s->idle)) != NULL) {
+        discard(wf_container_of(n, struct part, node)->self);
+    }
+    if (s->spare != NULL) {
+        discard((PyObject *)s->spare);
+        s->spare = NULL;
+    }
     Py_CLEAR(s->outer);
     Py_CLEAR(s->loop);
 }
 
-/* The spare is there and is asyncio's current task. */
-static int ready_spare(struct wf_stepper *s) {
+/* The spare is there. */
+static int find_spare(struct wf_stepper *s) {
     if (s->spare == NULL) {
-        s->spare = new_task(s->state, s->loop);
-        if (s->spare == NULL) {
-            return -1;
+        struct wf_list *n = wf_list_pop(&s->idle);
+        if (n != NULL) {
+            s->nidle--;
+            s->spare = (struct wf_task *)wf_container_of(n, struct part, node)->self;
+        } else {
+            s->spare = new_task(s->state, s->loop);
         }
+    }
+    return s->spare != NULL ? 0 : -1;
+}
+
+/* It is there and is asyncio's current task. */
+static int ready_spare(struct wf_stepper *s) {
+    if (find_spare(s) < 0) {
+        return -1;
     }
     if (!s->current) {
         if (swap_current(s->state, s->loop, (PyObject *)s->spare, NULL) < 0) {
@@ -535,10 +680,7 @@ static int ready_spare(struct wf_stepper *s) {
 
 int wf_stepper_enter(struct wf_stepper *s) {
     WF_ASSERT(!s->entered);
-    if (s->spare == NULL && (s->spare = new_task(s->state, s->loop)) == NULL) {
-        return -1;
-    }
-    if (swap_current(s->state, s->loop, (PyObject *)s->spare, &s->outer) < 0) {
+    if (find_spare(s) < 0 || swap_current(s->state, s->loop, (PyObject *)s->spare, &s->outer) < 0) {
         return -1;
     }
     s->entered = s->current = true;
@@ -558,14 +700,6 @@ void wf_stepper_leave(struct wf_stepper *s) {
     }
 }
 
-/* Did anybody keep it, or leave a mark on it? The references that are ours: the stepper's, and that
- * of asyncio's current task. */
-static bool was_kept(struct wf_stepper *s, PyObject *task, struct part *p) {
-    PyWeakReference *ref = (PyWeakReference *)*weakrefs_of(task);
-    return Py_REFCNT(task) != 2 || p->touched || p->cancels != 0 || p->must_cancel ||
-           (PyObject *)ref != p->registered || (ref != NULL && ref->wr_next != NULL);
-}
-
 /* The stepper lets go of its spare: it is somebody else's now. Returns it, owned. */
 static PyObject *give_away(struct wf_stepper *s) {
     PyObject *task = (PyObject *)s->spare;
@@ -581,30 +715,38 @@ static PyObject *give_away(struct wf_stepper *s) {
     return task;
 }
 
-/* The first step was the last. */
+/* The first step was the last. result  borrowed; NULL: an exception is set, and stays */
 static void end_first(struct wf_stepper *s, PyObject *task, struct part *p, PyObject *result) {
+    PyObject *exc = result == NULL ? wf_err_take() : NULL;
     p->done = NULL;
-    if (wf_unlikely(was_kept(s, task, p))) {
-        PyObject *exc = result == NULL ? wf_err_take() : NULL;
+    /* ours: the stepper's reference and asyncio's current task; to the wakeup, the part's */
+    if (wf_likely(!was_kept(task, p, 2, 1))) {
+        reset(p);
+    } else {
         store(task, p, result, exc);
         Py_DECREF(give_away(s));
-        if (exc != NULL) {
-            wf_err_put(exc);
-        }
-        return;
     }
-    p->at = IDLE;
-    if (result != NULL) {
-        Py_CLEAR(p->coro);
-        Py_CLEAR(p->context);
-        Py_CLEAR(p->name);
-    } else { /* what dies here may run code, which must not see the exception */
-        PyObject *exc = wf_err_take();
-        Py_CLEAR(p->coro);
-        Py_CLEAR(p->context);
-        Py_CLEAR(p->name);
+    if (exc != NULL) {
         wf_err_put(exc);
     }
+}
+
+/* The first step yielded (stolen). */
+static enum wf_task_outcome park_first(struct wf_stepper *s, PyObject *task, struct part *p,
+                                       PyObject *yielded, struct wf_task **parked) {
+    (void)give_away(s); /* the caller's reference now */
+    if (wf_likely(park(task, p, yielded) == 0)) {
+        p->home = s;
+        wf_list_push(&s->parked, &p->node);
+        *parked = (struct wf_task *)task;
+        return WF_TASK_PARKED;
+    }
+    PyObject *exc = wf_err_take();
+    p->done = NULL;
+    store(task, p, NULL, exc);
+    Py_DECREF(task);
+    wf_err_put(exc);
+    return WF_TASK_FAILED;
 }
 
 enum wf_task_outcome wf_task_run(struct wf_stepper *s, PyObject *coro, PyObject *context,
@@ -617,6 +759,11 @@ enum wf_task_outcome wf_task_run(struct wf_stepper *s, PyObject *coro, PyObject 
     }
     PyObject *task = (PyObject *)s->spare;
     struct part *p = part_of(task);
+    if (wf_unlikely(p->at != IDLE)) {
+        Py_DECREF(coro);
+        PyErr_SetString(PyExc_RuntimeError, "a handler cannot be started from within another");
+        return WF_TASK_FAILED;
+    }
     p->coro = coro;
     p->context = Py_NewRef(context);
     p->done = done;
@@ -633,17 +780,7 @@ enum wf_task_outcome wf_task_run(struct wf_stepper *s, PyObject *coro, PyObject 
         }
     }
     if (sent == PYGEN_NEXT) {
-        task = give_away(s); /* the caller's now */
-        if (wf_unlikely(park(task, p, value) < 0)) {
-            PyObject *exc = wf_err_take();
-            p->done = NULL;
-            store(task, p, NULL, exc);
-            Py_DECREF(task);
-            wf_err_put(exc);
-            return WF_TASK_FAILED;
-        }
-        *parked = (struct wf_task *)task;
-        return WF_TASK_PARKED;
+        return park_first(s, task, p, value, parked);
     }
     settle_cancel(task, p, &value);
     end_first(s, task, p, value);
@@ -659,7 +796,11 @@ static int cancel(PyObject *task, PyObject *message) {
     if (p->at == IDLE || p->at == DONE) {
         return 0;
     }
+    if (is_gone(p->state)) {
+        return -1;
+    }
     p->cancels++;
+    p->touched = true; /* `_cancel_message` may stay behind */
     if (p->waiter != NULL) {
         int cancelled = cancel_waiter(p, message);
         if (cancelled != 0) {
@@ -758,6 +899,9 @@ static PyObject *task_add_done_callback(PyObject *task, PyObject *const *args, P
     }
     for (Py_ssize_t i = 0; i < n; i++) {
         stack[1 + i] = args[i];
+    }
+    if (is_gone(part_of(task)->state)) {
+        return NULL;
     }
     part_of(task)->touched = true;
     return PyObject_Vectorcall(part_of(task)->state->task.add_done_callback, stack,
@@ -861,6 +1005,9 @@ int wf_task_exec(PyObject *module, struct wf_state *state) {
     s->set_exception = PyObject_GetAttrString(future, "set_exception");
     s->cancel = PyObject_GetAttrString(future, "cancel");
     s->add_done_callback = PyObject_GetAttrString(future, "add_done_callback");
+    s->result = PyObject_GetAttrString(future, "result");
+    s->get_blocking = PyObject_GetAttrString(future, "_asyncio_future_blocking");
+    s->get_loop = PyObject_GetAttrString(future, "_loop");
     s->make_cancelled_error = PyObject_GetAttrString(future, "_make_cancelled_error");
     s->str_blocking = PyUnicode_InternFromString("_asyncio_future_blocking");
     s->str_cancel_message = PyUnicode_InternFromString("_cancel_message");
@@ -869,9 +1016,15 @@ int wf_task_exec(PyObject *module, struct wf_state *state) {
     s->kw_msg = Py_BuildValue("(s)", "msg");
     if (s->register_task == NULL || s->cancelled_error == NULL || s->invalid_state_error == NULL ||
         s->set_result == NULL || s->set_exception == NULL || s->cancel == NULL ||
-        s->add_done_callback == NULL || s->make_cancelled_error == NULL ||
-        s->str_blocking == NULL || s->str_cancel_message == NULL || s->str_log_traceback == NULL ||
-        s->kw_context == NULL || s->kw_msg == NULL) {
+        s->add_done_callback == NULL || s->result == NULL || s->get_blocking == NULL ||
+        s->get_loop == NULL || s->make_cancelled_error == NULL || s->str_blocking == NULL ||
+        s->str_cancel_message == NULL || s->str_log_traceback == NULL || s->kw_context == NULL ||
+        s->kw_msg == NULL) {
+        return -1;
+    }
+    if (!Py_IS_TYPE(s->get_blocking, &PyGetSetDescr_Type) ||
+        !Py_IS_TYPE(s->get_loop, &PyGetSetDescr_Type)) {
+        PyErr_SetString(PyExc_ImportError, "asyncio.Future is not the one in C");
         return -1;
     }
     PyType_Spec spec = {
@@ -898,6 +1051,9 @@ int wf_task_traverse(struct wf_task_state *s, visitproc visit, void *arg) {
     Py_VISIT(s->set_exception);
     Py_VISIT(s->cancel);
     Py_VISIT(s->add_done_callback);
+    Py_VISIT(s->result);
+    Py_VISIT(s->get_blocking);
+    Py_VISIT(s->get_loop);
     Py_VISIT(s->make_cancelled_error);
     Py_VISIT(s->cancelled_error);
     Py_VISIT(s->invalid_state_error);
@@ -914,6 +1070,9 @@ void wf_task_clear(struct wf_task_state *s) {
     Py_CLEAR(s->set_exception);
     Py_CLEAR(s->cancel);
     Py_CLEAR(s->add_done_callback);
+    Py_CLEAR(s->result);
+    Py_CLEAR(s->get_blocking);
+    Py_CLEAR(s->get_loop);
     Py_CLEAR(s->make_cancelled_error);
     Py_CLEAR(s->cancelled_error);
     Py_CLEAR(s->invalid_state_error);

@@ -14,6 +14,7 @@
 #define WF_PY_TASK_H
 
 #include "py/own.h"
+#include "base/list.h"
 
 struct wf_state;
 
@@ -25,7 +26,10 @@ struct wf_task_state {
     PyObject *current_tasks, *swap_current_task;
     PyObject *register_task; /* owned: asyncio's function */
     /* owned: methods of asyncio.Future, called on a task as Task's own code calls super() */
-    PyObject *set_result, *set_exception, *cancel, *add_done_callback, *make_cancelled_error;
+    PyObject *set_result, *set_exception, *cancel, *add_done_callback, *make_cancelled_error,
+        *result;
+    PyObject *get_blocking,
+        *get_loop; /* owned: its attributes `_asyncio_future_blocking`, `_loop` */
     PyObject *cancelled_error, *invalid_state_error; /* owned: asyncio's */
     /* owned: interned names, and the tuples of one keyword */
     PyObject *str_blocking, *str_cancel_message, *str_log_traceback, *kw_context, *kw_msg;
@@ -37,14 +41,17 @@ void wf_task_clear(struct wf_task_state *s);
 
 struct wf_task; /* a PyObject */
 
-/* What a loop's handlers share: the spare identity. One a server. */
+/* What a server's handlers share: identities to use again. It must not move while it is in use. */
 struct wf_stepper {
     struct wf_state *state; /* borrowed: the module outlives it */
     PyObject *loop;         /* owned */
-    struct wf_task *spare;  /* owned: ready for the next handler, or NULL */
-    PyObject *outer;        /* owned: the current task before enter, or NULL; almost always NULL */
-    bool entered;           /* between enter and leave */
-    bool current;           /* asyncio's current task is the spare */
+    struct wf_task *spare;  /* owned: the next handler's, or NULL */
+    struct wf_list idle;    /* owned: more of them, from handlers that were parked */
+    struct wf_list parked;  /* borrowed: they come back here when they have ended */
+    unsigned nidle;
+    PyObject *outer; /* owned: the current task before enter, or NULL; almost always NULL */
+    bool entered;    /* between enter and leave */
+    bool current;    /* asyncio's current task is the spare */
 };
 int wf_stepper_init(struct wf_stepper *s, struct wf_state *state, PyObject *loop); /* 0 or -1 */
 void wf_stepper_clear(struct wf_stepper *s);
