@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import fastapi
 import fastapi.responses
 import httpx
+import pydantic
 import pytest
 
 import weft.testing
@@ -396,6 +397,38 @@ def test_one_context_a_request(app: App, serve: Serve) -> None:
     client = serve(app)
     for path in ("/async", "/sync", "/async", "/sync"):
         assert client.get(path).json() == 1
+
+
+@pytest.mark.parametrize("kind", ["async", "thread", "inline", "wrapped"])
+def test_what_comes_before_the_endpoint_is_in_its_context(
+    kind: str, app: App, serve: Serve
+) -> None:
+    seen = contextvars.ContextVar("seen", default="nothing")
+
+    def leave_a_mark(value: str) -> str:
+        before = seen.get()
+        seen.set(value)
+        return before
+
+    Mark = Annotated[str, pydantic.AfterValidator(leave_a_mark), weft.Query()]
+
+    def plain(mark: Mark) -> list[str]:
+        return [mark, seen.get()]
+
+    async def coroutine(mark: Mark) -> list[str]:
+        return [mark, seen.get()]
+
+    @functools.wraps(coroutine)
+    def wrapped(mark: str) -> Any:
+        leave_a_mark(mark + " by the wrapper")
+        return coroutine(mark)
+
+    endpoint = {"async": coroutine, "wrapped": wrapped}.get(kind, plain)
+    app.get("/", inline=kind == "inline")(endpoint)
+    client = serve(app)
+    for mark in ("a", "b"):
+        left = "nothing by the wrapper" if kind == "wrapped" else mark
+        assert client.get("/", params={"mark": mark}).json() == ["nothing", left]
 
 
 def test_handlers_wait_side_by_side(app: App, serve: Serve) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypedDict, TypeVar, Unpack
 
@@ -268,8 +268,13 @@ def endpoint_name(endpoint: Callable[..., Any]) -> str:
 
 
 def is_async_callable(obj: Any) -> bool:
-    """Does calling it give a coroutine? So for `async def`, partials and objects made of it."""
+    """Does calling it give a coroutine? So for `async def`, partials, objects and wrappers of it."""
     while isinstance(obj, functools.partial):
         obj = obj.func
     call = obj if inspect.isroutine(obj) else getattr(type(obj), "__call__", None)  # noqa: B004
-    return inspect.iscoroutinefunction(call)
+    return any(map(inspect.iscoroutinefunction, (call, inspect.unwrap(obj))))
+
+
+async def awaited(awaitable: Awaitable[Any]) -> Any:
+    """The coroutine of an awaitable that is none."""
+    return await awaitable

@@ -27,6 +27,7 @@ from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
 from weft import _core
 from weft.exceptions import SignatureError
 from weft.params import BodyMarker, HeaderMarker, Marker, PathMarker
+from weft.routing import is_async_callable
 
 __all__ = ["Check", "Conversion", "Step", "compile_plan", "describe"]
 
@@ -184,7 +185,7 @@ def describe(
         tuple(keywords),
         embed,
         mode,
-        _is_coroutine_callable(endpoint),
+        is_async_callable(endpoint),
     )
 
 
@@ -215,14 +216,6 @@ def _parameters(endpoint: Callable[..., Any]) -> Iterator[inspect.Parameter]:
                 raise SignatureError(f"{_where(endpoint, parameter.name)}: {exc}") from exc
             parameter = parameter.replace(annotation=annotation)
         yield parameter
-
-
-def _is_coroutine_callable(endpoint: Any) -> bool:
-    while isinstance(endpoint, partial):
-        endpoint = endpoint.func
-    if inspect.isroutine(endpoint):
-        return any(map(inspect.iscoroutinefunction, (endpoint, inspect.unwrap(endpoint))))
-    return inspect.iscoroutinefunction(getattr(type(endpoint), "__call__", None))  # noqa: B004
 
 
 # ---- one parameter ----

@@ -333,15 +333,6 @@ static void plain_500(struct wf_call *call) {
     wf_call_finish(call);
 }
 
-/* Is it an async def, bound or not? */
-static bool makes_coroutine(PyObject *callable) {
-    if (PyMethod_Check(callable)) {
-        callable = PyMethod_GET_FUNCTION(callable);
-    }
-    return PyFunction_Check(callable) &&
-           ((PyCodeObject *)PyFunction_GET_CODE(callable))->co_flags & CO_COROUTINE;
-}
-
 /* A plain function may block, so it gets a thread like a plain endpoint does. */
 static void rescue_in_thread(struct wf_call *call, PyObject *rescuer, PyObject *exc) {
     PyObject *functools = PyImport_ImportModule("functools");
@@ -367,7 +358,7 @@ static void rescue(struct wf_call *call, PyObject *rescuer, PyObject *exc, uint8
         wf_call_fail(call);
         return;
     }
-    if (!makes_coroutine(rescuer)) {
+    if (!wf_plan_is_async_def(rescuer)) {
         rescue_in_thread(call, rescuer, exc);
         return;
     }
@@ -443,7 +434,8 @@ void wf_call_fail(struct wf_call *call) {
         Py_DECREF(exc);
         return;
     }
-    Py_CLEAR(call->background); /* was for the reply that failed */
+    Py_CLEAR(call->background); /* were for the reply that failed */
+    Py_CLEAR(call->plan.response);
     /* Twice, as Starlette looks for a handler around the endpoint and around the router. */
     if (call->stage >= WF_CALL_RESCUE_MORE || !answer_expected(call, exc, call->stage + 1)) {
         answer_unexpected(call, exc);
@@ -490,6 +482,59 @@ static void start_invalid(struct wf_call *call, PyObject *errors) {
     }
 }
 
+typedef enum wf_plan_outcome plan_fn(struct wf_plan *, struct wf_plan_call *, PyObject **);
+
+/* Runs the plan inside the request's context. */
+static enum wf_plan_outcome run_inside(struct wf_call *call, plan_fn *run, PyObject **out) {
+    if (call_context(call) < 0 || PyContext_Enter(call->context) < 0) {
+        return WF_PLAN_FAILED;
+    }
+    enum wf_plan_outcome outcome = run(call->route->plan, &call->plan, out);
+    leave_context(call, true);
+    return outcome;
+}
+
+/* A plain function around an `async def` may have made something else of the coroutine, a Future for
+ * example. New reference: the coroutine that awaits it. */
+static PyObject *awaited(PyObject *awaitable) {
+    PyObject *routing = PyImport_ImportModule("weft.routing");
+    PyObject *coro =
+        routing != NULL ? PyObject_CallMethod(routing, "awaited", "O", awaitable) : NULL;
+    Py_XDECREF(routing);
+    return coro;
+}
+
+static bool is_awaitable(PyObject *o) {
+    const PyAsyncMethods *async = Py_TYPE(o)->tp_as_async;
+    return async != NULL && async->am_await != NULL;
+}
+
+/* The plan has been run; out is stolen: what the endpoint returned, or for THREAD what to call. */
+static void called(struct wf_call *call, PyObject *out) {
+    const struct wf_route *route = call->route;
+    if (wf_likely(route->kind == WF_ENDPOINT_ASYNC)) {
+        if (wf_unlikely(!PyCoro_CheckExact(out)) && is_awaitable(out)) {
+            Py_SETREF(out, awaited(out));
+        }
+        if (wf_unlikely(out == NULL)) {
+            wf_call_fail(call);
+            return;
+        }
+        if (wf_likely(PyCoro_CheckExact(out))) {
+            wf_call_step(call, out, WF_CALL_HANDLER);
+            return;
+        }
+    }
+    if (route->kind == WF_ENDPOINT_THREAD) {
+        if (call_context(call) < 0 || wf_job_submit(call, out) < 0) {
+            wf_call_fail(call);
+        }
+    } else {
+        wf_call_returned(call, out);
+    }
+    Py_DECREF(out);
+}
+
 void wf_call_start(struct wf_http_server *s, struct wf_exchange *ex) {
     struct wf_call *call = wf_pool_take(&s->calls);
     if (wf_unlikely(call == NULL)) {
@@ -512,36 +557,16 @@ void wf_call_start(struct wf_http_server *s, struct wf_exchange *ex) {
 
     PyObject *out = NULL;
     enum wf_plan_outcome outcome;
-    if (wf_unlikely(route->kind == WF_ENDPOINT_THREAD)) {
+    if (wf_unlikely(route->inside)) {
+        outcome = run_inside(
+            call, route->kind == WF_ENDPOINT_THREAD ? wf_plan_bind : wf_plan_call, &out);
+    } else if (wf_unlikely(route->kind == WF_ENDPOINT_THREAD)) {
         outcome = wf_plan_bind(route->plan, &call->plan, &out);
-        if (outcome == WF_PLAN_CALLED) {
-            int rc = call_context(call) < 0 ? -1 : wf_job_submit(call, out);
-            Py_DECREF(out);
-            if (rc < 0) {
-                wf_call_fail(call);
-            }
-            return;
-        }
-    } else if (wf_unlikely(route->kind == WF_ENDPOINT_INLINE)) {
-        if (call_context(call) < 0 || PyContext_Enter(call->context) < 0) {
-            wf_call_fail(call);
-            return;
-        }
-        outcome = wf_plan_call(route->plan, &call->plan, &out);
-        if (PyContext_Exit(call->context) < 0 && outcome != WF_PLAN_FAILED) {
-            Py_CLEAR(out);
-            outcome = WF_PLAN_FAILED;
-        }
     } else {
         outcome = wf_plan_call(route->plan, &call->plan, &out);
-        if (wf_likely(outcome == WF_PLAN_CALLED) && wf_likely(PyCoro_CheckExact(out))) {
-            wf_call_step(call, out, WF_CALL_HANDLER);
-            return;
-        }
     }
-    if (outcome == WF_PLAN_CALLED) {
-        wf_call_returned(call, out);
-        Py_DECREF(out);
+    if (wf_likely(outcome == WF_PLAN_CALLED)) {
+        called(call, out);
     } else if (outcome == WF_PLAN_INVALID) {
         start_invalid(call, out);
         Py_DECREF(out);

@@ -35,6 +35,7 @@ struct wf_route {
     int status;               /* of a reply made from a value */
     uint8_t kind;             /* enum wf_endpoint_kind */
     bool cancel;              /* the endpoint, when its client leaves */
+    bool inside;              /* its plan is run inside the request's context, since it may run Python code */
 };
 
 enum wf_call_stage {

@@ -547,6 +547,7 @@ static PyObject *server_add_route(PyObject *self, PyObject *args, PyObject *kwar
     route->status = status;
     route->cancel = cancel;
     route->plan = (struct wf_plan *)plan;
+    route->inside = kind_at == WF_ENDPOINT_INLINE || wf_plan_runs_python(route->plan);
     const char *why = NULL;
     switch (wf_router_add(s->router, wf_span(path, (size_t)path_n), &route->leaf, &why)) {
     case 0:

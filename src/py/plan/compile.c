@@ -96,6 +96,7 @@ static int compile_conv(struct wf_plan *plan, PyObject *desc, struct conv *out, 
         return -1;
     }
     out->kind = (uint8_t)kind;
+    plan->runs_python |= kind == CONV_HANDED;
     if (convert_prepare(plan->state, (enum conv_kind)kind) < 0) {
         return -1;
     }
@@ -229,6 +230,7 @@ static int compile_step(struct wf_plan *plan, PyObject *desc, unsigned at) {
     s->index = (uint8_t)path_index;
     s->slot = (uint16_t)slot;
     plan->has_body |= source == SOURCE_BODY;
+    plan->runs_python |= default_kind == DEFAULT_COPY || default_kind == DEFAULT_FACTORY;
     return compile_conv(plan, conversion, &s->conv, 0) < 0 ? -1 : compile_names(plan, desc, at);
 }
 

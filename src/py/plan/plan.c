@@ -58,6 +58,7 @@ static PyObject *plan_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
         goto fail;
     }
     plan->npositional = (uint8_t)PyTuple_GET_SIZE(positional);
+    plan->runs_python |= !wf_plan_is_async_def(endpoint);
     return (PyObject *)plan;
 fail:
     Py_DECREF(plan);
@@ -131,6 +132,18 @@ static PyType_Spec plan_spec = {
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = plan_slots,
 };
+
+bool wf_plan_is_async_def(PyObject *callable) {
+    if (PyMethod_Check(callable)) {
+        callable = PyMethod_GET_FUNCTION(callable); /* borrowed */
+    }
+    return PyFunction_Check(callable) &&
+           ((PyCodeObject *)PyFunction_GET_CODE(callable))->co_flags & CO_COROUTINE;
+}
+
+bool wf_plan_runs_python(const struct wf_plan *plan) {
+    return plan->runs_python;
+}
 
 bool wf_plan_is_coroutine(const struct wf_plan *plan) {
     return plan->is_coroutine;

@@ -65,6 +65,11 @@ enum wf_plan_outcome wf_plan_bind(struct wf_plan *plan, struct wf_plan_call *cal
 
 /* Handlers of `async def` return a coroutine; the others run in the thread pool. */
 bool wf_plan_is_coroutine(const struct wf_plan *plan);
+/* May wf_plan_call run Python code of the application before there is a coroutine: pydantic's
+ * validators, default factories, a decorator's plain function around an `async def`? */
+bool wf_plan_runs_python(const struct wf_plan *plan);
+/* Is it an `async def`, bound or not? Calling it runs nothing of it. */
+bool wf_plan_is_async_def(PyObject *callable);
 /* What the route's leaf needs. */
 enum wf_body_mode wf_plan_body_mode(const struct wf_plan *plan);
 

@@ -128,7 +128,7 @@ struct wf_plan {
     uint16_t nnames;
     uint16_t query_names, header_names,
         cookie_names; /* how many of each, in this order in `names` */
-    bool has_body, embed, is_coroutine;
+    bool has_body, embed, is_coroutine, runs_python;
     uint8_t body_mode; /* enum wf_body_mode */
 };
 
