@@ -2,8 +2,9 @@
 #include "py/http/http_int.h"
 
 enum {
-    REPLY_FIELDS_MAX = 256,        /* field lines an application may set on one reply */
-    REPLY_BORROW_BYTES = 32 * 1024 /* a longer body is referenced, not copied */
+    REPLY_FIELDS_MAX = 256,         /* field lines an application may set on one reply */
+    REPLY_BORROW_BYTES = 32 * 1024, /* a longer body is referenced, not copied */
+    PLAIN_BYTES_MAX = 1 << 30       /* of a value's JSON on its way to a response class */
 };
 
 static const struct wf_span json_type = {"application/json", 16};
@@ -19,10 +20,11 @@ static int reply_status(int rc, const char *what) {
         PyErr_NoMemory();
         return -1;
     default:
-        PyErr_Format(PyExc_ValueError,
-                     "%s cannot be sent: a header name is not a token, a header value has a line break "
-                     "or control character, or the status is not between 200 and 599",
-                     what);
+        PyErr_Format(
+            PyExc_ValueError,
+            "%s cannot be sent: a header name is not a token, a header value has a line break "
+            "or control character, or the status is not between 200 and 599",
+            what);
         return -1;
     }
 }
@@ -44,8 +46,8 @@ static int bytes_span(PyObject *o, struct wf_span *out) {
     return 0;
 }
 
-/* Collects a list of (bytes, bytes). The spans are good as long as the list is not changed: between here
- * and the head's writing no Python code may run. */
+/* Collects a list of (bytes, bytes). The spans are good as long as the list is not changed: between
+ * here and the head's writing no Python code may run. */
 static int collect_fields(struct fields *f, PyObject *raw_headers) {
     if (raw_headers == NULL || raw_headers == Py_None) {
         return 0;
@@ -61,7 +63,8 @@ static int collect_fields(struct fields *f, PyObject *raw_headers) {
             return -1;
         }
         if (f->n == REPLY_FIELDS_MAX) {
-            PyErr_Format(PyExc_ValueError, "a reply has at most %d header fields", REPLY_FIELDS_MAX);
+            PyErr_Format(PyExc_ValueError, "a reply has at most %d header fields",
+                         REPLY_FIELDS_MAX);
             return -1;
         }
         struct wf_reply_field *field = &f->list[f->n];
@@ -74,7 +77,40 @@ static int collect_fields(struct fields *f, PyObject *raw_headers) {
     return 0;
 }
 
-/* The status a Response says, or `status` where it says none; 0, which cannot be sent, for what is none. */
+static const struct wf_reply_field *find_field(const struct fields *f, struct wf_span lower) {
+    for (uint32_t i = 0; i < f->n; i++) {
+        if (wf_span_eq_lower(f->list[i].name, lower)) {
+            return &f->list[i];
+        }
+    }
+    return NULL;
+}
+
+/* The content-length an application states, or -1. */
+static int64_t stated_length(const struct fields *f) {
+    const struct wf_reply_field *field = find_field(f, WF_SPAN("content-length"));
+    struct wf_span v = field != NULL ? field->value : WF_SPAN("");
+    int64_t n = 0;
+    for (size_t k = 0; k < v.n; k++) {
+        if (v.p[k] < '0' || v.p[k] > '9' || n > INT64_MAX / 10 - 1) {
+            return -1;
+        }
+        n = n * 10 + (v.p[k] - '0');
+    }
+    return v.n != 0 ? n : -1;
+}
+
+/* Puts the fields into the head. A content-type among them is the only one. */
+static void set_fields(struct wf_reply_head *head, const struct fields *f) {
+    head->fields = f->list;
+    head->nfields = f->n;
+    if (!wf_status_has_body(head->status) || find_field(f, WF_SPAN("content-type")) != NULL) {
+        head->content_type = WF_SPAN("");
+    }
+}
+
+/* The status a Response says, or `status` where it says none; 0, which cannot be sent, for what is
+ * none. */
 static int status_of(const struct wf_response *r, int *status) {
     if (r->status_code == NULL || r->status_code == Py_None) {
         return 0;
@@ -88,13 +124,11 @@ static int status_of(const struct wf_response *r, int *status) {
     return 0;
 }
 
-/* What an injected `response: Response` adds to the fields. */
-static int merge_injected(struct wf_call *call, struct fields *f) {
-    struct wf_response *r = (struct wf_response *)call->plan.response;
-    if (r->background != NULL && r->background != Py_None) {
+/* r  a Response, or NULL */
+static void keep_background(struct wf_call *call, const struct wf_response *r) {
+    if (r != NULL && r->background != NULL && r->background != Py_None) {
         Py_XSETREF(call->background, Py_NewRef(r->background));
     }
-    return collect_fields(f, r->raw_headers);
 }
 
 /* ---- values ---- */
@@ -129,6 +163,30 @@ static int send_text(struct wf_call *call, PyObject *text, const struct wf_reply
     return reply_status(wf_reply_send(call->plan.ex, head, wf_span(p, (size_t)n)), "the reply");
 }
 
+typedef int send_fn(struct wf_call *call, PyObject *value, const struct wf_reply_head *head);
+
+/* A value beside an injected `response: Response`, whose fields, status and background are the
+ * reply's; or one with a status that sends no content. */
+static WF_NOINLINE int reply_value_with(struct wf_call *call, PyObject *value,
+                                        struct wf_reply_head *head, send_fn *send) {
+    struct wf_response *r = (struct wf_response *)call->plan.response;
+    struct fields f;
+    f.n = 0;
+    if (r != NULL) {
+        if (status_of(r, &head->status) < 0) {
+            return -1;
+        }
+        keep_background(call, r);
+        if (collect_fields(&f, r->raw_headers) < 0) {
+            return -1;
+        }
+    }
+    set_fields(head, &f);
+    return wf_status_has_body(head->status)
+               ? send(call, value, head)
+               : reply_status(wf_reply_send(call->plan.ex, head, WF_SPAN("")), "the reply");
+}
+
 /* A value that is no Response: JSON, or text where the route says so. */
 static int reply_value(struct wf_call *call, PyObject *value) {
     struct wf_route *route = call->route;
@@ -136,29 +194,15 @@ static int reply_value(struct wf_call *call, PyObject *value) {
         .status = route != NULL ? route->status : 200,
         .content_type = json_type,
     };
-    int (*send)(struct wf_call *, PyObject *, const struct wf_reply_head *) = send_json;
+    send_fn *send = send_json;
     if (route != NULL && route->text_type != NULL) {
         head.content_type = wf_span(PyBytes_AS_STRING(route->text_type),
                                     (size_t)PyBytes_GET_SIZE(route->text_type));
         send = send_text;
     }
-    if (wf_likely(call->plan.response == NULL && wf_status_has_body(head.status))) {
-        return send(call, value, &head);
-    }
-    struct fields f;
-    f.n = 0;
-    if (call->plan.response != NULL &&
-        (status_of((struct wf_response *)call->plan.response, &head.status) < 0 ||
-         merge_injected(call, &f) < 0)) {
-        return -1;
-    }
-    head.fields = f.list;
-    head.nfields = f.n;
-    if (!wf_status_has_body(head.status)) {
-        head.content_type = WF_SPAN("");
-        return reply_status(wf_reply_send(call->plan.ex, &head, WF_SPAN("")), "the reply");
-    }
-    return send(call, value, &head);
+    return wf_likely(call->plan.response == NULL && wf_status_has_body(head.status))
+               ? send(call, value, &head)
+               : reply_value_with(call, value, &head, send);
 }
 
 /* ---- Response objects ---- */
@@ -179,8 +223,8 @@ void wf_garbage_collect(struct wf_http_server *s) {
     }
 }
 
-/* The content of a reply: a span of bytes we hold, copied when it is sent, or a buffer for the stream to
- * borrow. */
+/* The content of a reply: a span of bytes we hold, copied when it is sent, or a buffer for the
+ * stream to borrow. */
 struct content {
     struct wf_span span;
     PyObject *bytes;           /* owned, or NULL */
@@ -233,65 +277,58 @@ static void drop_content(struct content *c) {
     }
 }
 
-/* The fields of a returned Response, and of an injected one beside it. */
-static int response_fields(struct wf_call *call, struct wf_response *r, struct fields *f) {
+/* The fields of a Response, and behind them those of an injected one (beside), where it counts. */
+static int response_fields(struct fields *f, struct wf_response *r, struct wf_response *beside) {
     f->n = 0;
     if (collect_fields(f, r->raw_headers) < 0) {
         return -1;
     }
-    bool injected = call->plan.response != NULL && call->plan.response != (PyObject *)r;
-    return injected ? merge_injected(call, f) : 0;
+    return beside != NULL ? collect_fields(f, beside->raw_headers) : 0;
 }
 
-static int reply_body(struct wf_call *call, struct wf_response *r, int status) {
+static int reply_body(struct wf_call *call, struct wf_response *r, struct wf_response *beside,
+                      int status) {
     struct content content;
     struct fields f;
     if (hold_content(call, r->body, &content) < 0) {
         return -1;
     }
-    if (response_fields(call, r, &f) < 0) {
+    if (response_fields(&f, r, beside) < 0) {
         drop_content(&content);
         return -1;
     }
-    return send_content(
-        call, &(struct wf_reply_head){.status = status, .fields = f.list, .nfields = f.n}, &content);
-}
-
-/* The content-length an application set on a stream, or -1. */
-static int64_t stated_length(const struct fields *f) {
-    for (uint32_t i = 0; i < f->n; i++) {
-        if (wf_span_eq_lower(f->list[i].name, WF_SPAN("content-length"))) {
-            struct wf_span v = f->list[i].value;
-            int64_t n = 0;
-            for (size_t k = 0; k < v.n; k++) {
-                if (v.p[k] < '0' || v.p[k] > '9' || n > INT64_MAX / 10 - 1) {
-                    return -1;
-                }
-                n = n * 10 + (v.p[k] - '0');
-            }
-            return v.n != 0 ? n : -1;
-        }
+    struct wf_reply_head head = {.status = status, .fields = f.list, .nfields = f.n};
+    int64_t length = call->plan.ex->head.method == WF_METHOD_HEAD && content.span.n == 0
+                         ? stated_length(&f)
+                         : -1;
+    if (wf_unlikely(length >= 0)) { /* of what GET would send */
+        int rc = reply_status(wf_reply_start(call->plan.ex, &head, length), "the reply");
+        drop_content(&content);
+        return rc < 0 ? -1 : reply_status(wf_reply_end(call->plan.ex), "the reply");
     }
-    return -1;
+    return send_content(call, &head, &content);
 }
 
-static int start_stream(struct wf_call *call, struct wf_response *r, int status) {
+static int start_stream(struct wf_call *call, struct wf_response *r, struct wf_response *beside,
+                        int status) {
     struct fields f;
-    if (response_fields(call, r, &f) < 0) {
+    if (response_fields(&f, r, beside) < 0) {
         return -1;
     }
     struct wf_reply_head head = {.status = status, .fields = f.list, .nfields = f.n};
     return reply_status(wf_reply_start(call->plan.ex, &head, stated_length(&f)), "the reply");
 }
 
-/* Starts pulling a StreamingResponse: weft._stream.pull(writer, iterator) is stepped like a handler. Where
- * no content is sent (HEAD, 204, 304, or nobody is left) nothing is pulled: what never waits for the client
- * could go on for ever. The iterator is only closed, which may have to be awaited too. */
-static int reply_stream(struct wf_call *call, struct wf_response *r, int status) {
+/* Starts pulling a StreamingResponse: weft._stream.pull(writer, iterator) is stepped like a
+ * handler. Where no content is sent (HEAD, 204, 304, or nobody is left) nothing is pulled: what
+ * never waits for the client could go on for ever. The iterator is only closed, which may have to
+ * be awaited too. */
+static int reply_stream(struct wf_call *call, struct wf_response *r, struct wf_response *beside,
+                        int status) {
     struct wf_http_server *s = call->server;
     struct wf_exchange *ex = call->plan.ex;
-    bool wanted = ex->head.method != WF_METHOD_HEAD && wf_status_has_body(status) &&
-                  !wf_exchange_gone(ex);
+    bool wanted =
+        ex->head.method != WF_METHOD_HEAD && wf_status_has_body(status) && !wf_exchange_gone(ex);
     struct wf_writer *writer = wf_writer_new(call, wanted);
     if (writer == NULL) {
         return -1;
@@ -302,7 +339,7 @@ static int reply_stream(struct wf_call *call, struct wf_response *r, int status)
         Py_DECREF(writer);
         return -1;
     }
-    if (start_stream(call, r, status) < 0) {
+    if (start_stream(call, r, beside, status) < 0) {
         PyObject *exc = wf_err_take();
         Py_XDECREF(PyObject_CallMethodNoArgs(coro, s->state->http.str.close)); /* never awaited */
         Py_DECREF(coro);
@@ -317,20 +354,71 @@ static int reply_stream(struct wf_call *call, struct wf_response *r, int status)
     return 1;
 }
 
-static int reply_response(struct wf_call *call, PyObject *response) {
+/* beside  the injected `response: Response`, where a response class made this one; else NULL: one
+ * that the handler returned stands alone, as in FastAPI */
+static int reply_response(struct wf_call *call, PyObject *response, struct wf_response *beside) {
     struct wf_response *r = (struct wf_response *)response;
     int status = r->status_code == Py_None ? 0 : 200;
-    if (status_of(r, &status) < 0) {
+    if (status_of(r, &status) < 0 || (beside != NULL && status_of(beside, &status) < 0)) {
         return -1;
     }
-    if (r->background != NULL && r->background != Py_None) {
-        Py_XSETREF(call->background, Py_NewRef(r->background));
-    }
-    return r->body_iterator != NULL && r->body_iterator != Py_None ? reply_stream(call, r, status)
-                                                                   : reply_body(call, r, status);
+    keep_background(call, beside);
+    keep_background(call, r);
+    return r->body_iterator != NULL && r->body_iterator != Py_None
+               ? reply_stream(call, r, beside, status)
+               : reply_body(call, r, beside, status);
 }
 
 /* ---- results ---- */
+
+/* What a response class is called with: plain values, as FastAPI's jsonable_encoder makes them, so
+ * that one with a render() of its own can be simple. Text, bytes and iterators, and what has no
+ * JSON form, are handed over as they are. New reference. */
+static PyObject *plain_content(struct wf_state *state, PyObject *value) {
+    PyTypeObject *type = Py_TYPE(value);
+    if (value == Py_None || type == &PyUnicode_Type || type == &PyLong_Type ||
+        PyBool_Check(value) || PyFloat_CheckExact(value) || PyObject_CheckBuffer(value) ||
+        PyIter_Check(value)) {
+        return Py_NewRef(value);
+    }
+    struct wf_buf json;
+    wf_buf_init(&json, PLAIN_BYTES_MAX);
+    PyObject *plain = NULL;
+    if (wf_json_encode(state, value, NULL, &json) == 0) {
+        plain = wf_json_decode(state, wf_buf_span(&json), 0);
+    } else if (PyErr_ExceptionMatches(state->json.encode_error)) {
+        PyErr_Clear();
+        plain = Py_NewRef(value);
+    }
+    wf_buf_free(&json);
+    return plain;
+}
+
+/* response_class(content, status_code=...) */
+static int reply_by_class(struct wf_call *call, PyObject *result) {
+    struct wf_http_state *http = &call->server->state->http;
+    struct wf_route *route = call->route;
+    PyObject *content = plain_content(call->server->state, result), *response = NULL;
+    PyObject *status = content != NULL ? PyLong_FromLong(route->status) : NULL;
+    if (status != NULL) {
+        PyObject *args[] = {content, status};
+        response = PyObject_Vectorcall(route->response_class, args, 1, http->kw_status_code);
+    }
+    Py_XDECREF(status);
+    Py_XDECREF(content);
+    if (response == NULL) {
+        return -1;
+    }
+    int rc = -1;
+    if (PyObject_TypeCheck(response, http->response_type)) {
+        rc = reply_response(call, response, (struct wf_response *)call->plan.response);
+    } else {
+        PyErr_Format(PyExc_TypeError, "response_class made a %.100s, not a Response",
+                     Py_TYPE(response)->tp_name);
+    }
+    Py_DECREF(response);
+    return rc;
+}
 
 int wf_reply_result(struct wf_call *call, PyObject *result) {
     struct wf_http_server *s = call->server;
@@ -338,31 +426,12 @@ int wf_reply_result(struct wf_call *call, PyObject *result) {
     struct wf_route *route = call->route;
     bool plain = type == &PyDict_Type || type == &PyList_Type || type == &PyUnicode_Type;
     if (wf_unlikely(!plain) && PyObject_TypeCheck(result, s->state->http.response_type)) {
-        return reply_response(call, result);
+        keep_background(call, (struct wf_response *)call->plan.response);
+        return reply_response(call, result, NULL);
     }
     if (route != NULL && route->response_class != NULL &&
         !(route->text_type != NULL && PyUnicode_CheckExact(result))) {
-        PyObject *status = PyLong_FromLong(route->status);
-        PyObject *response = NULL;
-        if (status != NULL) {
-            PyObject *args[] = {result, status};
-            response = PyObject_Vectorcall(route->response_class, args, 1,
-                                           s->state->http.kw_status_code);
-            Py_DECREF(status);
-        }
-        if (response == NULL) {
-            return -1;
-        }
-        int rc;
-        if (PyObject_TypeCheck(response, s->state->http.response_type)) {
-            rc = reply_response(call, response);
-        } else {
-            PyErr_Format(PyExc_TypeError, "response_class made a %.100s, not a Response",
-                         Py_TYPE(response)->tp_name);
-            rc = -1;
-        }
-        Py_DECREF(response);
-        return rc;
+        return reply_by_class(call, result);
     }
     return reply_value(call, result);
 }
@@ -390,7 +459,8 @@ int wf_reply_validation(struct wf_call *call, PyObject *errors) {
         }
         if (key != NULL) {
             PyObject *args[] = {errors, call->plan.body != NULL ? call->plan.body : Py_None};
-            PyObject *exc = PyObject_Vectorcall(s->validation_error, args, 1, s->state->http.kw_body);
+            PyObject *exc =
+                PyObject_Vectorcall(s->validation_error, args, 1, s->state->http.kw_body);
             if (exc != NULL) {
                 wf_err_put(exc);
             }
@@ -457,11 +527,9 @@ int wf_reply_http_exception(struct wf_call *call, PyObject *exc) {
         }
     }
     struct wf_reply_head head = {.status = overflow != 0 || code < 0 || code > 999 ? 0 : (int)code,
-                                 .content_type = json_type,
-                                 .fields = f.list,
-                                 .nfields = f.n};
+                                 .content_type = json_type};
+    set_fields(&head, &f);
     if (!wf_status_has_body(head.status)) {
-        head.content_type = WF_SPAN("");
         rc = reply_status(wf_reply_send(call->plan.ex, &head, WF_SPAN("")), "the HTTPException");
         goto done;
     }
