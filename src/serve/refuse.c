@@ -18,28 +18,15 @@ static bool path_byte(char c) {
            (c != '\0' && strchr("-._~!$&'()*+,;=:@/", c) != NULL);
 }
 
-/* A host with or without port that can stand in a URL. What else a client sends as its Host is not
- * repeated to it. */
-static bool authority_ok(struct wf_span s) {
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if (!path_byte(c) || c == '/' || c == '@') {
-            if (c != '[' && c != ']') {
-                return false;
-            }
-        }
-    }
-    return s.n != 0;
-}
-
-/* As Starlette: the whole URL, from the Host the client used. */
+/* As Starlette: the whole URL, from the Host the client used. The parser lets none pass that could
+ * not stand in a URL, so it can be repeated; it may be empty. */
 static struct wf_span authority(struct wf_exchange *ex, char local[WF_ADDR_CHARS_MAX]) {
     const struct wf_field *host = wf_head_find(&ex->head, WF_FIELD_HOST);
     struct wf_span s = wf_head_span(ex->base, ex->head.authority_at);
     if (s.n == 0 && host != NULL) {
         s = wf_field_value_span(ex->base, host);
     }
-    if (authority_ok(s)) {
+    if (s.n != 0) {
         return s;
     }
     const struct wf_addr *a = wf_exchange_local(ex);

@@ -23,7 +23,8 @@
 #include "serve/exchange.h"
 #include "serve/route/route.h"
 
-/* name, default, reason. Milliseconds and bytes. 0 turns a timeout off. */
+/* name, default, reason. Milliseconds and bytes. 0 turns a timeout off. Heads and targets are held to
+ * WF_HTTP1_HEAD_MAX, fields to WF_EXCHANGE_FIELDS, whatever is asked for here. */
 #define WF_SERVER_LIMITS(X)                                                                        \
     X(head_bytes_max, 64 * 1024, "cookies and tokens fit; a flood does not (431)")                 \
     X(target_bytes_max, 16 * 1024, "longer than any browser sends (414)")                          \

@@ -765,6 +765,47 @@ static void heads_of_any_allowed_size_pass_and_larger_ones_do_not(void **state) 
     stop(f);
 }
 
+static void limits_are_as_documented(void **state) {
+    struct wf_server_config c;
+    wf_server_config_default(&c);
+    assert_int_equal(c.head_bytes_max, 65536);
+    assert_int_equal(c.target_bytes_max, 16384);
+    assert_int_equal(c.fields_max, 100);
+    assert_int_equal(c.body_bytes_max, 10485760);
+    assert_int_equal(c.head_timeout_ms, 10000);
+    assert_int_equal(c.body_rate_min, 240);
+    assert_int_equal(c.body_grace_ms, 10000);
+    assert_int_equal(c.idle_timeout_ms, 75000);
+    assert_int_equal(c.write_timeout_ms, 60000);
+    assert_int_equal(c.handler_timeout_ms, 0);
+    assert_int_equal(c.connections_max, 65536);
+    assert_int_equal(c.requests_per_connection_max, 0);
+
+    c = quiet();
+    c.head_bytes_max = 300;
+    c.target_bytes_max = 20;
+    c.fields_max = 2;
+    static const struct row rows[] = {
+        {"GET /hello?4567890123456 HTTP/1.1\nHost: a\nx: y\n\n", HELLO},
+        {"GET /hello?45678901234567 HTTP/1.1\nHost: a\n\n",
+         REFUSED("414 URI Too Long", "43", "the request target is too long")},
+        {"GET /hello HTTP/1.1\nHost: a\nx: y\nx: z\n\n",
+         REFUSED("431 Request Header Fields Too Large", "33", "too many field lines")},
+    };
+    struct fixture *f = start(&c);
+    for (size_t i = 0; i < WF_ARRAY_LEN(rows); i++) {
+        int fd = dial(f);
+        say(f, fd, rows[i].say);
+        struct heard h = hear(f, fd);
+        char *got = legible(&h);
+        assert_memory_equal(got, rows[i].expect, strlen(got));
+        free(got);
+        close(fd);
+    }
+    turns(f, 3);
+    stop(f);
+}
+
 static void pipelined_requests_are_answered_in_order(void **state) {
     struct fixture *f = start(NULL);
     int fd = dial(f);
@@ -1224,16 +1265,18 @@ static void timeouts_can_be_as_long_as_anyone_likes(void **state) {
 static void a_late_turn_is_nobodys_slowness(void **state) {
     enum { CLIENTS = 400 };
     struct wf_server_config config = quiet();
-    config.body_grace_ms = 100;
+    config.body_grace_ms = 300;
     struct fixture *f = start(&config);
     int fds[CLIENTS];
     for (int i = 0; i < CLIENTS; i++) {
         fds[i] = dial(f);
-        say(f, fds[i], "POST /echo HTTP/1.1\nHost: a\nContent-Length: 1000\n\n");
         turn(f, 0);
     }
-    turns(f, 3);
-    poll(NULL, 0, 300);
+    for (int i = 0; i < CLIENTS; i++) {
+        say(f, fds[i], "POST /echo HTTP/1.1\nHost: a\nContent-Length: 1000\n\n");
+    }
+    turns(f, 4);
+    poll(NULL, 0, 500);
     static char bytes[1000];
     for (int i = 0; i < CLIENTS; i++) {
         assert_int_equal(send(fds[i], bytes, sizeof(bytes), 0), sizeof(bytes));
@@ -1421,7 +1464,8 @@ static void unrouted_requests_can_go_to_the_embedder(void **state) {
 }
 
 static void the_redirect_repeats_no_host_that_is_not_one(void **state) {
-    static const char *const hosts[] = {"", "a/b", "a b", "\"", "a\\b", "evil@good", "<script>"};
+    static const char *const hosts[] = {"",    "a/b",       "a b",      "\"",   "a\\b",
+                                        "a?b", "evil@good", "<script>", "[::1", "a,b:x"};
     struct fixture *f = start(NULL);
     for (size_t i = 0; i < WF_ARRAY_LEN(hosts); i++) {
         int fd = dial(f);
@@ -1624,6 +1668,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(expects_continue),
         cmocka_unit_test(refuses_what_is_not_http),
         cmocka_unit_test(heads_of_any_allowed_size_pass_and_larger_ones_do_not),
+        cmocka_unit_test(limits_are_as_documented),
         cmocka_unit_test(pipelined_requests_are_answered_in_order),
         cmocka_unit_test(a_flush_leaves_nothing_behind),
         cmocka_unit_test(connections_take_turns),
