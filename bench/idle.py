@@ -1,9 +1,10 @@
-"""Measures what does not show in requests a second: memory of idle connections, growth over many requests, and
-what importing weft costs.
+"""Measures what does not show in requests a second: memory of idle connections, growth over many
+requests, and what importing weft costs.
 
-- Opens idle keep-alive connections (10,000 by default), each after one request, and divides the growth of the
-  server's resident memory by their number; then asks each of them again.
-- Sends requests (ten million by default) with wrk and compares resident memory after a warm-up with the end.
+- Opens idle keep-alive connections (10,000 by default), each after one request, and divides the
+  growth of the server's resident memory by their number; then asks each of them again.
+- Sends requests (ten million by default) with wrk and compares resident memory after a warm-up
+  with the end.
 - Times `import weft` and `import asyncio` in fresh interpreters.
 
 Usage: python bench/idle.py [--connections 10000] [--requests 10000000] [--weft PYTHON]
@@ -23,7 +24,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from run import CLIENT_CORE, ROOT, SERVER_CORE, check, free_port, WORKLOADS, wait_for, wrk
+from run import CLIENT_CORE, ROOT, SERVER_CORE, WORKLOADS, check, free_port, wait_for, wrk
 
 REQUEST = b"GET /json HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -42,8 +43,20 @@ def ask(s: socket.socket) -> None:
 @contextlib.contextmanager
 def server(weft: str):
     port = free_port()
-    command = ["taskset", "-c", SERVER_CORE, weft, "-m", "weft", "bench.apps.weft_app:app", "--port", str(port),
-               "--no-access-log", "--log-level", "warning"]  # fmt: skip
+    command = [
+        "taskset",
+        "-c",
+        SERVER_CORE,
+        weft,
+        "-m",
+        "weft",
+        "bench.apps.weft_app:app",
+        "--port",
+        str(port),
+        "--no-access-log",
+        "--log-level",
+        "warning",
+    ]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
     try:
         wait_for(port, process)
@@ -54,7 +67,7 @@ def server(weft: str):
 
 
 def idle(weft: str, connections: int) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, connections + 200), hard))
     with server(weft) as (pid, port), contextlib.ExitStack() as stack:
         warm = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
@@ -71,9 +84,11 @@ def idle(weft: str, connections: int) -> None:
         after = rss_kib(pid)
         for s in held:
             ask(s)
-        print(f"idle keep-alive connections: {connections} held, each answered again; "
-              f"{(after - before) * 1024 / connections:.0f} bytes of resident memory each "
-              f"({before / 1024:.1f} -> {after / 1024:.1f} MiB)")  # fmt: skip
+        print(
+            f"idle keep-alive connections: {connections} held, each answered again; "
+            f"{(after - before) * 1024 / connections:.0f} bytes of resident memory each "
+            f"({before / 1024:.1f} -> {after / 1024:.1f} MiB)"
+        )
 
 
 def growth(weft: str, requests: int) -> None:
@@ -86,22 +101,34 @@ def growth(weft: str, requests: int) -> None:
         while done < requests:
             done += wrk(url, load, 5)[0]
         after = rss_kib(pid)
-        print(f"resident memory over {done:,} requests: {before} -> {after} KiB ({after - before:+d})")
+        print(
+            f"resident memory over {done:,} requests: {before} -> {after} KiB ({after - before:+d})"
+        )
 
 
 def import_time(weft: str) -> None:
     code = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
     ms = {}
     for module in ("asyncio", "weft"):
-        runs = [float(subprocess.run([weft, "-c", code.format(module)], capture_output=True, text=True, check=True).stdout)
-                for _ in range(11)]  # fmt: skip
+        runs = [
+            float(
+                subprocess.run(
+                    [weft, "-c", code.format(module)], capture_output=True, text=True, check=True
+                ).stdout
+            )
+            for _ in range(11)
+        ]
         ms[module] = statistics.median(runs) * 1000
-    print(f"import asyncio {ms['asyncio']:.1f} ms, import weft {ms['weft']:.1f} ms: "
-          f"{ms['weft'] - ms['asyncio']:.1f} ms more")  # fmt: skip
+    print(
+        f"import asyncio {ms['asyncio']:.1f} ms, import weft {ms['weft']:.1f} ms: "
+        f"{ms['weft'] - ms['asyncio']:.1f} ms more"
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--connections", type=int, default=10_000)
     parser.add_argument("--requests", type=int, default=10_000_000)
     parser.add_argument("--weft", default=sys.executable)

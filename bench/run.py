@@ -1,9 +1,10 @@
 """Measures weft beside its peers in one run, and prints a Markdown table.
 
-Each server runs alone on one core, wrk on the other. In every round each server is started, its replies are
-checked, it is warmed up, and every workload is run against it; rounds are interleaved and the median of a
-server's rounds is printed. What counts is CPU microseconds a request (user and system apart, from /proc, of the
-whole process tree): requests a second are bounded by the one client core.
+Each server runs alone on one core, wrk on the other. In every round each server is started, its
+replies are checked, it is warmed up, and every workload is run against it; rounds are interleaved
+and the median of a server's rounds is printed. What counts is CPU microseconds a request (user
+and system apart, from /proc, of the whole process tree): requests a second are bounded by the one
+client core.
 
 Usage: python bench/run.py [--rounds 3] [--seconds 3] [--servers weft,bare] [--workloads json]
                            [--peers PYTHON] [--out FILE.md]
@@ -47,9 +48,15 @@ WORKLOADS = {
     "plaintext": Workload("/plaintext", HELLO.replace(b" ", b""), title="plaintext"),
     "json": Workload("/json", b'{"message":"Hello,World!"}', title="JSON"),
     "params": Workload("/items/42?q=weft", b'{"item_id":42,"q":"weft"}', title="path + query"),
-    "pipelined": Workload("/plaintext", HELLO.replace(b" ", b""), pipeline=16, title="plaintext, 16 deep"),
-    "sleep": Workload("/sleep", b'{"slept":true}', connections=256, title="10 ms sleep, 256 connections"),
-    "many": Workload("/json", b'{"message":"Hello,World!"}', connections=5000, title="JSON, 5000 connections"),
+    "pipelined": Workload(
+        "/plaintext", HELLO.replace(b" ", b""), pipeline=16, title="plaintext, 16 deep"
+    ),
+    "sleep": Workload(
+        "/sleep", b'{"slept":true}', connections=256, title="10 ms sleep, 256 connections"
+    ),
+    "many": Workload(
+        "/json", b'{"message":"Hello,World!"}', connections=5000, title="JSON, 5000 connections"
+    ),
 }
 
 # Which workloads the C responders have: the floor answers every path alike.
@@ -66,26 +73,80 @@ class Server:
 
 def servers(peers: str, weft: str, build: Path) -> dict[str, Server]:
     """Every server by name; {port} in a command is filled in."""
-    uvicorn = [peers, "-m", "uvicorn", "--port", "{port}", "--no-access-log", "--log-level", "warning"]
-    granian = [str(Path(peers).parent / "granian"), "--interface", "asgi", "--port", "{port}", "--workers", "1",
-               "--no-access-log", "--log-level", "warning", "--loop", "uvloop"]  # fmt: skip
+    uvicorn = [
+        peers,
+        "-m",
+        "uvicorn",
+        "--port",
+        "{port}",
+        "--no-access-log",
+        "--log-level",
+        "warning",
+    ]
+    granian = [
+        str(Path(peers).parent / "granian"),
+        "--interface",
+        "asgi",
+        "--port",
+        "{port}",
+        "--workers",
+        "1",
+        "--no-access-log",
+        "--log-level",
+        "warning",
+        "--loop",
+        "uvloop",
+    ]
     raw = {"plaintext", "json"}
     return {
-        "floor": Server([str(build / "bench/floor_server"), "--port", "{port}"], FLOOR,
-                        "epoll responder in C that parses nothing"),
-        "bare": Server([str(build / "bench/bare_server"), "--port", "{port}"], BARE, "bare_server (weft's C, no Python)"),
-        "weft": Server([weft, "-m", "weft", "bench.apps.weft_app:app", "--port", "{port}", "--no-access-log",
-                        "--log-level", "warning"], title="**weft**"),
-        "socketify": Server([peers, "bench/apps/socketify_app.py", "{port}"], title="socketify (sync handlers)"),
-        "uvicorn-raw": Server([*uvicorn, "bench.apps.raw_asgi:app"], raw, "raw ASGI app on uvicorn"),
-        "granian-raw": Server([*granian, "bench.apps.raw_asgi:app"], raw, "raw ASGI app on granian"),
-        "blacksheep": Server([*granian, "bench.apps.blacksheep_app:app"], title="BlackSheep on granian"),
+        "floor": Server(
+            [str(build / "bench/floor_server"), "--port", "{port}"],
+            FLOOR,
+            "epoll responder in C that parses nothing",
+        ),
+        "bare": Server(
+            [str(build / "bench/bare_server"), "--port", "{port}"],
+            BARE,
+            "bare_server (weft's C, no Python)",
+        ),
+        "weft": Server(
+            [
+                weft,
+                "-m",
+                "weft",
+                "bench.apps.weft_app:app",
+                "--port",
+                "{port}",
+                "--no-access-log",
+                "--log-level",
+                "warning",
+            ],
+            title="**weft**",
+        ),
+        "socketify": Server(
+            [peers, "bench/apps/socketify_app.py", "{port}"], title="socketify (sync handlers)"
+        ),
+        "uvicorn-raw": Server(
+            [*uvicorn, "bench.apps.raw_asgi:app"], raw, "raw ASGI app on uvicorn"
+        ),
+        "granian-raw": Server(
+            [*granian, "bench.apps.raw_asgi:app"], raw, "raw ASGI app on granian"
+        ),
+        "blacksheep": Server(
+            [*granian, "bench.apps.blacksheep_app:app"], title="BlackSheep on granian"
+        ),
         "litestar": Server([*uvicorn, "bench.apps.litestar_app:app"], title="Litestar on uvicorn"),
-        "robyn": Server([peers, "bench/apps/robyn_app.py", "{port}", "--log-level", "ERROR"], title="Robyn"),
+        "robyn": Server(
+            [peers, "bench/apps/robyn_app.py", "{port}", "--log-level", "ERROR"], title="Robyn"
+        ),
         "sanic": Server([peers, "bench/apps/sanic_app.py", "{port}"], title="Sanic"),
-        "fastapi-granian": Server([*granian, "bench.apps.fastapi_app:app"], title="FastAPI on granian"),
-        "fastapi": Server([*uvicorn, "bench.apps.fastapi_app:app"], title="FastAPI on uvicorn[standard]"),
-    }  # fmt: skip
+        "fastapi-granian": Server(
+            [*granian, "bench.apps.fastapi_app:app"], title="FastAPI on granian"
+        ),
+        "fastapi": Server(
+            [*uvicorn, "bench.apps.fastapi_app:app"], title="FastAPI on uvicorn[standard]"
+        ),
+    }
 
 
 @dataclass
@@ -142,7 +203,17 @@ def milliseconds(text: str) -> float:
 
 def wrk(url: str, load: Workload, seconds: int) -> tuple[int, float, float, float, int]:
     """requests, requests a second, p50 and p99 in ms, errors"""
-    command = ["taskset", "-c", CLIENT_CORE, "wrk", "-t1", f"-c{load.connections}", f"-d{seconds}s", "--latency", url]
+    command = [
+        "taskset",
+        "-c",
+        CLIENT_CORE,
+        "wrk",
+        "-t1",
+        f"-c{load.connections}",
+        f"-d{seconds}s",
+        "--latency",
+        url,
+    ]
     if load.pipeline:
         command[-1:] = ["-s", str(HERE / "pipeline.lua"), url, "--", str(load.pipeline)]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -178,8 +249,14 @@ def measure(server: Server, loads: dict[str, Workload], seconds: int) -> dict[st
     port = free_port()
     command = ["taskset", "-c", SERVER_CORE, *(part.format(port=port) for part in server.command)]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-    process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                               start_new_session=True)  # fmt: skip
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     samples = {}
     try:
         wait_for(port, process)
@@ -210,43 +287,99 @@ def median(samples: list[Sample], name: str) -> float:
     return statistics.median(getattr(s, name) for s in samples)
 
 
-def table(name: str, chosen: dict[str, Server], results: dict[str, dict[str, list[Sample]]]) -> list[str]:
-    rows = [f"### {WORKLOADS[name].title}", "",
-            "| server | CPU µs a request | user | system | of FastAPI's | of the bare server's | requests/s | p50 ms | p99 ms | RSS MiB | errors |",
-            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]  # fmt: skip
-    cpu = {s: median(r[name], "user_us") + median(r[name], "system_us") for s, r in results.items() if r.get(name)}
-    for key, total in cpu.items():
-        samples = results[key][name]
+# Column of a table: heading, and what stands in it for a server's medians.
+COLUMNS = {
+    "CPU µs a request": "{cpu:.2f}",
+    "user": "{user_us:.2f}",
+    "system": "{system_us:.2f}",
+    "FastAPI's CPU": "{of_fastapi}",
+    "bare server's CPU": "{of_bare}",
+    "requests/s": "{rps:,.0f}",
+    "p50 ms": "{p50_ms:.2f}",
+    "p99 ms": "{p99_ms:.2f}",
+    "RSS MiB": "{rss_mib:.0f}",
+    "errors": "{errors:.0f}",
+}
 
-        def ratio(to: str, total: float = total) -> str:
-            return f"{cpu[to] / total:.1f}x less" if to in cpu and to == "fastapi" else (
-                f"{total / cpu[to]:.2f}x" if to in cpu else "")  # fmt: skip
 
-        rows.append(
-            f"| {chosen[key].title} | {total:.2f} | {median(samples, 'user_us'):.2f} | {median(samples, 'system_us'):.2f} | "
-            f"{ratio('fastapi')} | {ratio('bare')} | {median(samples, 'rps'):,.0f} | {median(samples, 'p50_ms'):.2f} | "
-            f"{median(samples, 'p99_ms'):.2f} | {median(samples, 'rss_mib'):.0f} | {sum(s.errors for s in samples)} |")  # fmt: skip
+def table(
+    name: str, chosen: dict[str, Server], results: dict[str, dict[str, list[Sample]]]
+) -> list[str]:
+    """One workload in Markdown. FastAPI's and bare_server's CPU are multiples of the row's."""
+    rows = [
+        f"### {WORKLOADS[name].title}",
+        "",
+        f"| server | {' | '.join(COLUMNS)} |",
+        "| --- |" + " ---: |" * len(COLUMNS),
+    ]
+    medians = {
+        server: {f: median(r[name], f) for f in vars(r[name][0])}
+        for server, r in results.items()
+        if r.get(name)
+    }
+    for m in medians.values():
+        m["cpu"] = m["user_us"] + m["system_us"]
+    for server, m in medians.items():
+        of = {
+            f"of_{to}": f"{medians[to]['cpu'] / m['cpu']:.2f}x" if to in medians else ""
+            for to in ("fastapi", "bare")
+        }
+        cells = [cell.format(**m, **of) for cell in COLUMNS.values()]
+        rows.append(f"| {chosen[server].title} | {' | '.join(cells)} |")
     return [*rows, ""]
 
 
-def versions(python: str, names: list[str]) -> str:
-    code = ("import sys, importlib.metadata as m\nfor n in sys.argv[1:]:\n try: print(n, m.version(n), end=', ')\n"
-            " except m.PackageNotFoundError: pass")  # fmt: skip
-    return subprocess.run([python, "-c", code, *names], capture_output=True, text=True).stdout.rstrip(", ")
+PEERS = ["fastapi", "uvicorn", "uvloop", "httptools", "granian", "pydantic", "socketify"]
+PEERS += ["blacksheep", "litestar", "robyn", "sanic"]
+VERSIONS = """
+import importlib.metadata as m, sys
+for name in sys.argv[1:]:
+    try:
+        print(name, m.version(name), end=", ")
+    except m.PackageNotFoundError:
+        pass
+"""
+
+
+def conditions(peers: str, rounds: int, seconds: int) -> list[str]:
+    """What a reader has to know to compare the tables with others."""
+    cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
+    versions = subprocess.run(
+        [peers, "-c", VERSIONS, *PEERS], capture_output=True, text=True
+    ).stdout
+    return [
+        f"Machine: {cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, "
+        f"Linux {platform.release()}; server on one core, wrk on the other, loopback; "
+        f"{rounds} interleaved rounds of {seconds} s, medians.",
+        "",
+        f"Versions: CPython {platform.python_version()}; {versions.rstrip(', ')}.",
+        "",
+    ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--servers", help="comma-separated; all of them by default")
     parser.add_argument("--workloads", default="plaintext,json,params,pipelined,sleep,many")
-    parser.add_argument("--peers", default=sys.executable, help="interpreter of the environment with the peers")
-    parser.add_argument("--weft", default=sys.executable, help="interpreter of the environment with weft")
-    parser.add_argument("--build", type=Path, default=ROOT / "build", help="build folder with the C servers")
-    parser.add_argument("--out", type=Path, help="write the tables here too, and the samples beside it as JSON")
+    parser.add_argument(
+        "--peers", default=sys.executable, help="interpreter of the environment with the peers"
+    )
+    parser.add_argument(
+        "--weft", default=sys.executable, help="interpreter of the environment with weft"
+    )
+    parser.add_argument(
+        "--build", type=Path, default=ROOT / "build", help="build folder with the C servers"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="write the tables here too, and the samples beside it as JSON"
+    )
     args = parser.parse_args()
 
+    subprocess.run([args.weft, "-c", "import weft"], cwd=ROOT, check=True)  # builds what changed
     available = servers(args.peers, args.weft, args.build)
     chosen = {k: available[k] for k in (args.servers.split(",") if args.servers else available)}
     loads = {k: WORKLOADS[k] for k in args.workloads.split(",")}
@@ -255,24 +388,27 @@ def main() -> None:
         for key, server in chosen.items():
             for name, sample in measure(server, loads, args.seconds).items():
                 results[key].setdefault(name, []).append(sample)
-                print(f"round {n + 1} {key:16} {name:10} {sample.user_us + sample.system_us:8.2f} us "
-                      f"({sample.user_us:.2f} + {sample.system_us:.2f}) {sample.rps:10,.0f}/s p99 {sample.p99_ms:.2f} ms"
-                      f"{' ERRORS ' + str(sample.errors) if sample.errors else ''}", file=sys.stderr)  # fmt: skip
+                print(
+                    f"round {n + 1} {key:16} {name:10} {sample.user_us:.2f} + "
+                    f"{sample.system_us:.2f} us {sample.rps:10,.0f}/s p99 {sample.p99_ms:.2f} ms"
+                    f"{' ERRORS ' + str(sample.errors) if sample.errors else ''}",
+                    file=sys.stderr,
+                )
 
-    cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
-    lines = [f"Machine: {cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}; "
-             f"server on one core, wrk on the other, loopback; {args.rounds} interleaved rounds of {args.seconds} s, medians.",
-             "", f"Versions: CPython {platform.python_version()}; " + versions(args.peers, [
-                 "fastapi", "uvicorn", "uvloop", "httptools", "granian", "pydantic", "socketify", "blacksheep",
-                 "litestar", "robyn", "sanic"]) + ".", ""]  # fmt: skip
+    lines = conditions(args.peers, args.rounds, args.seconds)
     for name in loads:
         lines += table(name, chosen, results)
     print("\n".join(lines))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text("\n".join(lines) + "\n")
-        args.out.with_suffix(".json").write_text(json.dumps(
-            {k: {n: [vars(s) for s in v] for n, v in r.items()} for k, r in results.items()}, indent=1) + "\n")  # fmt: skip
+        args.out.with_suffix(".json").write_text(
+            json.dumps(
+                {k: {n: [vars(s) for s in v] for n, v in r.items()} for k, r in results.items()},
+                indent=1,
+            )
+            + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""A bare ASGI app that answers the plaintext and JSON workloads: what a server costs without a framework."""
+"""A bare ASGI app that answers the plaintext and JSON workloads: what a server costs without a
+framework."""
 
 PLAIN = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"13")]
 JSON = [(b"content-type", b"application/json"), (b"content-length", b"27")]

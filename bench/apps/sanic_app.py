@@ -31,4 +31,6 @@ async def sleep(request):
 
 
 if __name__ == "__main__":
-    app.run(host="127.0.0.1", port=int(sys.argv[1]), single_process=True, access_log=False, motd=False)
+    app.run(
+        host="127.0.0.1", port=int(sys.argv[1]), single_process=True, access_log=False, motd=False
+    )

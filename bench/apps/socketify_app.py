@@ -1,4 +1,5 @@
-"""The workloads on socketify (sync handlers: its fastest form). Usage: python socketify_app.py PORT"""
+"""The workloads on socketify (sync handlers: its fastest form). Usage: python socketify_app.py
+PORT"""
 
 import asyncio
 import sys
@@ -6,8 +7,6 @@ import sys
 from socketify import App
 
 app = App()
-
-
 
 
 def plaintext(res, req):

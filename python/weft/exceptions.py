@@ -56,7 +56,7 @@ class RequestValidationError(Exception):
 
 
 def plain(value: object) -> Any:
-    """What a 422 shows of a value JSON has no form for: nothing of an exception, the text of the rest."""
+    """What a 422 shows of a value JSON has no form for: of an exception nothing, else its text."""
     return {} if isinstance(value, BaseException) else str(value)
 
 

@@ -268,7 +268,7 @@ def endpoint_name(endpoint: Callable[..., Any]) -> str:
 
 
 def is_async_callable(obj: Any) -> bool:
-    """Does calling it give a coroutine? So for `async def`, partials, objects and wrappers of it."""
+    """Does calling it give a coroutine? True of `async def`, partials, objects and wrappers."""
     while isinstance(obj, functools.partial):
         obj = obj.func
     call = obj if inspect.isroutine(obj) else getattr(type(obj), "__call__", None)  # noqa: B004
