@@ -78,11 +78,10 @@ struct wf_http_server {
     struct wf_stepper stepper;
     struct wf_pool calls;       /* of struct wf_call */
     struct wf_list parked;      /* of wf_call.node */
-    struct wf_list jobs_done;   /* of wf_job.node: back from the thread pool */
+    struct wf_list jobs_done;   /* of wf_job.node, owned: back from the thread pool */
     struct wf_release *garbage; /* bodies the kernel has taken: released with the GIL */
     struct wf_route **routes;   /* owned */
     uint32_t nroutes, routes_cap;
-    uint32_t jobs_running;
     PyObject *loop;             /* owned */
     PyObject *app;              /* owned, or NULL */
     PyObject *request_class;    /* owned: type made for handlers that ask */
@@ -177,6 +176,7 @@ void wf_call_step(struct wf_call *call, PyObject *coro, uint8_t stage);
 int wf_job_submit(struct wf_call *call, PyObject *callable); /* 0, or -1 with an exception */
 PyObject *wf_jobs_pool(struct wf_http_server *s); /* the pool's submit, borrowed, or NULL with an exception */
 void wf_jobs_collect(struct wf_http_server *s);
+int wf_jobs_traverse(struct wf_http_server *s, visitproc visit, void *arg); /* of jobs_done */
 void wf_job_forget(struct wf_call *call); /* the call ends before its job: nobody waits for the result */
 
 /* A body the stream borrows; freed in two steps since release comes without the GIL. */

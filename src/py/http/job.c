@@ -1,13 +1,13 @@
-/* Sync handlers: run in a bounded thread pool (concurrent.futures), so that one that blocks holds up nobody
- * else. The job is the callable the pool runs; it hands itself back to the loop by a post. */
+/* Sync handlers: run in a bounded thread pool (concurrent.futures), so that one that blocks holds
+ * up nobody else. The job is the callable the pool runs; it puts itself on the server's list and
+ * wakes the loop. The GIL guards that list. */
 #include "py/http/http_int.h"
 
 enum { JOB_THREADS_MAX = 40 }; /* as many as anyio, and so FastAPI, runs at once */
 
 struct wf_job {
-    PyObject_HEAD
-    struct wf_post post;
-    struct wf_list node;           /* in server->jobs_done once it is back */
+    PyObject_HEAD struct wf_list
+        node;                      /* in server->jobs_done once it is back: then the list owns us */
     struct wf_http_server *server; /* owned */
     struct wf_call *call;          /* borrowed; NULL once the call ended without it */
     PyObject *callable;            /* owned; NULL once called */
@@ -15,22 +15,6 @@ struct wf_job {
     PyObject *result;              /* owned; NULL with an exception below */
     PyObject *exception;           /* owned */
 };
-
-static int drop(void *job) {
-    Py_DECREF((PyObject *)job);
-    return 0;
-}
-
-/* wf_post_fn: on the loop's thread, without the GIL. The post's reference moves to the list; where the
- * server has ended meanwhile nobody would look there, and the interpreter drops it when it can. */
-static void job_arrived(struct wf_post *post) {
-    struct wf_job *job = wf_container_of(post, struct wf_job, post);
-    if (wf_unlikely(job->server->server == NULL)) {
-        (void)Py_AddPendingCall(drop, job); /* its queue may be full: then it leaks, once at the end */
-        return;
-    }
-    wf_list_push(&job->server->jobs_done, &job->node);
-}
 
 static PyObject *job_call(PyObject *self, PyObject *args, PyObject *kwargs) {
     struct wf_job *job = (struct wf_job *)self;
@@ -50,10 +34,16 @@ static PyObject *job_call(PyObject *self, PyObject *args, PyObject *kwargs) {
     if (job->result == NULL) {
         job->exception = wf_err_take();
     }
-    /* With the GIL held nobody can close the server between this look and the post. */
-    if (job->server->server != NULL) {
-        Py_INCREF(self); /* the post's */
-        wf_loop_post(wf_pyloop_reactor(job->server->state, job->server->loop), &job->post);
+    struct wf_http_server *s = job->server;
+    if (s->server != NULL && job->call != NULL) { /* else nobody waits */
+        struct wf_loop *reactor = wf_pyloop_reactor(s->state, s->loop);
+        if (reactor != NULL) {
+            Py_INCREF(self);
+            wf_list_push(&s->jobs_done, &job->node);
+            wf_loop_wake(reactor);
+        } else { /* it is being closed, and the server with it */
+            PyErr_Clear();
+        }
     }
     Py_RETURN_NONE;
 }
@@ -61,10 +51,9 @@ static PyObject *job_call(PyObject *self, PyObject *args, PyObject *kwargs) {
 PyObject *wf_jobs_pool(struct wf_http_server *s) {
     if (s->submit == NULL) {
         PyObject *futures = PyImport_ImportModule("concurrent.futures");
-        PyObject *pool =
-            futures != NULL ? PyObject_CallMethod(futures, "ThreadPoolExecutor", "is",
-                                                  JOB_THREADS_MAX, "weft-handler")
-                            : NULL;
+        PyObject *pool = futures != NULL ? PyObject_CallMethod(futures, "ThreadPoolExecutor", "is",
+                                                               JOB_THREADS_MAX, "weft-handler")
+                                         : NULL;
         s->submit = pool != NULL ? PyObject_GetAttr(pool, s->state->http.str.submit) : NULL;
         Py_XDECREF(pool);
         Py_XDECREF(futures);
@@ -81,7 +70,6 @@ int wf_job_submit(struct wf_call *call, PyObject *callable) {
     if (job == NULL) {
         return -1;
     }
-    job->post = (struct wf_post){.cb = job_arrived};
     wf_list_init(&job->node);
     job->server = (struct wf_http_server *)Py_NewRef((PyObject *)s);
     job->call = call;
@@ -92,21 +80,19 @@ int wf_job_submit(struct wf_call *call, PyObject *callable) {
 
     call->job = job;
     wf_list_push(&s->parked, &call->node);
-    s->jobs_running++;
     PyObject *future = PyObject_CallOneArg(s->submit, (PyObject *)job);
     if (future == NULL) {
         wf_job_forget(call);
         wf_list_remove(&call->node);
     }
     Py_XDECREF(future);
-    Py_DECREF(job); /* the pool's queue holds it, then the post */
+    Py_DECREF(job); /* the pool's queue holds it, then the list */
     return future != NULL ? 0 : -1;
 }
 
 void wf_job_forget(struct wf_call *call) {
     call->job->call = NULL;
     call->job = NULL;
-    call->server->jobs_running--;
 }
 
 void wf_jobs_collect(struct wf_http_server *s) {
@@ -128,6 +114,13 @@ void wf_jobs_collect(struct wf_http_server *s) {
         }
         Py_DECREF(job);
     }
+}
+
+int wf_jobs_traverse(struct wf_http_server *s, visitproc visit, void *arg) {
+    for (struct wf_list *n = s->jobs_done.next; n != NULL && n != &s->jobs_done; n = n->next) {
+        Py_VISIT((PyObject *)wf_container_of(n, struct wf_job, node));
+    }
+    return 0;
 }
 
 static int job_traverse(PyObject *self, visitproc visit, void *arg) {
@@ -160,8 +153,11 @@ static void job_dealloc(PyObject *self) {
 }
 
 static PyType_Slot job_slots[] = {
-    {Py_tp_call, job_call},       {Py_tp_traverse, job_traverse}, {Py_tp_clear, job_clear},
-    {Py_tp_dealloc, job_dealloc}, {0, NULL},
+    {Py_tp_call, job_call},
+    {Py_tp_traverse, job_traverse},
+    {Py_tp_clear, job_clear},
+    {Py_tp_dealloc, job_dealloc},
+    {0, NULL},
 };
 
 PyType_Spec wf_job_spec = {

@@ -126,6 +126,11 @@ void wf_http_wake(struct wf_http_server *s, PyObject **slot) {
     if (future == NULL) {
         return;
     }
+    if (s->state->http.str.done == NULL || wf_pyloop_reactor(s->state, s->loop) == NULL) {
+        PyErr_Clear(); /* the module or the loop is gone, and with it whoever waited */
+        Py_DECREF(future);
+        return;
+    }
     PyObject *done = PyObject_CallMethodNoArgs(future, s->state->http.str.done);
     PyObject *set = done == Py_False ? PyObject_CallMethodOneArg(future, s->state->http.str.set_result,
                                                                  Py_None)
@@ -144,12 +149,23 @@ PyObject *wf_http_future(struct wf_http_server *s) {
 
 /* ---- life ---- */
 
+/* Nobody waits any more for what the call runs. */
+static void cut_off(struct wf_call *call) {
+    call->gone = true;
+    if (call->task != NULL) {
+        wf_task_detach(call->task);
+    }
+    Py_CLEAR(call->background); /* was for after the reply */
+    wf_call_finish(call);
+}
+
 /* Takes the server off the loop and closes every connection; calls still running are cut off: their
- * coroutines go on by themselves if they must, and nobody waits for them. */
+ * coroutines go on by themselves if they must. The caller holds a reference, since the loop's goes. */
 static void end(struct wf_http_server *s) {
     if (s->server == NULL) {
         return;
     }
+    s->busy++; /* what is freed here may call us: it would find half a server */
     if (s->started) {
         s->started = false;
         wf_pyloop_remove_guest(s->loop, &s->guest);
@@ -163,12 +179,7 @@ static void end(struct wf_http_server *s) {
         }
     }
     while (!wf_list_empty(&s->parked)) {
-        struct wf_call *call = wf_container_of(s->parked.next, struct wf_call, node);
-        call->gone = true;
-        if (call->task != NULL) {
-            wf_task_detach(call->task);
-        }
-        wf_call_finish(call);
+        cut_off(wf_container_of(s->parked.next, struct wf_call, node));
     }
     wf_jobs_collect(s);
     wf_server_free(s->server);
@@ -176,6 +187,8 @@ static void end(struct wf_http_server *s) {
     wf_garbage_collect(s);
     wf_router_free(s->router);
     s->router = NULL;
+    s->owed = WF_OWED_NOTHING;
+    s->busy--;
 }
 
 static int set_limits(struct wf_server_config *c, PyObject *limits) {
@@ -291,7 +304,10 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     }
     s->state = state;
     s->guest = (struct wf_guest){
-        .before_wait = before_wait, .after_wait = after_wait, .closing = closing};
+        .self = (PyObject *)s,
+        .before_wait = before_wait,
+        .after_wait = after_wait,
+        .closing = closing};
     wf_list_init(&s->guest.node);
     wf_list_init(&s->parked);
     wf_list_init(&s->jobs_done);
@@ -337,6 +353,22 @@ fail:
     return NULL;
 }
 
+/* What is in flight is ours too; a call that runs at this moment is in no list, and so is held. */
+static int traverse_calls(struct wf_http_server *s, visitproc visit, void *arg) {
+    for (struct wf_list *n = s->parked.next; n != NULL && n != &s->parked; n = n->next) {
+        struct wf_call *call = wf_container_of(n, struct wf_call, node);
+        Py_VISIT(call->plan.request);
+        Py_VISIT(call->plan.response);
+        Py_VISIT(call->plan.body);
+        Py_VISIT(call->context);
+        Py_VISIT((PyObject *)call->task);
+        Py_VISIT(call->body_waiter);
+        Py_VISIT(call->background);
+        Py_VISIT(call->rescued);
+    }
+    return wf_jobs_traverse(s, visit, arg);
+}
+
 static int server_traverse(PyObject *self, visitproc visit, void *arg) {
     struct wf_http_server *s = (struct wf_http_server *)self;
     Py_VISIT(Py_TYPE(self));
@@ -365,7 +397,7 @@ static int server_traverse(PyObject *self, visitproc visit, void *arg) {
         Py_VISIT((PyObject *)s->routes[i]->plan);
         Py_VISIT(s->routes[i]->response_class);
     }
-    return 0;
+    return traverse_calls(s, visit, arg);
 }
 
 static int server_clear(PyObject *self) {

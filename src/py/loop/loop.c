@@ -50,7 +50,9 @@ static void release(struct wf_pyloop *l) {
     struct wf_list *n;
     while ((n = wf_list_pop(&l->guests)) != NULL) {
         struct wf_guest *g = wf_container_of(n, struct wf_guest, node);
+        PyObject *self = g->self; /* owned now */
         g->closing(g);
+        Py_DECREF(self);
     }
     wf_fd_release(l);
     l->late = l->due = NULL;
@@ -82,6 +84,9 @@ static int loop_traverse(struct wf_pyloop *l, visitproc visit, void *arg) {
     }
     for (struct wf_list *n = l->timers.next; n != NULL && n != &l->timers; n = n->next) {
         Py_VISIT(wf_container_of(n, struct wf_timer_handle, node));
+    }
+    for (struct wf_list *n = l->guests.next; n != NULL && n != &l->guests; n = n->next) {
+        Py_VISIT(wf_container_of(n, struct wf_guest, node)->self);
     }
     return wf_fd_traverse(l, visit, arg);
 }
@@ -527,10 +532,14 @@ void wf_pyloop_add_guest(PyObject *loop, struct wf_guest *g) {
     WF_ASSERT(l->open);
     wf_list_init(&g->node);
     wf_list_push(&l->guests, &g->node);
+    Py_INCREF(g->self);
 }
 
 void wf_pyloop_remove_guest(PyObject *loop, struct wf_guest *g) {
-    wf_list_remove(&g->node);
+    if (wf_list_linked(&g->node)) {
+        wf_list_remove(&g->node);
+        Py_DECREF(g->self);
+    }
 }
 
 int wf_pyloop_call_soon(struct wf_state *state, PyObject *loop, PyObject *callback, PyObject *arg,

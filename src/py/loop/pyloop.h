@@ -39,11 +39,12 @@ struct wf_loop *wf_pyloop_reactor(struct wf_state *state, PyObject *loop);
 /* Somebody who takes part in each turn; embed it. The node is the loop's while added. */
 struct wf_guest {
     struct wf_list node;
+    PyObject *self; /* the object it is embedded in: the loop's, owned, while added */
     void (*before_wait)(struct wf_guest *g); /* no GIL, no Python */
     /* 1: more is ready, so do not wait; 0; or -1 with a BaseException that is not an Exception set
      * (KeyboardInterrupt, SystemExit), which ends run_forever as from a callback */
     int (*after_wait)(struct wf_guest *g);
-    /* the loop is being closed with the guest still in it (GIL held): let go of it */
+    /* the loop is being closed with the guest still in it (GIL held): it has let go of it */
     void (*closing)(struct wf_guest *g);
 };
 void wf_pyloop_add_guest(PyObject *loop, struct wf_guest *g);
