@@ -4,24 +4,39 @@
 /* ---- birth and death ---- */
 
 /* A dead handle of this loop, or a new one. All fields but those of PyObject are undefined. */
-static struct wf_handle *take_spare(struct wf_pyloop *l) {
-    struct wf_handle *h = l->spares;
+static void *take_spare(struct wf_spares *spares, PyTypeObject *type) {
+    struct wf_handle *h = spares->first;
     if (wf_unlikely(h == NULL)) {
-        return PyObject_GC_New(struct wf_handle, l->handle_type);
+        return PyObject_GC_New(struct wf_handle, type); /* of the size that the type says */
     }
-    l->spares = (struct wf_handle *)h->callback;
-    l->nspares--;
-    (void)PyObject_Init((PyObject *)h, l->handle_type);
+    spares->first = (struct wf_handle *)h->callback;
+    spares->n--;
+    (void)PyObject_Init((PyObject *)h, type);
     return h;
 }
 
-void wf_handle_free_spares(struct wf_pyloop *l) {
-    while (l->spares != NULL) {
-        struct wf_handle *h = l->spares;
-        l->spares = (struct wf_handle *)h->callback;
+static bool keep_spare(struct wf_spares *spares, struct wf_handle *h) {
+    if (wf_unlikely(spares->n == WF_HANDLES_SPARE_MAX)) {
+        return false;
+    }
+    h->callback = (PyObject *)spares->first;
+    spares->first = h;
+    spares->n++;
+    return true;
+}
+
+static void free_spares(struct wf_spares *spares) {
+    while (spares->first != NULL) {
+        struct wf_handle *h = spares->first;
+        spares->first = (struct wf_handle *)h->callback;
         PyObject_GC_Del(h);
     }
-    l->nspares = 0;
+    spares->n = 0;
+}
+
+void wf_handle_free_spares(struct wf_pyloop *l) {
+    free_spares(&l->spares);
+    free_spares(&l->timer_spares);
 }
 
 /* Every field of the head. Returns 0 or -1; what is filled so far is then released by dealloc. */
@@ -71,7 +86,7 @@ static int init_handle(struct wf_handle *h, struct wf_pyloop *l, PyObject *callb
 
 struct wf_handle *wf_handle_new(struct wf_pyloop *l, PyObject *callback, PyObject *const *args,
                                 Py_ssize_t nargs, PyObject *context) {
-    struct wf_handle *h = take_spare(l);
+    struct wf_handle *h = take_spare(&l->spares, l->handle_type);
     if (wf_unlikely(h == NULL)) {
         return NULL;
     }
@@ -95,8 +110,8 @@ static void timer_due(struct wf_timer *timer) {
 struct wf_timer_handle *wf_timer_handle_new(struct wf_pyloop *l, double when, PyObject *callback,
                                             PyObject *const *args, Py_ssize_t nargs,
                                             PyObject *context) {
-    struct wf_timer_handle *t = PyObject_GC_New(struct wf_timer_handle, l->timer_handle_type);
-    if (t == NULL) {
+    struct wf_timer_handle *t = take_spare(&l->timer_spares, l->timer_handle_type);
+    if (wf_unlikely(t == NULL)) {
         return NULL;
     }
     t->when = when;
@@ -150,11 +165,7 @@ static void handle_dealloc(struct wf_handle *h) {
     Py_XDECREF(h->source_traceback);
     Py_XDECREF(h->repr);
     struct wf_pyloop *l = h->loop; /* owned still: it may die with us, and then takes no spares */
-    if (l != NULL && !h->timed && l->open && l->nspares < WF_HANDLES_SPARE_MAX) {
-        h->callback = (PyObject *)l->spares;
-        l->spares = h;
-        l->nspares++;
-    } else {
+    if (l == NULL || !l->open || !keep_spare(h->timed ? &l->timer_spares : &l->spares, h)) {
         PyObject_GC_Del(h);
     }
     Py_XDECREF(l);

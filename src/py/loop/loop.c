@@ -113,13 +113,16 @@ static void loop_dealloc(struct wf_pyloop *l) {
 
 /* The `context=` of call_soon and its kin. Returns it borrowed, NULL where it is not given; *bad is
  * set with an exception where anything else is. */
-static PyObject *context_of(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, bool *bad) {
+static PyObject *context_of(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
+                            PyObject *kwnames, bool *bad) {
     *bad = false;
     if (wf_likely(kwnames == NULL)) {
         return NULL;
     }
     Py_ssize_t n = PyTuple_GET_SIZE(kwnames);
-    if (n == 1 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0), "context") == 0) {
+    PyObject *name = n == 1 ? PyTuple_GET_ITEM(kwnames, 0) : NULL; /* borrowed */
+    if (n == 1 && (name == l->state->loop.str_context || /* interned, unless made at run time */
+                   PyUnicode_CompareWithASCIIString(name, "context") == 0)) {
         return args[nargs];
     }
     if (n != 0) {
@@ -165,7 +168,7 @@ static int wrong_arguments(const char *method) {
 static PyObject *call_soon(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
                            PyObject *kwnames) {
     bool bad;
-    PyObject *context = context_of(args, nargs, kwnames, &bad);
+    PyObject *context = context_of(l, args, nargs, kwnames, &bad);
     if (wf_unlikely(bad || (nargs < 1 && wrong_arguments("call_soon")) ||
                     wf_pyloop_check_open(l) < 0)) {
         return NULL;
@@ -180,7 +183,7 @@ static PyObject *call_soon(struct wf_pyloop *l, PyObject *const *args, Py_ssize_
 static PyObject *call_soon_threadsafe(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
                                       PyObject *kwnames) {
     bool bad;
-    PyObject *context = context_of(args, nargs, kwnames, &bad);
+    PyObject *context = context_of(l, args, nargs, kwnames, &bad);
     if (wf_unlikely(bad || (nargs < 1 && wrong_arguments("call_soon_threadsafe")) ||
                     wf_pyloop_check_open(l) < 0)) {
         return NULL;
@@ -223,7 +226,7 @@ static double now_s(void) {
 static PyObject *call_later(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
                             PyObject *kwnames) {
     bool bad;
-    PyObject *context = context_of(args, nargs, kwnames, &bad);
+    PyObject *context = context_of(l, args, nargs, kwnames, &bad);
     if (wf_unlikely(bad || (nargs < 2 && wrong_arguments("call_later")))) {
         return NULL;
     }
@@ -240,7 +243,7 @@ static PyObject *call_later(struct wf_pyloop *l, PyObject *const *args, Py_ssize
 static PyObject *call_at(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
                          PyObject *kwnames) {
     bool bad;
-    PyObject *context = context_of(args, nargs, kwnames, &bad);
+    PyObject *context = context_of(l, args, nargs, kwnames, &bad);
     if (wf_unlikely(bad || (nargs < 2 && wrong_arguments("call_at")))) {
         return NULL;
     }
@@ -589,10 +592,12 @@ int wf_loop_exec(PyObject *module, struct wf_state *state) {
     s->future_type = (PyTypeObject *)import_from("_asyncio", "Future");
     s->asyncio_task_type = (PyTypeObject *)import_from("_asyncio", "Task");
     s->kw_loop = Py_BuildValue("(s)", "loop");
+    s->str_context = PyUnicode_InternFromString("context");
     s->kw_debug = Py_BuildValue("(s)", "debug");
     if (s->asyncio_handle == NULL || s->asyncio_timer_handle == NULL || s->extract_stack == NULL ||
         s->format_callback == NULL || s->future_type == NULL || s->asyncio_task_type == NULL ||
-        s->kw_loop == NULL || s->kw_debug == NULL || wf_handle_exec(module, state) < 0) {
+        s->kw_loop == NULL || s->str_context == NULL || s->kw_debug == NULL ||
+        wf_handle_exec(module, state) < 0) {
         return -1;
     }
     s->loop_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &loop_spec, NULL);
@@ -636,5 +641,6 @@ void wf_loop_clear(struct wf_loop_state *s) {
     Py_CLEAR(s->extract_stack);
     Py_CLEAR(s->format_callback);
     Py_CLEAR(s->kw_loop);
+    Py_CLEAR(s->str_context);
     Py_CLEAR(s->kw_debug);
 }

@@ -45,6 +45,11 @@ struct wf_timer_handle {
  * rest goes back to the allocator. */
 enum { WF_HANDLES_SPARE_MAX = 512 };
 
+struct wf_spares {
+    struct wf_handle *first; /* owned, dead: linked by `callback` */
+    unsigned n;
+};
+
 /* New reference. args borrowed; context borrowed, NULL or None for a copy of the current one. */
 struct wf_handle *wf_handle_new(struct wf_pyloop *l, PyObject *callback, PyObject *const *args,
                                 Py_ssize_t nargs, PyObject *context);
@@ -112,8 +117,7 @@ struct wf_pyloop {
     PyTypeObject *handle_type, *timer_handle_type; /* owned until dealloc: spares have this type */
 
     struct wf_queue ready;
-    struct wf_handle *spares; /* owned, dead: linked by `callback` */
-    unsigned nspares;
+    struct wf_spares spares, timer_spares;
 
     struct wf_list timers;             /* scheduled timer handles, each owned once */
     struct wf_timer_handle *due;       /* fired during this wait, in order */

@@ -26,6 +26,7 @@ struct wf_loop_state {
     PyTypeObject *future_type, *asyncio_task_type;
     PyObject *extract_stack, *format_callback; /* of asyncio.format_helpers */
     PyObject *kw_loop;                         /* ("loop",) for calls with one keyword */
+    PyObject *str_context;                     /* "context", interned */
     PyObject *kw_debug;                        /* ("debug",) */
 };
 int wf_loop_exec(PyObject *module, struct wf_state *state);

@@ -64,8 +64,8 @@ static bool is_gone(struct wf_state *state) {
 
 /* ---- asyncio's current task ---- */
 
-/* Makes `task` current (NULL: nobody). Returns 0, or -1 with an exception; *before, where wanted,
- * is who it was, owned or NULL. */
+/* Makes `task` current (NULL: nobody). Returns 0, or -1 with an exception; *before, where wanted
+ * (NULL so far), is who else it was, owned or NULL. */
 static int swap_current(struct wf_state *state, PyObject *loop, PyObject *task, PyObject **before) {
     struct wf_task_state *s = &state->task;
     if (s->current_tasks == NULL) {
@@ -80,12 +80,15 @@ static int swap_current(struct wf_state *state, PyObject *loop, PyObject *task, 
         Py_DECREF(old);
         return 0;
     }
-    if (before != NULL) {
-        PyObject *old = PyDict_GetItemWithError(s->current_tasks, loop); /* borrowed */
-        if (old == NULL && PyErr_Occurred()) {
+    if (before != NULL) { /* with a task: nobody asks who was there before there is nobody */
+        PyObject *old = PyDict_SetDefault(s->current_tasks, loop, task); /* borrowed */
+        if (wf_likely(old == task)) {
+            return 0;
+        }
+        if (old == NULL) {
             return -1;
         }
-        *before = Py_XNewRef(old);
+        *before = Py_NewRef(old);
     }
     if (task != NULL) {
         return PyDict_SetItem(s->current_tasks, loop, task);
@@ -700,14 +703,18 @@ void wf_stepper_leave(struct wf_stepper *s) {
     }
 }
 
-/* The stepper lets go of its spare: it is somebody else's now. Returns it, owned. */
+/* The stepper lets go of its spare: it is somebody else's now. Returns it, owned. The next one
+ * takes its place as the current task at once: to replace it costs less than to remove it. */
 static PyObject *give_away(struct wf_stepper *s) {
     PyObject *task = (PyObject *)s->spare;
     PyObject *pending = wf_err_take();
     s->spare = NULL;
     s->current = false;
-    if (swap_current(s->state, s->loop, NULL, NULL) < 0) {
+    if (wf_unlikely(ready_spare(s) < 0)) {
         PyErr_WriteUnraisable(task);
+        if (swap_current(s->state, s->loop, NULL, NULL) < 0) {
+            PyErr_WriteUnraisable(task);
+        }
     }
     if (pending != NULL) {
         wf_err_put(pending);
