@@ -47,6 +47,7 @@ static inline PyObject *wf_err_take(void) {
 
 /* exc  stolen */
 static inline void wf_err_put(PyObject *exc) {
+    WF_ASSERT(exc != NULL);
 #if PY_VERSION_HEX < 0x030C0000
     PyObject *tb = PyException_GetTraceback(exc);
     PyErr_Restore(Py_NewRef(Py_TYPE(exc)), exc, tb);

@@ -274,6 +274,7 @@ static bool begin_body(struct wf_conn *c) {
 
 /* To the embedder. */
 static enum wf_conn_state publish(struct wf_conn *c) {
+    WF_ASSERT(c->ex != NULL);
     if (c->body_mode == WF_BODY_BUFFER && c->body_end > c->head_end) {
         c->ex->body = wf_span(c->in + c->head_end, c->body_end - c->head_end);
     }

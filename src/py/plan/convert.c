@@ -418,6 +418,7 @@ enum conv_result convert_text(struct plan_run *run, const struct conv *c, struct
     default:
         result = make_scalar(run, c, t, out);
     }
+    WF_ASSERT(result != CONV_OK || *out != NULL);
     if (result == CONV_OK && c->nchecks != 0) {
         result = run_checks(run, c, t, *out);
         if (result != CONV_OK) {

@@ -429,18 +429,20 @@ static PyObject *finish_call(struct wf_plan *plan, PyObject *const *args) {
 
 /* functools.partial(endpoint, *args, **kwargs) */
 static PyObject *finish_bind(struct wf_plan *plan, PyObject *const *args) {
+    const unsigned npositional = plan->npositional, nargs = plan->nsteps;
     PyObject *callable = NULL, *kwargs = NULL;
-    PyObject *positional = PyTuple_New(1 + plan->npositional);
+    PyObject *positional = PyTuple_New(1 + npositional);
     if (positional == NULL) {
         return NULL;
     }
     PyTuple_SET_ITEM(positional, 0, Py_NewRef(plan->endpoint));
-    for (unsigned i = 0; i < plan->npositional; i++) {
+    for (unsigned i = 0; i < npositional; i++) {
+        WF_ASSERT(args[i] != NULL);
         PyTuple_SET_ITEM(positional, 1 + i, Py_NewRef(args[i]));
     }
     if (plan->kwnames != NULL) {
         kwargs = PyDict_New();
-        for (unsigned i = plan->npositional; kwargs != NULL && i < plan->nsteps; i++) {
+        for (unsigned i = npositional; kwargs != NULL && i < nargs; i++) {
             PyObject *name = PyTuple_GET_ITEM(plan->param_names, i);
             if (PyDict_SetItem(kwargs, name, args[i]) < 0) {
                 goto done;
@@ -467,13 +469,15 @@ static enum wf_plan_outcome run_plan(struct wf_plan *plan, struct wf_plan_call *
     run.errors = NULL;
     run.ndeeper = 0;
     PyObject *body = NULL;
-    for (unsigned i = 0; i < plan->nsteps; i++) {
+    const unsigned nsteps = plan->nsteps;
+    for (unsigned i = 0; i < nsteps; i++) {
         found[i].present = false;
         args[i] = NULL;
     }
     enum conv_result result = run_steps(&run, found, args, &body);
     *out = NULL;
     if (wf_likely(result == CONV_OK)) {
+        WF_ASSERT(plan->nsteps == nsteps && plan->npositional <= nsteps);
         *out = finish(plan, args);
         result = *out != NULL ? CONV_OK : CONV_FAILED;
     } else if (result == CONV_INVALID) {
@@ -484,7 +488,7 @@ static enum wf_plan_outcome run_plan(struct wf_plan *plan, struct wf_plan_call *
             body = NULL;
         }
     }
-    for (unsigned i = 0; i < plan->nsteps; i++) {
+    for (unsigned i = 0; i < nsteps; i++) {
         Py_XDECREF(args[i]);
     }
     Py_XDECREF(run.errors);

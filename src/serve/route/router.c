@@ -302,6 +302,7 @@ static struct node *insert(struct node *n, struct wf_span pattern) {
         struct piece piece;
         const char *error;
         p = read_piece(p, end, &piece, &error);
+        WF_ASSERT(p != NULL); /* wf_router_add has checked the pattern */
         n = piece.kind == TEXT ? insert_text(n, piece.text) : insert_param(n, piece.kind);
     }
     return n;

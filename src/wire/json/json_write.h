@@ -29,7 +29,9 @@ struct wf_json_out {
 /* Room for n bytes and the slack. */
 static inline int wf_json_need(struct wf_json_out *o, size_t n) {
     size_t want = n + WF_JSON_SLACK;
-    return wf_likely((size_t)(o->end - o->p) >= want) ? WF_BUF_OK : o->grow(o, want);
+    int rc = wf_likely((size_t)(o->end - o->p) >= want) ? WF_BUF_OK : o->grow(o, want);
+    WF_ASSERT(rc != WF_BUF_OK || o->p != NULL);
+    return rc;
 }
 
 /* A wf_json_out over a wf_buf: open, write, close. Between the two the buffer is not touched. */
