@@ -1,13 +1,16 @@
-# make run      build and serve examples/bookshop on http://127.0.0.1:8000
-# make test     build and run every test
-# make bench    measure weft beside its peers (fetches them)
-# make fuzz     a minute of each fuzz target
-# make lint     formatters, linters, type checkers, stubs against the module
-# make sanitize every test under ASan and UBSan
-# make clean    throw away what was built
+# make run       build and serve examples/bookshop on http://127.0.0.1:8000
+# make test      build and run every test
+# make bench     measure weft beside its peers (fetches them)
+# make fuzz      a minute of each fuzz target
+# make lint      formatters, linters, type checkers, stubs against the module
+# make sanitize  every test under ASan and UBSan
+# make test-all-pythons   the Python tests under the other CPythons there are
+# make dist      build sdist and wheel, look at what is in them, install and import the wheel
+# make bench-loop, make bench-codec   the event loop and JSON by themselves
+# make clean     throw away what was built
 #
-# PYTHON=...    which CPython (3.11 or newer); otherwise tools/find-python chooses
-# VENV=...      where the virtual environment is made
+# PYTHON=...     which CPython (3.11 or newer) to make the environment with; otherwise tools/find-python chooses
+# VENV=...       where that environment is, .venv if not said
 
 PYTHON ?=
 VENV ?= .venv
@@ -15,52 +18,51 @@ BUILD ?= build
 FUZZ_SECONDS ?= 60
 export PYTHON
 
-bin = $(VENV)/bin
-sources = meson.build meson.options pyproject.toml
+bin := $(abspath $(VENV))/bin
+in_venv := PATH="$(bin):$$PATH"
+pip := $(bin)/python -m pip install -q --disable-pip-version-check
 
-.PHONY: run test test-c test-python test-all-pythons bench bench-loop bench-codec fuzz lint sanitize clean help
+.PHONY: help run test test-c test-python test-all-pythons bench bench-loop bench-codec fuzz lint sanitize dist clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# //p' Makefile | sed '/^$$/q'
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
-# A virtual environment with weft installed in editable form: importing weft rebuilds what changed.
-$(VENV)/.built: $(sources) tools/requirements.txt
+# An environment with weft installed in editable form: importing weft rebuilds what changed.
+$(VENV)/.built: meson.build meson.options pyproject.toml tools/requirements.txt
 	@tools/install-system run
-	@set -e; python=$$(tools/find-python) || { echo "no CPython 3.11+ with headers found; see README" >&2; exit 1; }; \
-	echo "Making $(VENV) with $$($$python --version)"; \
-	[ -x $(bin)/python ] || $$python -m venv $(VENV)
-	@$(bin)/python -m pip install -q --disable-pip-version-check -r tools/requirements.txt
+	@$(bin)/python -m pip --version >/dev/null 2>&1 || { python=$$(tools/find-python) && \
+	    echo "Making $(VENV) with $$($$python --version), $$python" && $$python -m venv --clear $(VENV); }
+	@$(pip) -r tools/requirements.txt
 	@echo "Building weft"
-	@PATH="$(CURDIR)/$(bin):$$PATH" $(bin)/python -m pip install -q --disable-pip-version-check --no-build-isolation \
-	    --editable . --config-settings=build-dir=$(BUILD) --config-settings=setup-args=-Dtests=auto
+	@$(in_venv) $(pip) --no-build-isolation --editable . --config-settings=build-dir=$(BUILD)
+	@touch $@
+
+$(VENV)/.tests: $(VENV)/.built tests/requirements.txt
+	@$(pip) -r tests/requirements.txt
 	@touch $@
 
 run: $(VENV)/.built
 	@$(bin)/python -m weft examples.bookshop.main:app
 
-$(VENV)/.tests: $(VENV)/.built tests/requirements.txt
-	@$(bin)/python -m pip install -q --disable-pip-version-check -r tests/requirements.txt
-	@touch $@
-
 test: test-c test-python
 
 test-c: $(VENV)/.built
 	@tools/install-system test
-	@PATH="$(CURDIR)/$(bin):$$PATH" meson configure $(BUILD) -Dtests=enabled
-	@PATH="$(CURDIR)/$(bin):$$PATH" ninja -C $(BUILD) --quiet
-	@PATH="$(CURDIR)/$(bin):$$PATH" meson test -C $(BUILD) --suite c --no-rebuild --print-errorlogs
+	@$(in_venv) tools/build c -Dbuildtype=release -Db_lto=true -Dmodule=false -Dtests=enabled
+	@$(in_venv) meson test -C build-c --suite c --no-rebuild --print-errorlogs
 
 test-python: $(VENV)/.tests
 	@$(bin)/python -m pytest
 
-# The other supported interpreters that this machine has, each with an environment of its own.
+# Each with an environment of its own.
 test-all-pythons:
+	@tools/install-system run
 	@tools/test-all-pythons
 
 bench: $(VENV)/.built
 	@tools/install-system bench
-	@tools/bench
+	@$(in_venv) tools/bench
 
 bench-loop: $(VENV)/.built
 	@$(bin)/python bench/loop_bench.py
@@ -70,15 +72,18 @@ bench-codec: $(VENV)/.built
 
 fuzz: $(VENV)/.built
 	@tools/install-system fuzz
-	@PATH="$(CURDIR)/$(bin):$$PATH" tools/fuzz $(FUZZ_SECONDS)
+	@$(in_venv) tools/fuzz $(FUZZ_SECONDS)
 
 lint: $(VENV)/.tests
 	@tools/install-system lint
-	@PATH="$(CURDIR)/$(bin):$$PATH" tools/lint
+	@$(in_venv) tools/lint
 
 sanitize: $(VENV)/.tests
 	@tools/install-system sanitize
-	@PATH="$(CURDIR)/$(bin):$$PATH" tools/sanitize $(bin)/python
+	@$(in_venv) tools/sanitize $(bin)/python
+
+dist: $(VENV)/.tests
+	@$(in_venv) tools/dist
 
 clean:
-	rm -rf build build-* .venv .venv-* .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build build-* dist .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis
