@@ -378,7 +378,11 @@ static enum wf_conn_state step_body(struct wf_conn *c) {
 }
 
 static enum wf_conn_state step_running(struct wf_conn *c) {
-    if (c->body != WF_BODY_ARRIVING) {
+    if (c->body == WF_BODY_COMPLETE) {
+        return WF_CONN_RUNNING;
+    }
+    if (c->body != WF_BODY_ARRIVING) { /* no request can follow: only the end is of interest */
+        c->in_at = c->in_end = c->body_end;
         return WF_CONN_RUNNING;
     }
     size_t before = c->body_end;
@@ -387,7 +391,7 @@ static enum wf_conn_state step_running(struct wf_conn *c) {
         c->server->counters.bad_requests++;
     }
     if (c->body_mode == WF_BODY_IGNORE) {
-        if (c->body == WF_BODY_ARRIVING) {
+        if (c->body != WF_BODY_COMPLETE) {
             c->body_end = c->in_at = c->in_end = c->head_end;
         }
     } else if (c->body_awaited && (c->body_end != before || c->body != WF_BODY_ARRIVING)) {
@@ -490,7 +494,7 @@ static bool wants_input(const struct wf_conn *c) {
         return true;
     case WF_CONN_RUNNING:
         /* Also without a use for it: this is how we learn that the client has gone. */
-        return !c->more_waits && c->body <= WF_BODY_ARRIVING;
+        return !c->more_waits;
     default:
         return false;
     }

@@ -142,6 +142,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     wf_alloc_fail_from(0);
     close(fds[0]);
+    for (int i = 0; i < 20; i++) { /* 4 KiB a turn of what a refused client still sent */
+        turn(s);
+    }
+    /* The end was seen, unless there is more in front of it than a handler's buffer takes. */
+    if (!wf_list_empty(&s->conns) &&
+        !wf_container_of(s->conns.next, struct wf_conn, node)->more_waits) {
+        abort();
+    }
     wf_server_abort(s);
     turn(s);
     if (wf_server_open_connections(s) != 0 || wf_server_running_exchanges(s) != 0) {
