@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -88,7 +89,7 @@ def test_the_body(app: App, serve: Serve) -> None:
         return Response(await request.body() + b"|" + await request.body())
 
     @app.post("/json")
-    async def json(request: Request) -> Any:
+    async def twice(request: Request) -> Any:
         return [await request.json(), await request.json()]
 
     @app.post("/stream")
@@ -119,15 +120,39 @@ def test_the_body(app: App, serve: Serve) -> None:
     assert client.post("/stream", content=chunks()).json() == [290, 0]
 
 
-def test_a_body_that_is_not_json(app: App, serve: Serve) -> None:
+@pytest.mark.parametrize(
+    "body", [b"{", b"", b"\xff", b"[1,]", b'{"a":1} x', '{"a":1}'.encode("utf-16"), b"[" * 100_000]
+)
+def test_a_body_that_is_not_json(body: bytes, app: App, serve: Serve) -> None:
     @app.post("/")
-    async def json(request: Request) -> Any:
+    async def read(request: Request) -> Any:
         try:
             return await request.json()
-        except ValueError:
-            return "no JSON"
+        except json.JSONDecodeError as exc:
+            return ["no JSON", type(exc.doc).__name__, exc.msg in str(exc)]
 
-    assert serve(app).post("/", content=b"{").json() == "no JSON"
+    assert serve(app).post("/", content=body).json() == ["no JSON", "str", True]
+
+
+def test_json_as_starlette_reads_it(app: App, serve: Serve) -> None:
+    @app.post("/")
+    async def read(request: Request) -> Any:
+        return repr(await request.json())
+
+    client = serve(app)
+    for body in (b"NaN", b"-Infinity", b"1e999", b'"\\ud800"', b"\xef\xbb\xbf1", b"[1.0]"):
+        assert client.post("/", content=body).json() == repr(json.loads(body))
+
+
+def test_a_stream_read_in_parts(app: App, serve: Serve) -> None:
+    @app.post("/")
+    async def read(request: Request) -> Any:
+        async for chunk in request.stream():
+            first = len(chunk)
+            break
+        return first + len(await request.body())
+
+    assert serve(app).post("/", content=b"x" * 300_000).json() == 300_000
 
 
 def test_a_body_beside_other_parameters(app: App, serve: Serve) -> None:

@@ -148,6 +148,7 @@ def pair() -> Iterator[Any]:
         ("GET", "/classed-pretty"),
         ("GET", "/problem"),
         ("HEAD", "/head"),
+        ("GET", f"/converted/3/1.5/{uuid.UUID(int=1)}/a/b/c"),
         ("GET", "/wrapped/4"),
         ("GET", "/future/5"),
     ],

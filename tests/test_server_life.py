@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -287,3 +289,19 @@ def test_time_is_not_lost_by_collecting_while_the_loop_waits(bench: Bench) -> No
     bench.turn(0.2)
     assert time.monotonic() - start >= 0.2
     collector.join()
+
+
+def test_the_client_of_a_unix_socket_is_nobody(bench: Bench, tmp_path: Path) -> None:
+    async def ends(request: Request) -> list[Any]:
+        return [request.client, request.server]
+
+    bench.route("/", ends)
+    bench.core.listen_unix(tmp_path / "server")
+    bench.core.start()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.bind(str(tmp_path / "client"))
+        client.connect(str(tmp_path / "server"))
+        client.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        bench.turn()
+        body = client.recv(1000).partition(b"\r\n\r\n")[2]
+        assert json.loads(body) == [None, [str(tmp_path / "server"), None]]

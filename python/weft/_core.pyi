@@ -220,7 +220,7 @@ class Server:
         body_max: int | None = None,
         cancel: bool = True,
         name: str = "",
-        param_names: tuple[str, ...] = (),
+        params: dict[str, type] | None = None,
     ) -> None: ...
     def set_exception_handlers(
         self,

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult
 from weft import _core
 from weft.datastructures import URL, Address, Headers, QueryParams, State
 from weft.exceptions import ClientDisconnect
-from weft.json import decode
+from weft.json import DecodeError
 
 if TYPE_CHECKING:
     from weft.app import App
@@ -94,16 +94,16 @@ class Request(_core.Request):
         return State(dict(self.app.lifespan_state))
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        """The body chunk by chunk as it arrives, then `b""`; `RuntimeError` the second time."""
+        """The body chunk by chunk as it arrives, then `b""`; `RuntimeError` once that is read."""
         if self._body is not None:
             yield self._body
             yield b""
             return
         if self._streamed:
             raise RuntimeError("the request's body has been read as a stream already")
-        self._streamed = True
         while chunk := await self._chunk():
             yield chunk
+        self._streamed = True
         yield b""
 
     async def _chunk(self) -> bytes:
@@ -120,9 +120,16 @@ class Request(_core.Request):
         return self._body
 
     async def json(self) -> Any:
-        """The body decoded as JSON; `weft.json.DecodeError`, a ValueError, when it is none."""
+        """The body decoded as JSON, and as `json.loads` takes it: NaN and Infinity too.
+
+        `json.JSONDecodeError`, a `ValueError`, when it is none.
+        """
         if self._json is None:
-            self._json = (decode(await self.body()),)
+            body = await self.body()
+            try:
+                self._json = (_core._json_loads(body),)
+            except DecodeError as exc:
+                raise _stdlib_error(exc, body) from None
         return self._json[0]
 
     async def is_disconnected(self) -> bool:
@@ -133,6 +140,14 @@ class Request(_core.Request):
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path}>"
+
+
+def _stdlib_error(exc: DecodeError, body: bytes) -> Exception:
+    """The error that those who read JSON from Starlette's Request look out for."""
+    import json
+
+    before, doc = (part.decode("utf-8", "replace") for part in (body[: exc.pos], body))
+    return json.JSONDecodeError(exc.msg, doc, len(before))
 
 
 def parse_cookies(field: str) -> dict[str, str]:

@@ -68,16 +68,25 @@ class Route:
         return "inline" if self.inline else "thread"
 
     @property
-    def param_names(self) -> tuple[str, ...]:
-        """The parameters of its path, in order."""
-        return tuple(match[1] for match in _PARAM.finditer(self.path))
+    def params(self) -> dict[str, type]:
+        """The parameters of its path in order, and what each is in `Request.path_params`."""
+        return {name: convertor_type(kind) for name, kind in _PARAM.findall(self.path)}
 
     def url_path(self, params: dict[str, Any]) -> URLPath:
         """The path with its parameters filled in; `ValueError` when one has no place in it."""
         return URLPath(_PARAM.sub(lambda m: _fill(m[1], m[2] or "str", params[m[1]]), self.path))
 
     def takes(self, params: Iterable[str]) -> bool:
-        return set(self.param_names) == set(params)
+        return self.params.keys() == set(params)
+
+
+def convertor_type(kind: str) -> type:
+    """What `{name:kind}` makes of the text it matches."""
+    if kind == "uuid":
+        from uuid import UUID  # not for programs that have no such path
+
+        return UUID
+    return {"int": int, "float": float}.get(kind, str)
 
 
 def _fill(name: str, kind: str, value: Any) -> str:

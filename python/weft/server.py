@@ -167,7 +167,7 @@ class Server:
                 body_max=route.max_body_size,
                 cancel=route.cancel_on_disconnect,
                 name=f"{route.endpoint.__module__}.{endpoint_name(route.endpoint)}",
-                param_names=route.param_names,
+                params=route.params,
             )
         core.set_exception_handlers(
             {key: handler for key, handler in handlers.items() if not isinstance(key, int)},

@@ -27,7 +27,7 @@ from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
 from weft import _core
 from weft.exceptions import SignatureError
 from weft.params import BodyMarker, HeaderMarker, Marker, PathMarker
-from weft.routing import is_async_callable
+from weft.routing import convertor_type, is_async_callable
 
 __all__ = ["Check", "Conversion", "Step", "compile_plan", "describe"]
 
@@ -250,7 +250,7 @@ def _step(
     source = _source(name, base, marker, path_names)
     names, keys, index = _names(name, source, marker, metadata, path_names)
     if source == "path" and annotation is Any and names[0] in convertors:
-        base = annotation = _converted(convertors[names[0]])
+        base = annotation = convertor_type(convertors[names[0]])
     if source != "path" and marker is not None and default is not ... and marker.default_factory:
         raise TypeError("there is a default and a default_factory")
     conversion = _conversion(base, metadata, marker, source)
@@ -270,15 +270,6 @@ def _step(
         annotation=annotation,
         marker=marker,
     )
-
-
-def _converted(convertor: str) -> Any:
-    """The type of an untyped parameter is what the pattern makes of it."""
-    if convertor == "uuid":
-        from uuid import UUID
-
-        return UUID
-    return {"int": int, "float": float}.get(convertor, Any)
 
 
 def _split(annotation: Any) -> tuple[Any, tuple[Any, ...]]:

@@ -31,7 +31,7 @@ struct wf_route {
     PyObject *text_type;      /* owned: bytes, the content-type a str is sent as without making an object
                                  of response_class; NULL where that class renders by itself */
     PyObject *name;           /* owned: "module.function", for the log */
-    PyObject *param_names;    /* owned: tuple of str, the path's parameters in order, or NULL */
+    PyObject *params;         /* owned: dict of str to type, the path's parameters in order, or NULL */
     int status;               /* of a reply made from a value */
     uint8_t kind;             /* enum wf_endpoint_kind */
     bool cancel;              /* the endpoint, when its client leaves */
@@ -160,6 +160,11 @@ void wf_writer_drained(struct wf_writer *w);
 int wf_reply_result(struct wf_call *call, PyObject *result);
 int wf_reply_validation(struct wf_call *call, PyObject *errors);      /* 422; same results */
 int wf_reply_http_exception(struct wf_call *call, PyObject *exc);     /* HTTPException's own reply */
+
+/* routes.c: wf_route_add has add_route's arguments; the server is open and not started. 0 or -1. */
+int wf_route_add(struct wf_http_server *s, PyObject *args, PyObject *kwargs);
+int wf_routes_traverse(struct wf_http_server *s, visitproc visit, void *arg);
+void wf_routes_clear(struct wf_http_server *s); /* once the router is gone */
 
 /* handler.c */
 void wf_call_start(struct wf_http_server *s, struct wf_exchange *ex);

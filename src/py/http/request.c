@@ -25,10 +25,9 @@ static PyObject *path_text(struct wf_exchange *ex) {
 static PyObject *addr_tuple(const struct wf_addr *a) {
     char text[WF_ADDR_CHARS_MAX];
     size_t n = wf_addr_write(a, text);
-    if (a->sa.sa_family == AF_UNIX) {
-        return a->len <= offsetof(struct sockaddr_un, sun_path)
-                   ? Py_NewRef(Py_None)
-                   : Py_BuildValue("(s#O)", text + 5, (Py_ssize_t)(n - 5), Py_None); /* "unix:" */
+    if (a->sa.sa_family == AF_UNIX) { /* "unix:path" */
+        return Py_BuildValue("(NO)", PyUnicode_DecodeFSDefaultAndSize(text + 5, (Py_ssize_t)n - 5),
+                             Py_None);
     }
     char *colon = text + n;
     while (colon > text && colon[-1] != ':') {
@@ -43,18 +42,34 @@ static PyObject *addr_tuple(const struct wf_addr *a) {
     return Py_BuildValue("(s#i)", host, host_n, atoi(colon));
 }
 
+/* As servers of ASGI say it: a client of a unix socket is nobody, even where it has a name. */
+static PyObject *peer_tuple(struct wf_exchange *ex) {
+    const struct wf_addr *a = wf_exchange_peer(ex);
+    return a->sa.sa_family == AF_UNIX ? Py_NewRef(Py_None) : addr_tuple(a);
+}
+
+/* What a path parameter's text is to the application: the pattern has seen to it that it converts.
+ */
+static PyObject *param_value(struct wf_span text, PyObject *type) {
+    PyObject *value = PyUnicode_DecodeUTF8(text.p, (Py_ssize_t)text.n, "replace");
+    if (value != NULL && type != (PyObject *)&PyUnicode_Type) {
+        Py_SETREF(value, PyObject_CallOneArg(type, value));
+    }
+    return value;
+}
+
 static PyObject *params_dict(struct wf_call *call) {
     PyObject *dict = PyDict_New();
-    PyObject *names = call->route != NULL ? call->route->param_names : NULL; /* borrowed */
-    if (names == NULL || dict == NULL) {
-        return dict;
-    }
+    PyObject *params =
+        call->route != NULL ? call->route->params : NULL; /* borrowed, never changed */
     const struct wf_match *m = &call->plan.ex->match;
-    Py_ssize_t n = WF_MIN(PyTuple_GET_SIZE(names), (Py_ssize_t)m->nparams);
-    for (Py_ssize_t i = 0; dict != NULL && i < n; i++) {
-        PyObject *value =
-            PyUnicode_DecodeUTF8(m->params[i].p, (Py_ssize_t)m->params[i].n, "replace");
-        if (value == NULL || PyDict_SetItem(dict, PyTuple_GET_ITEM(names, i), value) < 0) {
+    PyObject *name, *type; /* borrowed */
+    Py_ssize_t at = 0;
+    for (unsigned i = 0;
+         dict != NULL && params != NULL && i < m->nparams && PyDict_Next(params, &at, &name, &type);
+         i++) {
+        PyObject *value = param_value(m->params[i], type);
+        if (value == NULL || PyDict_SetItem(dict, name, value) < 0) {
             Py_CLEAR(dict);
         }
         Py_XDECREF(value);
@@ -97,7 +112,7 @@ void wf_request_detach(struct wf_request *r) {
             r->path_params = params_dict(call);
         }
         if (r->client == NULL) {
-            r->client = addr_tuple(wf_exchange_peer(call->plan.ex));
+            r->client = peer_tuple(call->plan.ex);
         }
         if (r->local == NULL) {
             r->local = addr_tuple(wf_exchange_local(call->plan.ex));
@@ -206,7 +221,7 @@ static PyObject *get_client(PyObject *self, void *closure) {
         if (r->call == NULL) {
             return over();
         }
-        r->client = addr_tuple(wf_exchange_peer(r->call->plan.ex));
+        r->client = peer_tuple(r->call->plan.ex);
     }
     return Py_XNewRef(r->client);
 }
@@ -236,20 +251,22 @@ static PyGetSetDef request_getset[] = {
     {"query_string", get_query_string, NULL, "bytes: what follows the first '?', as sent", NULL},
     {"raw_headers", get_raw_headers, NULL,
      "list[tuple[bytes, bytes]]: field lines in order, names in lower case", NULL},
-    {"path_params", get_path_params, NULL, "dict[str, str]: what the route's {names} matched", NULL},
-    {"client", get_client, NULL, "tuple[str, int] | None: the peer; None on an unnamed unix socket",
+    {"path_params", get_path_params, NULL, "dict[str, Any]: what the route's {names} matched",
      NULL},
-    {"server", get_server, NULL, "tuple[str, int | None]: the address the client connected to", NULL},
+    {"client", get_client, NULL, "tuple[str, int] | None: the peer; None on a unix socket", NULL},
+    {"server", get_server, NULL, "tuple[str, int | None]: the address the client connected to",
+     NULL},
     {"app", get_app, NULL, "the App that was given to Server", NULL},
     {NULL},
 };
 
 /* ---- the body ---- */
 
-PyDoc_STRVAR(next_chunk_doc,
-             "_next_chunk($self, /)\n--\n\n"
-             "bytes: the next part of the body, b'' at its end; or a Future: await it, then call again. "
-             "Raises ClientDisconnect, or HTTPException: 413 too large, 408 too slow, 400 malformed.");
+PyDoc_STRVAR(
+    next_chunk_doc,
+    "_next_chunk($self, /)\n--\n\n"
+    "bytes: the next part of the body, b'' at its end; or a Future: await it, then call again. "
+    "Raises ClientDisconnect, or HTTPException: 413 too large, 408 too slow, 400 malformed.");
 
 PyObject *wf_http_raise(const char *name, const char *fmt, ...) {
     PyObject *module = PyImport_ImportModule("weft.exceptions");
@@ -270,7 +287,8 @@ PyObject *wf_http_raise(const char *name, const char *fmt, ...) {
     return NULL;
 }
 
-/* What EV_BODY wakes. One that was cancelled (somebody's timeout) is of no use any more. New reference. */
+/* What EV_BODY wakes. One that was cancelled (somebody's timeout) is of no use any more. New
+ * reference. */
 static PyObject *body_waiter(struct wf_call *call) {
     struct wf_http_server *s = call->server;
     if (call->body_waiter != NULL) {
@@ -304,9 +322,10 @@ static PyObject *next_chunk(PyObject *self, PyObject *ignored) {
     }
     struct wf_http_server *s = call->server;
     if (PyThread_get_thread_ident() != s->thread) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "the body is read on the server's loop, not in another thread: take it as a "
-                        "parameter of the handler, or make that async");
+        PyErr_SetString(
+            PyExc_RuntimeError,
+            "the body is read on the server's loop, not in another thread: take it as a "
+            "parameter of the handler, or make that async");
         return NULL;
     }
     if (ex->reply == WF_REPLY_OPEN) { /* its bytes stand where 100 Continue would go */
@@ -384,10 +403,13 @@ static void request_dealloc(PyObject *self) {
 PyDoc_STRVAR(request_doc, "One request, read from the connection's own buffer. Use weft.Request.");
 
 static PyType_Slot request_slots[] = {
-    {Py_tp_doc, (void *)request_doc},  {Py_tp_getset, request_getset},
+    {Py_tp_doc, (void *)request_doc},
+    {Py_tp_getset, request_getset},
     {Py_tp_methods, request_methods},
-    {Py_tp_traverse, request_traverse}, {Py_tp_clear, request_clear},
-    {Py_tp_dealloc, request_dealloc},  {0, NULL},
+    {Py_tp_traverse, request_traverse},
+    {Py_tp_clear, request_clear},
+    {Py_tp_dealloc, request_dealloc},
+    {0, NULL},
 };
 
 PyType_Spec wf_request_spec = {

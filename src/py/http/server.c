@@ -393,30 +393,17 @@ static int server_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(s->fatal);
     Py_VISIT(s->stepper.loop);
     Py_VISIT((PyObject *)s->stepper.spare);
-    for (uint32_t i = 0; i < s->nroutes; i++) {
-        Py_VISIT((PyObject *)s->routes[i]->plan);
-        Py_VISIT(s->routes[i]->response_class);
-    }
-    return traverse_calls(s, visit, arg);
+    int rc = wf_routes_traverse(s, visit, arg);
+    return rc != 0 ? rc : traverse_calls(s, visit, arg);
 }
 
 static int server_clear(PyObject *self) {
     struct wf_http_server *s = (struct wf_http_server *)self;
     end(s);
     wf_stepper_clear(&s->stepper);
-    for (uint32_t i = 0; i < s->nroutes; i++) {
-        Py_CLEAR(s->routes[i]->plan);
-        Py_CLEAR(s->routes[i]->response_class);
-        Py_CLEAR(s->routes[i]->text_type);
-        Py_CLEAR(s->routes[i]->name);
-        Py_CLEAR(s->routes[i]->param_names);
-        wf_free(s->routes[i]);
-    }
-    s->nroutes = 0;
-    wf_free(s->routes);
-    s->routes = NULL;
     wf_router_free(s->router);
     s->router = NULL;
+    wf_routes_clear(s);
     Py_CLEAR(s->app);
     Py_CLEAR(s->request_class);
     Py_CLEAR(s->response_class);
@@ -453,54 +440,6 @@ static void server_dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
-/* ---- routes ---- */
-
-static int method_bits(PyObject *methods, uint32_t *bits) {
-    PyObject *fast = PySequence_Fast(methods, "methods must be a sequence of names");
-    if (fast == NULL) {
-        return -1;
-    }
-    *bits = 0;
-    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast); i++) {
-        Py_ssize_t n;
-        PyObject *item = PySequence_Fast_GET_ITEM(fast, i); /* borrowed */
-        const char *name = PyUnicode_AsUTF8AndSize(item, &n);
-        enum wf_method m = name != NULL ? wf_method_of(wf_span(name, (size_t)n)) : WF_METHOD_OTHER;
-        if (m == WF_METHOD_OTHER || m == WF_METHOD_CONNECT) {
-            if (!PyErr_Occurred()) {
-                PyErr_Format(PyExc_ValueError, "%R is not a method a route can have", item);
-            }
-            Py_DECREF(fast);
-            return -1;
-        }
-        *bits |= 1u << m;
-    }
-    Py_DECREF(fast);
-    return 0;
-}
-
-/* A word of a small set, by its index in `words`; -1 with ValueError. */
-static int word_of(const char *what, const char *word, const char *const *words) {
-    for (int i = 0; words[i] != NULL; i++) {
-        if (strcmp(word, words[i]) == 0) {
-            return i;
-        }
-    }
-    PyErr_Format(PyExc_ValueError, "%s may not be '%s'", what, word);
-    return -1;
-}
-
-static int plan_body_mode(PyObject *plan) {
-    static const char *const words[] = {"buffer", "stream", "ignore", NULL};
-    static_assert(WF_BODY_BUFFER == 0 && WF_BODY_STREAM == 1 && WF_BODY_IGNORE == 2,
-                  "the words stand in the order of enum wf_body_mode");
-    PyObject *mode = PyObject_GetAttrString(plan, "body_mode");
-    const char *word = mode != NULL ? PyUnicode_AsUTF8(mode) : NULL;
-    int rc = word != NULL ? word_of("body_mode", word, words) : -1;
-    Py_XDECREF(mode);
-    return rc;
-}
-
 static int server_open(struct wf_http_server *s) {
     if (s->server == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "the server is closed");
@@ -511,96 +450,26 @@ static int server_open(struct wf_http_server *s) {
 
 PyDoc_STRVAR(add_route_doc,
              "add_route($self, path, methods, plan, *, kind='async', status_code=200,\n"
-             "          response_class=None, text_type=None, body_max=None, name='', param_names=(),\n"
+             "          response_class=None, text_type=None, body_max=None, name='', params=None,\n"
              "          cancel=True)\n--\n\n"
              "Adds a route; before start(). response_class: called as (content, status_code=) with a result that "
              "is no Response; None: results become JSON. text_type: bytes, the content-type a str "
              "result is sent with without making a response_class. kind: 'async', 'thread' (a sync function in the thread pool) or "
              "'inline' (a sync function on the loop). body_max: bytes; None: the server's limit. "
+             "params: dict, the path's parameters in order, and the type of each in path_params. "
              "cancel: the endpoint, when its client leaves. Raises "
              "ValueError for a bad pattern or method.");
 
 static PyObject *server_add_route(PyObject *self, PyObject *args, PyObject *kwargs) {
-    static const char *const names[] = {"path",           "methods",  "plan", "kind", "status_code",
-                                        "response_class", "text_type", "body_max", "name",
-                                        "param_names", "cancel", NULL};
-    static const char *const kinds[] = {"async", "thread", "inline", NULL};
     struct wf_http_server *s = (struct wf_http_server *)self;
-    const char *path, *kind = "async";
-    Py_ssize_t path_n;
-    PyObject *methods, *plan, *response_class = Py_None, *text_type = Py_None, *body_max = Py_None,
-                              *name = NULL, *param_names = NULL;
-    int status = 200, cancel = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "s#OO!|$siOOOUO!p", (char **)names, &path, &path_n,
-                                     &methods, s->state->plan.plan_type, &plan, &kind, &status,
-                                     &response_class, &text_type, &body_max, &name, &PyTuple_Type,
-                                     &param_names, &cancel) ||
-        server_open(s) < 0) {
+    if (server_open(s) < 0) {
         return NULL;
     }
     if (s->started) {
         PyErr_SetString(PyExc_RuntimeError, "routes are added before the server starts");
         return NULL;
     }
-    if (s->nroutes == s->routes_cap) {
-        uint32_t cap = s->routes_cap != 0 ? s->routes_cap * 2 : 16;
-        void *grown = wf_realloc(s->routes, cap * sizeof(*s->routes));
-        if (grown == NULL) {
-            return PyErr_NoMemory();
-        }
-        s->routes = grown;
-        s->routes_cap = cap;
-    }
-    struct wf_route *route = wf_calloc(1, sizeof(*route));
-    if (route == NULL) {
-        return PyErr_NoMemory();
-    }
-    int kind_at = word_of("kind", kind, kinds);
-    int mode = plan_body_mode(plan);
-    if (text_type != Py_None &&
-        (!PyBytes_Check(text_type) ||
-         !wf_field_value_ok(wf_span(PyBytes_AS_STRING(text_type), (size_t)PyBytes_GET_SIZE(text_type))))) {
-        PyErr_SetString(PyExc_ValueError, "text_type must be bytes fit for a header");
-        goto fail;
-    }
-    if (kind_at < 0 || mode < 0 || method_bits(methods, &route->leaf.methods) < 0) {
-        goto fail;
-    }
-    route->leaf.body_max = UINT64_MAX;
-    if (body_max != Py_None) {
-        route->leaf.body_max = PyLong_AsUnsignedLongLong(body_max);
-        if (route->leaf.body_max == UINT64_MAX && PyErr_Occurred()) {
-            goto fail;
-        }
-    }
-    route->leaf.plan = route;
-    route->leaf.body_mode = (uint8_t)mode;
-    route->kind = (uint8_t)kind_at;
-    route->status = status;
-    route->cancel = cancel;
-    route->plan = (struct wf_plan *)plan;
-    route->inside = kind_at == WF_ENDPOINT_INLINE || wf_plan_runs_python(route->plan);
-    const char *why = NULL;
-    switch (wf_router_add(s->router, wf_span(path, (size_t)path_n), &route->leaf, &why)) {
-    case 0:
-        break;
-    case -ENOMEM:
-        PyErr_NoMemory();
-        goto fail;
-    default:
-        PyErr_Format(PyExc_ValueError, "bad path '%s': %s", path, why != NULL ? why : "refused");
-        goto fail;
-    }
-    Py_INCREF(plan);
-    route->response_class = response_class != Py_None ? Py_NewRef(response_class) : NULL;
-    route->text_type = text_type != Py_None ? Py_NewRef(text_type) : NULL;
-    route->name = Py_XNewRef(name);
-    route->param_names = Py_XNewRef(param_names);
-    s->routes[s->nroutes++] = route;
-    Py_RETURN_NONE;
-fail:
-    wf_free(route);
-    return NULL;
+    return wf_route_add(s, args, kwargs) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 PyDoc_STRVAR(handlers_doc, "set_exception_handlers($self, by_class, by_status, /)\n--\n\n"
