@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import http.client
 import json
-import os
 import socket
 import threading
 import time
@@ -22,6 +21,7 @@ from weft.testing import TestClient
 
 from .conftest import Serve
 from .connections import ask, connect, reply, wait_until
+from .wire import resident_kb
 
 CHUNK = b"x" * 16384
 
@@ -261,15 +261,11 @@ def test_many_slow_readers_cost_little_memory(app: App, serve: Serve) -> None:
     async def stream() -> StreamingResponse:
         return StreamingResponse(generator())
 
-    def resident() -> int:
-        with open("/proc/self/statm") as f:
-            return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
     client = serve(app)
     with connect(client) as first:
         ask(first, "/")
         first.recv(1)
-        before = resident()
+        before = resident_kb()
         readers = []
         try:
             for _ in range(50):
@@ -279,7 +275,7 @@ def test_many_slow_readers_cost_little_memory(app: App, serve: Serve) -> None:
             for sock in readers:
                 sock.recv(1)
             time.sleep(0.1)
-            assert resident() - before < 50 * 200 * 1024
+            assert resident_kb() - before < 50 * 200 * 1024
         finally:
             for sock in readers:
                 sock.close()
