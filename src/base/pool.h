@@ -9,13 +9,15 @@
 
 #include "base/alloc.h"
 
+struct wf_pool_free {
+    struct wf_pool_free *next;
+};
+
 struct wf_pool {
-    struct wf_pool_free {
-        struct wf_pool_free *next;
-    } *free;          /* owned */
-    size_t size;      /* bytes of one buffer */
-    unsigned kept;    /* how many are on the free list */
-    unsigned keep_max; /* more than this go back to the allocator */
+    struct wf_pool_free *free; /* owned */
+    size_t size;               /* bytes of one buffer */
+    unsigned kept;             /* how many are on the free list */
+    unsigned keep_max;         /* more than this go back to the allocator */
 };
 
 static inline void wf_pool_init(struct wf_pool *p, size_t size, unsigned keep_max) {

@@ -1,4 +1,5 @@
 /* Made by make_fields.py from WF_FIELDS in http1.h; do not edit. */
+/* clang-format off */
 #define WF_FIELD_SLOT_BITS 6
 #define WF_FIELD_MULTIPLIER 0x10b37951u
 /* slot -> id */

@@ -19,7 +19,8 @@
 /* ---- methods ---- */
 
 /* name; RFC 9110 section 9.3, RFC 5789 (PATCH). Anything else that is a token is WF_METHOD_OTHER. */
-#define WF_METHODS(X) X(GET) X(HEAD) X(POST) X(PUT) X(PATCH) X(DELETE) X(OPTIONS) X(TRACE) X(CONNECT)
+#define WF_METHODS(X)                                                                              \
+    X(GET) X(HEAD) X(POST) X(PUT) X(PATCH) X(DELETE) X(OPTIONS) X(TRACE) X(CONNECT)
 
 enum wf_method {
 #define X(name) WF_METHOD_##name,
@@ -94,9 +95,9 @@ enum wf_framing { WF_BODY_NONE, WF_BODY_LENGTH, WF_BODY_CHUNKED };
 
 /* The hard limits of the representation; the server's own, lower ones come in wf_http1_limits. */
 enum {
-    WF_HTTP1_HEAD_MAX = 1 << 20,  /* offsets and the re-parse bound are cheap up to here */
+    WF_HTTP1_HEAD_MAX = 1 << 20, /* offsets and the re-parse bound are cheap up to here */
     WF_HTTP1_FIELDS_MAX = 1000,
-    WF_HTTP1_NAME_MAX = 256       /* bytes of a field name; longer ones are an attack: 431 */
+    WF_HTTP1_NAME_MAX = 256 /* bytes of a field name; longer ones are an attack: 431 */
 };
 
 struct wf_http1_limits {
@@ -106,25 +107,25 @@ struct wf_http1_limits {
 };
 
 struct wf_head {
-    uint8_t method;        /* enum wf_method */
-    uint8_t minor_version; /* HTTP/1.minor: 0 or 1 */
-    uint8_t framing;       /* enum wf_framing */
-    bool keep_alive;       /* by version and Connection (RFC 9112 section 9.3) */
-    bool expect_continue;  /* Expect: 100-continue on HTTP/1.1 with a body; other expectations are
+    uint8_t method;          /* enum wf_method */
+    uint8_t minor_version;   /* HTTP/1.minor: 0 or 1 */
+    uint8_t framing;         /* enum wf_framing */
+    bool keep_alive;         /* by version and Connection (RFC 9112 section 9.3) */
+    bool expect_continue;    /* Expect: 100-continue on HTTP/1.1 with a body; other expectations are
                               ignored, as RFC 9110 section 10.1.1 allows */
-    bool upgrade;          /* Connection: upgrade together with Upgrade */
-    bool path_escaped;     /* the path has a '%' */
-    bool asterisk;         /* OPTIONS * */
+    bool upgrade;            /* Connection: upgrade together with Upgrade */
+    bool path_escaped;       /* the path has a '%' */
+    bool asterisk;           /* OPTIONS * */
     uint64_t content_length; /* with WF_BODY_LENGTH; Content-Length: 0 is WF_BODY_NONE */
     struct wf_at method_at, target_at; /* as sent */
-    struct wf_at path_at;              /* target without query; for absolute-form what follows the authority
+    struct wf_at path_at;      /* target without query; for absolute-form what follows the authority
                                           ("/" is not sent there when path_at.n is 0: treat as "/") */
-    struct wf_at query_at;             /* behind the first '?'; n is 0 without one */
-    struct wf_at authority_at;         /* of absolute-form; n is 0 otherwise. It overrules Host */
+    struct wf_at query_at;     /* behind the first '?'; n is 0 without one */
+    struct wf_at authority_at; /* of absolute-form; n is 0 otherwise. It overrules Host */
     uint16_t nfields;
-    uint16_t fields_cap;               /* in: room in fields */
-    struct wf_field *fields;           /* in: borrowed storage; out: nfields of them in order */
-    const char *why;                   /* after a refusal: a static sentence for the log and the reply */
+    uint16_t fields_cap;     /* in: room in fields */
+    struct wf_field *fields; /* in: borrowed storage; out: nfields of them in order */
+    const char *why;         /* after a refusal: a static sentence for the log and the reply */
 };
 
 /* Where a parser of one head stands between calls; all zero for a new head. Makes feeding a head
@@ -176,7 +177,7 @@ bool wf_http1_use_scanner(const char *name);
 /* ---- chunked bodies (RFC 9112 section 7.1) ---- */
 
 enum {
-    WF_CHUNK_EXT_MAX = 4096,       /* bytes of extensions a body may carry: they are free for the
+    WF_CHUNK_EXT_MAX = 4096, /* bytes of extensions a body may carry: they are free for the
                                       sender and work for us */
     WF_TRAILER_BYTES_MAX = 8192
 };
@@ -192,7 +193,12 @@ static inline void wf_chunked_init(struct wf_chunked *c) {
     *c = (struct wf_chunked){0};
 }
 
-enum wf_chunked_result { WF_CHUNKED_MORE, WF_CHUNKED_DONE, WF_CHUNKED_BAD, WF_CHUNKED_TRAILER_TOO_LARGE };
+enum wf_chunked_result {
+    WF_CHUNKED_MORE,
+    WF_CHUNKED_DONE,
+    WF_CHUNKED_BAD,
+    WF_CHUNKED_TRAILER_TOO_LARGE
+};
 
 /* Decodes in place: payload moves to the front of [p, p + *n).
  * n        in: bytes of encoded input; out: bytes of payload now at p

@@ -38,6 +38,7 @@ def table(names: dict[str, str]) -> str:
     slots = {slot(name, multiplier): ident for ident, name in names.items()}
     lines = [
         "/* Made by make_fields.py from WF_FIELDS in http1.h; do not edit. */",
+        "/* clang-format off */",
         f"#define WF_FIELD_SLOT_BITS {SLOT_BITS}",
         f"#define WF_FIELD_MULTIPLIER 0x{multiplier:08x}u",
         "/* slot -> id */",
