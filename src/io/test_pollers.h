@@ -2,6 +2,7 @@
 #ifndef WF_IO_TEST_POLLERS_H
 #define WF_IO_TEST_POLLERS_H
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,6 +28,18 @@ static inline void turn_until(struct wf_loop *loop, const bool *done) {
         assert_true(wf_loop_poll(loop, 100 * (int64_t)WF_NS_PER_MS) >= 0);
     }
     assert_true(*done);
+}
+
+/* How many descriptors this process has: the same before and after, or some were lost. */
+static inline int open_descriptors(void) {
+    int n = 0;
+    DIR *d = opendir("/dev/fd");
+    assert_non_null(d);
+    while (readdir(d) != NULL) {
+        n++;
+    }
+    closedir(d);
+    return n;
 }
 
 #define run_over_every_poller(tests)                                                               \

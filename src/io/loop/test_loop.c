@@ -1,7 +1,6 @@
 /* Tests of the loop over each poller: descriptors, timers, posts, wakes, signals. */
 #include "io/test_pollers.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -787,17 +786,6 @@ static void an_interrupted_wait_is_a_turn_of_nothing(void **state) {
 }
 
 /* ---- failures ---- */
-
-static int open_descriptors(void) {
-    int n = 0;
-    DIR *d = opendir("/dev/fd");
-    assert_non_null(d);
-    while (readdir(d) != NULL) {
-        n++;
-    }
-    closedir(d);
-    return n;
-}
 
 static void everything_is_given_back_when_memory_is_out(void **state) {
     int before = open_descriptors();
