@@ -72,3 +72,25 @@ def test_a_sync_exception_handler_that_raises_is_a_500(caplog: pytest.LogCapture
         assert client.get("/").status_code == 500
         assert client.get("/").status_code == 500
     assert "worse" in caplog.text
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_what_a_failing_handler_was_handling_is_in_the_log(
+    sync: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(request: Request, exc: KeyError) -> JSONResponse:
+        raise ValueError("the handler's")
+
+    async def fails_too(request: Request, exc: KeyError) -> JSONResponse:
+        raise ValueError("the handler's")
+
+    app = App(exception_handlers={KeyError: fails if sync else fails_too})
+
+    @app.get("/")
+    async def endpoint() -> None:
+        raise KeyError("the endpoint's")
+
+    with TestClient(app, raise_server_exceptions=False) as client:
+        assert client.get("/").status_code == 500
+    assert "ValueError: the handler's" in caplog.text
+    assert "KeyError: \"the endpoint's\"" in caplog.text

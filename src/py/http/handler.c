@@ -396,8 +396,18 @@ static bool answer_expected(struct wf_call *call, PyObject *exc, uint8_t stage) 
     return true;
 }
 
+/* An exception handler has failed: the log shall show what it was handling too. */
+static void remember_rescued(struct wf_call *call, PyObject *exc) {
+    PyObject *context = PyException_GetContext(exc);
+    if (context == NULL && call->rescued != NULL && call->rescued != exc) {
+        PyException_SetContext(exc, Py_NewRef(call->rescued)); /* stolen */
+    }
+    Py_XDECREF(context);
+}
+
 /* With a line in the log, by the handler of last resort or a plain 500. */
 static void answer_unexpected(struct wf_call *call, PyObject *exc) {
+    remember_rescued(call, exc);
     log_exception(call, exc);
     PyObject *rescuer = call->stage < WF_CALL_LAST_RESORT ? find_last_resort(call->server, exc) : NULL;
     if (rescuer != NULL) {
@@ -580,9 +590,6 @@ void wf_call_event(struct wf_call *call, unsigned events) {
     struct wf_http_server *s = call->server;
     if (events & WF_EV_GONE) {
         call->gone = true;
-        if (call->task != NULL && ends_with_client(call) && wf_task_cancel(call->task) < 0) {
-            PyErr_WriteUnraisable(NULL);
-        }
         events |= WF_EV_BODY | WF_EV_DRAINED; /* nobody shall wait for what cannot come */
     }
     if (events & WF_EV_BODY && call->body_waiter != NULL) {
@@ -590,5 +597,10 @@ void wf_call_event(struct wf_call *call, unsigned events) {
     }
     if (events & WF_EV_DRAINED && call->writer != NULL) {
         wf_writer_drained(call->writer);
+    }
+    /* Last: a future of somebody else's making may run the task as it is cancelled, and end the call. */
+    if (events & WF_EV_GONE && call->task != NULL && ends_with_client(call) &&
+        wf_task_cancel(call->task) < 0) {
+        PyErr_WriteUnraisable(NULL);
     }
 }

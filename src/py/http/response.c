@@ -134,7 +134,10 @@ static PyObject *writer_write(PyObject *self, PyObject *chunk) {
         return NULL;
     }
     int rc = w->call != NULL ? wf_reply_write(w->call->plan.ex, span) : WF_REPLY_GONE;
-    PyBuffer_Release(&view);
+    PyBuffer_Release(&view); /* a class with its own __release_buffer__ may end the call */
+    if (w->call == NULL) {
+        rc = WF_REPLY_GONE;
+    }
     switch (rc) {
     case WF_REPLY_WAIT:
         if (w->waiter == NULL) {
@@ -157,11 +160,15 @@ PyDoc_STRVAR(end_doc, "end($self, /)\n--\n\nEnds the reply. Without it the clien
 
 static PyObject *writer_end(PyObject *self, PyObject *ignored) {
     struct wf_writer *w = (struct wf_writer *)self;
-    if (w->call != NULL && wf_reply_end(w->call->plan.ex) == WF_REPLY_INVALID) {
+    switch (w->call != NULL ? wf_reply_end(w->call->plan.ex) : WF_REPLY_GONE) {
+    case WF_REPLY_INVALID:
         PyErr_SetString(PyExc_RuntimeError, "the stream is shorter than its content-length");
         return NULL;
+    case WF_REPLY_NOMEM:
+        return PyErr_NoMemory();
+    default:
+        Py_RETURN_NONE;
     }
-    Py_RETURN_NONE;
 }
 
 static int writer_traverse(PyObject *self, visitproc visit, void *arg) {
