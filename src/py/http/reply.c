@@ -168,12 +168,13 @@ typedef int send_fn(struct wf_call *call, PyObject *value, const struct wf_reply
 /* A value beside an injected `response: Response`, whose fields, status and background are the
  * reply's; or one with a status that sends no content. */
 static WF_NOINLINE int reply_value_with(struct wf_call *call, PyObject *value,
-                                        struct wf_reply_head *head, send_fn *send) {
+                                        const struct wf_reply_head *plain, send_fn *send) {
     struct wf_response *r = (struct wf_response *)call->plan.response;
+    struct wf_reply_head head = *plain; /* a copy, since it will point to f */
     struct fields f;
     f.n = 0;
     if (r != NULL) {
-        if (status_of(r, &head->status) < 0) {
+        if (status_of(r, &head.status) < 0) {
             return -1;
         }
         keep_background(call, r);
@@ -181,10 +182,10 @@ static WF_NOINLINE int reply_value_with(struct wf_call *call, PyObject *value,
             return -1;
         }
     }
-    set_fields(head, &f);
-    return wf_status_has_body(head->status)
-               ? send(call, value, head)
-               : reply_status(wf_reply_send(call->plan.ex, head, WF_SPAN("")), "the reply");
+    set_fields(&head, &f);
+    return wf_status_has_body(head.status)
+               ? send(call, value, &head)
+               : reply_status(wf_reply_send(call->plan.ex, &head, WF_SPAN("")), "the reply");
 }
 
 /* A value that is no Response: JSON, or text where the route says so. */

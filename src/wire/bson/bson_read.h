@@ -223,7 +223,7 @@ static inline enum wf_bson_error wf_bson_next(struct wf_bson_cursor *c, struct w
             c->p = p;
             return WF_BSON_ERROR_BOOL;
         }
-        e->i = *p++;
+        e->i = (uint8_t)*p++;
         break;
     case WF_BSON_NULL:
     case WF_BSON_UNDEFINED:
