@@ -43,31 +43,31 @@ enum wf_exchange_reply {
 enum {
     WF_EXCHANGE_ARENA_BYTES = 512,   /* the first block, inside the exchange */
     WF_EXCHANGE_ARENA_MAX = 1 << 20, /* decoded paths and the like are bounded by the head */
-    WF_EXCHANGE_FIELDS = 100         /* field lines; the default limit, and the most it can be set to */
+    WF_EXCHANGE_FIELDS = 100 /* field lines; the default limit, and the most it can be set to */
 };
 
 struct wf_exchange {
-    struct wf_list ready;          /* in server->ready while events != 0 */
-    struct wf_server *server;      /* borrowed */
-    struct wf_conn *conn;          /* borrowed; NULL once the client has gone */
-    struct wf_conn *owner;         /* the server's: the connection, kept until finish although it is gone */
-    void *user;                    /* the embedder's, NULL at first */
-    uint8_t events;                /* WF_EV_*: what wf_server_next will report */
-    uint8_t reply;                 /* enum wf_exchange_reply */
-    uint8_t route;                 /* enum wf_route_result */
-    bool close_after;              /* the connection ends with this reply */
-    bool body_done;                /* STREAM: the whole body has been handed over */
-    bool taken;                    /* the server's: the embedder has seen it */
-    uint16_t status;               /* of the reply; 0 before */
-    uint64_t started_ns;           /* when its first byte was seen (loop time) */
-    uint64_t reply_bytes;          /* of content, for the log */
+    struct wf_list ready;     /* in server->ready while events != 0 */
+    struct wf_server *server; /* borrowed */
+    struct wf_conn *conn;     /* borrowed; NULL once the client has gone */
+    struct wf_conn *owner; /* the server's: the connection, kept until finish although it is gone */
+    void *user;            /* the embedder's, NULL at first */
+    uint8_t events;        /* WF_EV_*: what wf_server_next will report */
+    uint8_t reply;         /* enum wf_exchange_reply */
+    uint8_t route;         /* enum wf_route_result */
+    bool close_after;      /* the connection ends with this reply */
+    bool body_done;        /* STREAM: the whole body has been handed over */
+    bool taken;            /* the server's: the embedder has seen it */
+    uint16_t status;       /* of the reply; 0 before */
+    uint64_t started_ns;   /* when its first byte was seen (loop time) */
+    uint64_t reply_bytes;  /* of content, for the log */
 
     /* the request */
-    const char *base;              /* what the offsets in `head` count from */
+    const char *base; /* what the offsets in `head` count from */
     struct wf_head head;
-    struct wf_span path;           /* decoded, UTF-8 */
-    struct wf_span body;           /* BUFFER: all of it; else empty */
-    struct wf_match match;         /* leaf is NULL where the embedder asked to get unrouted requests */
+    struct wf_span path;   /* decoded, UTF-8 */
+    struct wf_span body;   /* BUFFER: all of it; else empty */
+    struct wf_match match; /* leaf is NULL where the embedder asked to get unrouted requests */
     struct wf_arena arena;
     struct wf_field fields[WF_EXCHANGE_FIELDS];
     char arena_first[WF_EXCHANGE_ARENA_BYTES] __attribute__((aligned(16)));
@@ -90,8 +90,8 @@ void wf_exchange_finish(struct wf_exchange *ex);
 /* ---- streamed request bodies (leaf->body_mode WF_BODY_STREAM) ---- */
 
 enum wf_body_result {
-    WF_BODY_DATA,  /* *out is not empty; good until the next wf_body_read or finish */
-    WF_BODY_WAIT,  /* nothing now: EV_BODY will come */
+    WF_BODY_DATA, /* *out is not empty; good until the next wf_body_read or finish */
+    WF_BODY_WAIT, /* nothing now: EV_BODY will come */
     WF_BODY_END,
     WF_BODY_TOO_LARGE, /* past leaf->body_max: answer 413 */
     WF_BODY_TOO_SLOW,  /* below body_rate_min: answer 408 */
@@ -106,23 +106,25 @@ enum wf_body_result wf_body_read(struct wf_exchange *ex, struct wf_span *out);
 /* ---- replies ---- */
 
 struct wf_reply_field {
-    struct wf_span name, value; /* checked: one with CR, LF, NUL or a bad name makes the reply fail */
+    struct wf_span name,
+        value; /* checked: one with CR, LF, NUL or a bad name makes the reply fail */
 };
 
 struct wf_reply_head {
-    int status;                    /* 200 to 599 */
-    struct wf_span content_type;   /* empty: none is sent */
+    int status;                  /* 200 to 599 */
+    struct wf_span content_type; /* empty: none is sent */
     const struct wf_reply_field *fields;
-    uint32_t nfields;              /* content-length, transfer-encoding, connection among them are dropped with
+    uint32_t nfields; /* content-length, transfer-encoding, connection among them are dropped with
                                       what they say: framing is ours. `date` and `server` replace ours. */
 };
 
 enum {
     WF_REPLY_OK = 0,
-    WF_REPLY_WAIT = 1,    /* accepted; at high water: write no more before EV_DRAINED */
-    WF_REPLY_GONE = -1,   /* nobody is there to read it; not an error of the application */
+    WF_REPLY_WAIT = 1,  /* accepted; at high water: write no more before EV_DRAINED */
+    WF_REPLY_GONE = -1, /* nobody is there to read it; not an error of the application */
     WF_REPLY_NOMEM = -2,
-    WF_REPLY_INVALID = -3 /* a field that may not be sent, or a status out of range: nothing was queued */
+    WF_REPLY_INVALID =
+        -3 /* a field that may not be sent, or a status out of range: nothing was queued */
 };
 
 /* A whole reply; the body is copied. HEAD, 204 and 304 get the head only. */

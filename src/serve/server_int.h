@@ -17,7 +17,7 @@ enum {
     WF_DROP_BYTES_MAX = 64 * 1024,    /* of a body nobody wants: more, and closing is cheaper */
     WF_LINGER_BYTES_MAX = 256 * 1024, /* read after a refusal so that the peer can read the reply */
     WF_LINGER_MS = 2000,
-    WF_REFUSED_MAX = 128,             /* connections past the maximum being told 503; then none is told */
+    WF_REFUSED_MAX = 128, /* connections past the maximum being told 503; then none is told */
     WF_TICK_MS_MIN = 10,
     WF_TICK_MS_MAX = 1000
 };
@@ -61,9 +61,9 @@ enum wf_conn_state {
 enum wf_body_state {
     WF_BODY_COMPLETE, /* all of it is here, or there is none */
     WF_BODY_ARRIVING,
-    WF_BODY_OVER,    /* past body_max */
-    WF_BODY_SLOW,    /* below body_rate_min */
-    WF_BODY_BAD      /* bad chunk */
+    WF_BODY_OVER, /* past body_max */
+    WF_BODY_SLOW, /* below body_rate_min */
+    WF_BODY_BAD   /* bad chunk */
 };
 
 /* The input buffer while an exchange is in flight (offsets count from `in`):
@@ -87,18 +87,19 @@ struct wf_conn {
     char *in; /* owned: of server->buffers while in_cap is WF_STREAM_BUF_BYTES; NULL while empty */
     size_t in_cap, in_at, in_end;
     size_t head_end, body_end;
-    size_t body_at;         /* STREAM: what is before has been handed over */
-    uint64_t body_left;     /* of content-length */
-    uint64_t body_bytes;    /* payload so far */
-    uint64_t body_max;      /* payload allowed */
-    uint64_t input_bytes;   /* ever */
-    uint64_t queued_bytes;  /* output ever; less what is pending, it is what the peer has taken */
-    uint64_t reply_left;    /* streamed reply with a length: bytes still owed */
+    size_t body_at;        /* STREAM: what is before has been handed over */
+    uint64_t body_left;    /* of content-length */
+    uint64_t body_bytes;   /* payload so far */
+    uint64_t body_max;     /* payload allowed */
+    uint64_t input_bytes;  /* ever */
+    uint64_t queued_bytes; /* output ever; less what is pending, it is what the peer has taken */
+    uint64_t reply_left;   /* streamed reply with a length: bytes still owed */
     struct wf_http1_progress progress;
     struct wf_chunked chunked;
 
-    uint32_t open_at, open_content_at; /* wf_reply_open: where its head and content began in `out` */
-    uint32_t open_length_at;           /* and its content-length's digits; 0 where it sends none */
+    uint32_t open_at,
+        open_content_at;     /* wf_reply_open: where its head and content began in `out` */
+    uint32_t open_length_at; /* and its content-length's digits; 0 where it sends none */
     uint8_t open_digits;
     uint8_t reply_framing; /* respond.c's */
 
@@ -151,7 +152,7 @@ struct wf_server {
     uint64_t tick_ns, tick_due_ns;
     bool tick_was_late;
     uint64_t body_due_bytes; /* of a body in body_grace_ms */
-    struct wf_pool buffers;   /* WF_STREAM_BUF_BYTES: input, and the streams' output */
+    struct wf_pool buffers;  /* WF_STREAM_BUF_BYTES: input, and the streams' output */
     struct wf_pool exchanges;
     struct wf_server_counters counters;
     struct wf_access_log log;

@@ -40,7 +40,8 @@ static PyMemberDef response_members[] = {
     MEMBER(status_code, "int: the status, 200 to 599"),
     MEMBER(body, "bytes or another buffer: the content"),
     MEMBER(raw_headers, "list[tuple[bytes, bytes]]: field lines, names in lower case"),
-    MEMBER(background, "callable without arguments that returns a coroutine, or None: run after the reply"),
+    MEMBER(background,
+           "callable without arguments that returns a coroutine, or None: run after the reply"),
     {NULL},
 };
 
@@ -67,12 +68,9 @@ PyType_Spec wf_response_spec = {
 PyDoc_STRVAR(streaming_doc, "A reply whose content is pulled from an iterator while it is sent.");
 
 static PyType_Slot streaming_slots[] = {
-    {Py_tp_doc, (void *)streaming_doc},
-    {Py_tp_members, streaming_members},
-    {Py_tp_traverse, response_traverse},
-    {Py_tp_clear, response_clear},
-    {Py_tp_dealloc, response_dealloc},
-    {0, NULL},
+    {Py_tp_doc, (void *)streaming_doc},  {Py_tp_members, streaming_members},
+    {Py_tp_traverse, response_traverse}, {Py_tp_clear, response_clear},
+    {Py_tp_dealloc, response_dealloc},   {0, NULL},
 };
 
 PyType_Spec wf_streaming_spec = {
@@ -156,7 +154,8 @@ static PyObject *writer_write(PyObject *self, PyObject *chunk) {
     }
 }
 
-PyDoc_STRVAR(end_doc, "end($self, /)\n--\n\nEnds the reply. Without it the client sees a broken one.");
+PyDoc_STRVAR(end_doc,
+             "end($self, /)\n--\n\nEnds the reply. Without it the client sees a broken one.");
 
 static PyObject *writer_end(PyObject *self, PyObject *ignored) {
     struct wf_writer *w = (struct wf_writer *)self;
@@ -210,7 +209,8 @@ static PyGetSetDef writer_getset[] = {
 
 static PyMemberDef writer_members[] = {
     {"wanted", T_BOOL, offsetof(struct wf_writer, wanted), READONLY,
-     "bool: the content goes on the wire; not so for HEAD, for 204 and 304, and where the client has gone"},
+     "bool: the content goes on the wire; not so for HEAD, for 204 and 304, and where the client "
+     "has gone"},
     {NULL},
 };
 
@@ -221,9 +221,12 @@ static PyMethodDef writer_methods[] = {
 };
 
 static PyType_Slot writer_slots[] = {
-    {Py_tp_methods, writer_methods},   {Py_tp_getset, writer_getset},
-    {Py_tp_members, writer_members},   {Py_tp_traverse, writer_traverse},
-    {Py_tp_clear, writer_clear},       {Py_tp_dealloc, writer_dealloc},
+    {Py_tp_methods, writer_methods},
+    {Py_tp_getset, writer_getset},
+    {Py_tp_members, writer_members},
+    {Py_tp_traverse, writer_traverse},
+    {Py_tp_clear, writer_clear},
+    {Py_tp_dealloc, writer_dealloc},
     {0, NULL},
 };
 

@@ -26,24 +26,24 @@
 #include "wire/http1/http1.h"
 
 enum {
-    WF_ROUTE_PARAMS_MAX = 16,  /* in one pattern: they live in the exchange */
-    WF_ROUTE_STEPS_MAX = 4096  /* of backtracking in one match; then it is a 404 */
+    WF_ROUTE_PARAMS_MAX = 16, /* in one pattern: they live in the exchange */
+    WF_ROUTE_STEPS_MAX = 4096 /* of backtracking in one match; then it is a 404 */
 };
 
 enum wf_body_mode {
     WF_BODY_BUFFER, /* the exchange is ready when the whole body is in memory */
     WF_BODY_STREAM, /* ready after the head; the handler pulls the body */
-    WF_BODY_IGNORE  /* ready after the head; the body is read and dropped (GET routes and the like) */
+    WF_BODY_IGNORE /* ready after the head; the body is read and dropped (GET routes and the like) */
 };
 
 /* What a route is to the server. Embed or point to it; it lives as long as the router. */
 struct wf_leaf {
-    void *plan;              /* the embedder's */
-    uint64_t body_max;       /* bytes; UINT64_MAX: the server's own limit */
-    uint32_t methods;        /* bit per enum wf_method, at least one; GET answers HEAD too (below) */
-    uint8_t body_mode;       /* enum wf_body_mode */
+    void *plan;        /* the embedder's */
+    uint64_t body_max; /* bytes; UINT64_MAX: the server's own limit */
+    uint32_t methods;  /* bit per enum wf_method, at least one; GET answers HEAD too (below) */
+    uint8_t body_mode; /* enum wf_body_mode */
     uint8_t nparams;
-    uint8_t length_digits;   /* hint: digits of the last reply's content-length; respond.c's */
+    uint8_t length_digits; /* hint: digits of the last reply's content-length; respond.c's */
 };
 
 struct wf_router;
@@ -60,7 +60,7 @@ enum wf_route_result {
     WF_ROUTE_NOT_FOUND,
     WF_ROUTE_METHOD,  /* 405 with allow */
     WF_ROUTE_OPTIONS, /* automatic reply: 200 with allow (no route of its own takes OPTIONS) */
-    WF_ROUTE_SLASH    /* nothing matches, but something would with the trailing slash toggled: 307 there,
+    WF_ROUTE_SLASH /* nothing matches, but something would with the trailing slash toggled: 307 there,
                          whatever the method, as Starlette does */
 };
 
