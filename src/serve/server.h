@@ -43,20 +43,20 @@ struct wf_server_config {
 #define X(name, value, why) uint64_t name;
     WF_SERVER_LIMITS(X)
 #undef X
-    struct wf_span
-        server_name; /* value of the `server` field; empty sends none. Borrowed for life */
-    bool unrouted_to_embedder; /* 404 and 405 are delivered as exchanges without a leaf */
-    bool redirect_slashes;     /* default true */
-    int access_log_fd;         /* -1: none */
+    struct wf_span server_name; /* of the `server` field; empty sends none. Borrowed for life */
+    bool unrouted_to_embedder;  /* 404 and 405 are delivered as exchanges without a leaf */
+    bool redirect_slashes;      /* default true */
+    int access_log_fd;          /* -1: none */
 };
 void wf_server_config_default(struct wf_server_config *c);
 
 /* Counters, all since start but the gauges. */
-#define WF_SERVER_COUNTERS(X)                                                                      \
-    X(connections_accepted)                                                                        \
-    X(connections_refused) X(connections_open) /* gauge */                                         \
-        X(requests) X(replies_1xx) X(replies_2xx) X(replies_3xx) X(replies_4xx) X(replies_5xx)     \
-            X(bad_requests) X(timeouts) X(clients_gone) X(bytes_in) X(bytes_out)
+/* clang-format off */
+#define WF_SERVER_COUNTERS(X) \
+    X(connections_accepted) X(connections_refused) X(connections_open) /* gauge */ \
+    X(requests) X(replies_1xx) X(replies_2xx) X(replies_3xx) X(replies_4xx) X(replies_5xx) \
+    X(bad_requests) X(timeouts) X(clients_gone) X(bytes_in) X(bytes_out)
+/* clang-format on */
 
 struct wf_server_counters {
 #define X(name) uint64_t name;

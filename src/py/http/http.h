@@ -9,11 +9,12 @@
 struct wf_state;
 
 /* Attribute and keyword names looked up while requests run, interned once. */
-#define WF_HTTP_NAMES(X)                                                                           \
-    X(background)                                                                                  \
-    X(body) X(body_iterator) X(content) X(detail) X(errors) X(exc_info) X(headers) X(items)        \
-        X(media_type) X(raw_headers) X(set_result) X(done) X(status_code) X(submit) X(error)       \
-            X(create_task) X(create_future) X(call_soon) X(close) X(add_done_callback) X(cancel)
+/* clang-format off */
+#define WF_HTTP_NAMES(X) \
+    X(background) X(body) X(body_iterator) X(content) X(detail) X(errors) X(exc_info) X(headers) \
+    X(items) X(media_type) X(raw_headers) X(set_result) X(done) X(status_code) X(submit) X(error) \
+    X(create_task) X(create_future) X(call_soon) X(close) X(add_done_callback) X(cancel)
+/* clang-format on */
 
 struct wf_http_state {
     PyTypeObject *server_type;    /* owned: _core.Server */
