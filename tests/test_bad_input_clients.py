@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 import time
@@ -245,13 +246,11 @@ def test_one_that_only_asks(serve: Callable[..., Served]) -> None:
     server = serve()
     with server.connect(receive_buffer=4096) as client:
         client.socket.settimeout(0.3)
-        request = get("/ok") * 1000
         sent = 0
-        with pytest.raises(TimeoutError):  # noqa: PT012 - one of the sends is the last
-            while True:
-                sent += client.socket.send(request)
-                assert sent < 64 * MIB
-        assert server.is_well()
+        with contextlib.suppress(TimeoutError):
+            while sent < 64 * MIB:
+                sent += client.socket.send(get("/ok") * 1000)
+        assert sent < 64 * MIB
         assert server.is_well()
 
 
@@ -521,7 +520,7 @@ def test_during_a_stream_from_a_thread(
 
     server = serve()
     client = server.connect(receive_buffer=4096).send(get("/stream"))
-    client.until(b"\r\n\r\n")
+    client.until(b"xxx")  # it has begun, and has something to close
     leave(client)
     assert closed.wait(5)
     assert server.is_well()

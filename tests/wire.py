@@ -132,7 +132,7 @@ class Client:
 
 
 class Served(Worker):
-    """An App that is served; it needs a route /ok that returns "ok"."""
+    """An App that is served, and beside its routes GET /ok."""
 
     def connect(self, **options: int) -> Client:
         return Client(self.port, **options)
@@ -154,6 +154,7 @@ def served(app: App, **limits: int) -> Iterator[Served]:
     async def ok() -> str:
         return "ok"
 
+    app._declared.insert(0, app._declared.pop())  # the first that fits is taken
     given = Limits(**limits)  # type: ignore[typeddict-item]
     worker = Served(app, Config(port=0, access_log=False, limits=given))
     worker.start(lifespan=True)

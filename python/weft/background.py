@@ -43,10 +43,11 @@ class BackgroundTasks(BackgroundTask):
 
 
 async def run(background: Callable[[], Awaitable[None]], what: str) -> None:
-    """Awaits what was left to do after the reply to `what`; an exception goes to the log."""
+    """Awaits what was left to do after the reply to `what`; an exception goes to the log, also one
+    that would end the process."""
     try:
         await background()
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         traceback = exc.__traceback__
         while traceback is not None and traceback.tb_frame.f_globals is globals():
             traceback = traceback.tb_next  # the user's frames are what matters

@@ -36,6 +36,7 @@ class Request(_core.Request):
     _body: bytes | None = None
     _json: tuple[Any] | None = None
     _streamed = False
+    _waiting = False
 
     @cached_property
     def headers(self) -> Headers:
@@ -107,11 +108,15 @@ class Request(_core.Request):
         yield b""
 
     async def _chunk(self) -> bytes:
-        while True:
-            chunk = self._next_chunk()
-            if isinstance(chunk, bytes):
-                return chunk
-            await chunk
+        if self._waiting:
+            raise RuntimeError("another task is reading the request's body")  # each would get half
+        while not isinstance(chunk := self._next_chunk(), bytes):
+            self._waiting = True
+            try:
+                await chunk
+            finally:
+                self._waiting = False
+        return chunk
 
     async def body(self) -> bytes:
         """The whole body; read once, then kept."""

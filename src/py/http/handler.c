@@ -130,14 +130,21 @@ void wf_call_finish(struct wf_call *call) {
 
 /* ---- results ---- */
 
+/* Was it called as a plain function? It may have been an async one in disguise: an object with an async
+ * __call__, a decorator's wrapper. */
+static bool may_return_coroutine(const struct wf_call *call) {
+    return call->stage != WF_CALL_HANDLER || call->route == NULL ||
+           call->route->kind != WF_ENDPOINT_ASYNC;
+}
+
 /* The coroutine or the thread that the call waited for has ended with a value (borrowed). */
 void wf_call_returned(struct wf_call *call, PyObject *result) {
     if (call->stage == WF_CALL_STREAMING) {
         wf_call_finish(call);
         return;
     }
-    if (wf_unlikely(call->stage != WF_CALL_HANDLER) && PyCoro_CheckExact(result)) {
-        wf_call_step(call, Py_NewRef(result), call->stage); /* an object with an async __call__ */
+    if (wf_unlikely(PyCoro_CheckExact(result)) && may_return_coroutine(call)) {
+        wf_call_step(call, Py_NewRef(result), call->stage);
         return;
     }
     switch (wf_reply_result(call, result)) {
@@ -319,6 +326,13 @@ static void log_exception(struct wf_call *call, PyObject *exc) {
     leave_context(call, entered);
 }
 
+/* The same for what looking for an exception's handler has raised: attributes are user code. */
+static void log_raised(struct wf_call *call) {
+    PyObject *exc = wf_err_take();
+    log_exception(call, exc);
+    Py_DECREF(exc);
+}
+
 static void plain_500(struct wf_call *call) {
     struct wf_exchange *ex = call->plan.ex;
     if (ex->reply == WF_REPLY_NONE) {
@@ -381,7 +395,7 @@ static bool answer_expected(struct wf_call *call, PyObject *exc, uint8_t stage) 
         return true;
     }
     if (PyErr_Occurred()) {
-        PyErr_WriteUnraisable(exc);
+        log_raised(call);
         return false;
     }
     if (!PyObject_TypeCheck(exc, (PyTypeObject *)s->http_exception)) {
@@ -416,7 +430,7 @@ static void answer_unexpected(struct wf_call *call, PyObject *exc) {
         return;
     }
     if (PyErr_Occurred()) {
-        PyErr_WriteUnraisable(exc);
+        log_raised(call);
     }
     plain_500(call);
 }

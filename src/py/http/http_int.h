@@ -79,6 +79,8 @@ struct wf_http_server {
     struct wf_pool calls;       /* of struct wf_call */
     struct wf_list parked;      /* of wf_call.node */
     struct wf_list jobs_done;   /* of wf_job.node, owned: back from the thread pool */
+    struct wf_loop *reactor;  /* borrowed: of `loop` */
+    struct wf_timer sweep;    /* runs while there is garbage: an idle loop wakes up for it */
     struct wf_release *garbage; /* bodies the kernel has taken: released with the GIL */
     struct wf_route **routes;   /* owned */
     uint32_t nroutes, routes_cap;

@@ -4,6 +4,7 @@
 
 enum {
     CALLS_KEPT = 1024,       /* finished calls kept for reuse */
+    SWEEP_MS = 20, /* so long an idle server may hold on to a body that has been sent */
     EXCHANGES_A_TURN = 1024  /* then the loop's other work gets its turn */
 };
 
@@ -14,7 +15,16 @@ static struct wf_http_server *server_of(struct wf_guest *g) {
 /* ---- the turn ---- */
 
 static void before_wait(struct wf_guest *g) {
-    wf_server_flush(server_of(g)->server);
+    struct wf_http_server *s = server_of(g);
+    wf_server_flush(s->server);
+    if (wf_unlikely(s->garbage != NULL) && !wf_timer_active(&s->sweep)) {
+        (void)wf_timer_start(s->reactor, &s->sweep, s->reactor->now_ns + SWEEP_MS * WF_NS_PER_MS);
+    }
+}
+
+/* Ends the wait: after_wait does the rest. */
+static void sweep(struct wf_timer *t) {
+    (void)t;
 }
 
 static void run_ready(struct wf_http_server *s) {
@@ -182,6 +192,7 @@ static void end(struct wf_http_server *s) {
         cut_off(wf_container_of(s->parked.next, struct wf_call, node));
     }
     wf_jobs_collect(s);
+    wf_timer_stop(s->reactor, &s->sweep);
     wf_server_free(s->server);
     s->server = NULL;
     wf_garbage_collect(s);
@@ -308,6 +319,8 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         .before_wait = before_wait,
         .after_wait = after_wait,
         .closing = closing};
+    s->reactor = reactor;
+    wf_timer_init(&s->sweep, sweep);
     wf_list_init(&s->guest.node);
     wf_list_init(&s->parked);
     wf_list_init(&s->jobs_done);
