@@ -93,4 +93,4 @@ def test_what_a_failing_handler_was_handling_is_in_the_log(
     with TestClient(app, raise_server_exceptions=False) as client:
         assert client.get("/").status_code == 500
     assert "ValueError: the handler's" in caplog.text
-    assert "KeyError: \"the endpoint's\"" in caplog.text
+    assert 'KeyError: "the endpoint\'s"' in caplog.text
