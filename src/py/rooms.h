@@ -2,12 +2,13 @@
 #ifndef WF_PY_ROOMS_H
 #define WF_PY_ROOMS_H
 
+#include "py/bson/bson.h"
 #include "py/http/http.h"
 #include "py/json/json.h"
 #include "py/loop/pyloop.h"
 #include "py/plan/plan.h"
 #include "py/task/task.h"
 
-#define WF_PY_ROOMS(X) X(json) X(loop) X(task) X(plan) X(http)
+#define WF_PY_ROOMS(X) X(json) X(bson) X(loop) X(task) X(plan) X(http)
 
 #endif

@@ -1,0 +1,76 @@
+"""BSON in bytes to Python objects and back, and Extended JSON of it, in C.
+
+    >>> from weft import bson
+    >>> data = bson.encode({"name": "Ada", "born": datetime(1815, 12, 10)})
+    >>> bson.decode(data)
+    {'name': 'Ada', 'born': datetime.datetime(1815, 12, 10, 0, 0)}
+    >>> bson.to_json(data)
+    b'{"name":"Ada","born":{"$date":{"$numberLong":"-4861641600000"}}}'
+
+Values mean what they mean to PyMongo with its default CodecOptions: datetimes are naive and UTC, to
+the millisecond; ints are int32 where they fit and else int64, which decodes to Int64; bytes are
+binary subtype 0; a UUID is refused, since drivers differ in its form; _id comes first and mappings
+keep their order. ObjectId, Decimal128 and the other types are PyMongo's own classes where it is
+installed, else small ones of weft's with the same attributes; `encode` takes either.
+
+`to_json` writes Extended JSON v2, relaxed or canonical, and `from_json` reads both, neither making
+an object of any value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from typing_extensions import Buffer
+
+from weft._core import BSONDecodeError as DecodeError
+from weft._core import BSONEncodeError as EncodeError
+from weft._core import _bson_decode_from
+from weft._core import bson_decode as decode
+from weft._core import bson_encode as encode
+from weft._core import bson_from_json as from_json
+from weft._core import bson_to_json as to_json
+from weft._core import bson_validate as validate
+from weft.bson._types import (
+    Binary,
+    Code,
+    DBRef,
+    Decimal128,
+    Int64,
+    MaxKey,
+    MinKey,
+    ObjectId,
+    Regex,
+    Timestamp,
+)
+
+__all__ = [
+    "Binary",
+    "Code",
+    "DBRef",
+    "Decimal128",
+    "DecodeError",
+    "EncodeError",
+    "Int64",
+    "MaxKey",
+    "MinKey",
+    "ObjectId",
+    "Regex",
+    "Timestamp",
+    "decode",
+    "encode",
+    "from_json",
+    "iter",
+    "to_json",
+    "validate",
+]
+
+
+def iter(batch: Buffer) -> Iterator[dict[str, Any]]:
+    """The dicts of BSON documents that follow one another; an error's position is in the batch."""
+    data = batch if isinstance(batch, bytes) else bytes(batch)
+    at = 0
+    while at < len(data):
+        document, at = _bson_decode_from(data, at)
+        yield document

@@ -1,0 +1,53 @@
+/* py/bson: Python objects to BSON and back, over wire/bson, with the meaning PyMongo gives them.
+ *
+ * thread   with the GIL */
+#ifndef WF_PY_BSON_H
+#define WF_PY_BSON_H
+
+#include "py/own.h"
+#include "base/buf.h"
+#include "wire/bson/bson.h"
+
+enum {
+    /* Names recur: the newest of each hash slot is kept made and hashed. Bounded in number and
+     * length because peers choose them. */
+    WF_BSON_KEYS = 1024,
+    WF_BSON_KEY_BYTES_MAX = 64
+};
+
+/* The classes of BSON's own types, PyMongo's or ours: weft.bson._types says which. */
+#define WF_BSON_CLASSES(X)                                                                         \
+    X(ObjectId)                                                                                    \
+    X(Int64)                                                                                       \
+    X(Decimal128)                                                                                  \
+    X(Timestamp)                                                                                   \
+    X(Binary)                                                                                      \
+    X(Regex)                                                                                       \
+    X(Code)                                                                                        \
+    X(DBRef)                                                                                       \
+    X(MinKey)                                                                                      \
+    X(MaxKey)
+
+enum wf_bson_class {
+#define X(name) WF_BSON_CLASS_##name,
+    WF_BSON_CLASSES(X)
+#undef X
+        WF_BSON_CLASS_COUNT
+};
+
+struct wf_bson_state {
+    PyObject *encode_error; /* owned: weft.bson.EncodeError(TypeError, ValueError): path */
+    PyObject *decode_error; /* owned: DecodeError(ValueError): msg, pos, path */
+    PyObject *names[20];    /* owned: interned, by enum name_id (bson_int.h) */
+    PyObject *classes[WF_BSON_CLASS_COUNT]; /* owned, or NULL until one is needed */
+    PyObject *pattern, *mapping, *uuid;     /* owned with the classes: re.Pattern, Mapping, UUID */
+    bool id_slot;                           /* ObjectId keeps its bytes in the slot __id */
+    PyObject *keys[WF_BSON_KEYS];           /* owned: ASCII str with their hash made, or NULL */
+};
+
+struct wf_state;
+int wf_bson_exec(PyObject *module, struct wf_state *state);
+int wf_bson_traverse(struct wf_bson_state *s, visitproc visit, void *arg);
+void wf_bson_clear(struct wf_bson_state *s);
+
+#endif
