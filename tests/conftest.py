@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -10,6 +11,11 @@ import pytest
 
 from weft import App
 from weft.testing import TestClient
+
+# A shell starts what runs in the background with Ctrl-C ignored, and Python then leaves it so; the tests
+# send it, to themselves and to the processes they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Serve = Callable[..., TestClient]
 
