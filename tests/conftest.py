@@ -12,8 +12,8 @@ import pytest
 from weft import App
 from weft.testing import TestClient
 
-# A shell starts what runs in the background with Ctrl-C ignored, and Python then leaves it so; the tests
-# send it, to themselves and to the processes they start.
+# A shell starts what runs in the background with Ctrl-C ignored, and Python then leaves it so; the
+# tests send it, to themselves and to the processes they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -423,7 +423,8 @@ static void remember_rescued(struct wf_call *call, PyObject *exc) {
 static void answer_unexpected(struct wf_call *call, PyObject *exc) {
     remember_rescued(call, exc);
     log_exception(call, exc);
-    PyObject *rescuer = call->stage < WF_CALL_LAST_RESORT ? find_last_resort(call->server, exc) : NULL;
+    PyObject *rescuer =
+        call->stage < WF_CALL_LAST_RESORT ? find_last_resort(call->server, exc) : NULL;
     if (rescuer != NULL) {
         rescue(call, rescuer, exc, WF_CALL_LAST_RESORT);
         Py_DECREF(rescuer);
@@ -582,8 +583,8 @@ void wf_call_start(struct wf_http_server *s, struct wf_exchange *ex) {
     PyObject *out = NULL;
     enum wf_plan_outcome outcome;
     if (wf_unlikely(route->inside)) {
-        outcome = run_inside(
-            call, route->kind == WF_ENDPOINT_THREAD ? wf_plan_bind : wf_plan_call, &out);
+        outcome =
+            run_inside(call, route->kind == WF_ENDPOINT_THREAD ? wf_plan_bind : wf_plan_call, &out);
     } else if (wf_unlikely(route->kind == WF_ENDPOINT_THREAD)) {
         outcome = wf_plan_bind(route->plan, &call->plan, &out);
     } else {

@@ -28,14 +28,14 @@ struct wf_route {
     struct wf_leaf leaf;
     struct wf_plan *plan;     /* owned */
     PyObject *response_class; /* owned; NULL: values become JSON here */
-    PyObject *text_type;      /* owned: bytes, the content-type a str is sent as without making an object
+    PyObject *text_type; /* owned: bytes, the content-type a str is sent as without making an object
                                  of response_class; NULL where that class renders by itself */
-    PyObject *name;           /* owned: "module.function", for the log */
-    PyObject *params;         /* owned: dict of str to type, the path's parameters in order, or NULL */
-    int status;               /* of a reply made from a value */
-    uint8_t kind;             /* enum wf_endpoint_kind */
-    bool cancel;              /* the endpoint, when its client leaves */
-    bool inside;              /* its plan is run inside the request's context, since it may run Python code */
+    PyObject *name;      /* owned: "module.function", for the log */
+    PyObject *params;    /* owned: dict of str to type, the path's parameters in order, or NULL */
+    int status;          /* of a reply made from a value */
+    uint8_t kind;        /* enum wf_endpoint_kind */
+    bool cancel;         /* the endpoint, when its client leaves */
+    bool inside; /* its plan is run inside the request's context, since it may run Python code */
 };
 
 enum wf_call_stage {
@@ -52,64 +52,64 @@ struct wf_writer;
 struct wf_job;
 
 struct wf_call {
-    struct wf_plan_call plan;       /* must stay first: steps get a pointer to it */
-    struct wf_http_server *server;  /* borrowed: outlives its calls */
-    struct wf_route *route;         /* borrowed; NULL for an unrouted request */
-    struct wf_list node;            /* in server->parked while something is waited for */
-    PyObject *context;              /* owned: contextvars.Context of this request, or NULL */
-    struct wf_task *task;           /* owned: the parked coroutine, or NULL */
-    struct wf_job *job;             /* borrowed: the endpoint in the thread pool, or NULL */
-    PyObject *body_waiter;          /* owned: a Future done at EV_BODY, or NULL */
-    struct wf_writer *writer;       /* borrowed: knows when it dies; NULL without one */
-    PyObject *background;           /* owned: run once the reply is queued, or NULL */
-    PyObject *rescued;              /* owned: the exception a RESCUE handler is answering */
-    uint8_t stage;                  /* enum wf_call_stage */
-    bool gone;                      /* EV_GONE was seen: whatever comes is dropped */
+    struct wf_plan_call plan;      /* must stay first: steps get a pointer to it */
+    struct wf_http_server *server; /* borrowed: outlives its calls */
+    struct wf_route *route;        /* borrowed; NULL for an unrouted request */
+    struct wf_list node;           /* in server->parked while something is waited for */
+    PyObject *context;             /* owned: contextvars.Context of this request, or NULL */
+    struct wf_task *task;          /* owned: the parked coroutine, or NULL */
+    struct wf_job *job;            /* borrowed: the endpoint in the thread pool, or NULL */
+    PyObject *body_waiter;         /* owned: a Future done at EV_BODY, or NULL */
+    struct wf_writer *writer;      /* borrowed: knows when it dies; NULL without one */
+    PyObject *background;          /* owned: run once the reply is queued, or NULL */
+    PyObject *rescued;             /* owned: the exception a RESCUE handler is answering */
+    uint8_t stage;                 /* enum wf_call_stage */
+    bool gone;                     /* EV_GONE was seen: whatever comes is dropped */
 };
 
 /* _core.Server */
 struct wf_http_server {
     PyObject_HEAD
     struct wf_guest guest;
-    struct wf_state *state;     /* borrowed: the type keeps the module */
-    struct wf_server *server;   /* owned; NULL after close */
-    struct wf_router *router;   /* owned */
+    struct wf_state *state;   /* borrowed: the type keeps the module */
+    struct wf_server *server; /* owned; NULL after close */
+    struct wf_router *router; /* owned */
     struct wf_server_config config;
     struct wf_stepper stepper;
     struct wf_pool calls;       /* of struct wf_call */
     struct wf_list parked;      /* of wf_call.node */
     struct wf_list jobs_done;   /* of wf_job.node, owned: back from the thread pool */
-    struct wf_loop *reactor;  /* borrowed: of `loop` */
-    struct wf_timer sweep;    /* runs while there is garbage: an idle loop wakes up for it */
+    struct wf_loop *reactor;    /* borrowed: of `loop` */
+    struct wf_timer sweep;      /* runs while there is garbage: an idle loop wakes up for it */
     struct wf_release *garbage; /* bodies the kernel has taken: released with the GIL */
     struct wf_route **routes;   /* owned */
     uint32_t nroutes, routes_cap;
-    PyObject *loop;             /* owned */
-    PyObject *app;              /* owned, or NULL */
-    PyObject *request_class;    /* owned: type made for handlers that ask */
-    PyObject *response_class;   /* owned: type of the injected `response: Response`, or NULL */
-    PyObject *by_class;         /* owned: dict, exception class -> handler */
-    PyObject *by_status;        /* owned: dict, int -> handler */
-    PyObject *http_exception;   /* owned: weft.exceptions.HTTPException */
-    PyObject *validation_error; /* owned: weft.exceptions.RequestValidationError */
+    PyObject *loop;              /* owned */
+    PyObject *app;               /* owned, or NULL */
+    PyObject *request_class;     /* owned: type made for handlers that ask */
+    PyObject *response_class;    /* owned: type of the injected `response: Response`, or NULL */
+    PyObject *by_class;          /* owned: dict, exception class -> handler */
+    PyObject *by_status;         /* owned: dict, int -> handler */
+    PyObject *http_exception;    /* owned: weft.exceptions.HTTPException */
+    PyObject *validation_error;  /* owned: weft.exceptions.RequestValidationError */
     PyObject *client_disconnect; /* owned: weft.exceptions.ClientDisconnect */
-    PyObject *plain_error;      /* owned: weft.exceptions.plain, the encoder's fallback for a 422 */
-    PyObject *sendable_errors;  /* owned: weft.exceptions.sendable, where even that is of no use */
-    PyObject *pull;             /* owned: weft._stream.pull(writer, iterator) */
-    PyObject *run_background;   /* owned: weft.background.run(background, what) */
-    PyObject *background;       /* owned: set of the tasks of those that run */
+    PyObject *plain_error;     /* owned: weft.exceptions.plain, the encoder's fallback for a 422 */
+    PyObject *sendable_errors; /* owned: weft.exceptions.sendable, where even that is of no use */
+    PyObject *pull;            /* owned: weft._stream.pull(writer, iterator) */
+    PyObject *run_background;  /* owned: weft.background.run(background, what) */
+    PyObject *background;      /* owned: set of the tasks of those that run */
     PyObject *forget_background; /* owned: its discard */
-    PyObject *submit;           /* owned: the thread pool's submit; made on first use */
-    PyObject *logger_error;     /* owned: logging.getLogger("weft.error").error */
-    PyObject *on_error;         /* owned: called with an unhandled exception; NULL or a callable */
-    PyObject *server_name;      /* owned: bytes behind config.server_name */
-    PyObject *fatal;            /* owned: a KeyboardInterrupt on its way out of run_forever, or NULL */
+    PyObject *submit;            /* owned: the thread pool's submit; made on first use */
+    PyObject *logger_error;      /* owned: logging.getLogger("weft.error").error */
+    PyObject *on_error;          /* owned: called with an unhandled exception; NULL or a callable */
+    PyObject *server_name;       /* owned: bytes behind config.server_name */
+    PyObject *fatal; /* owned: a KeyboardInterrupt on its way out of run_forever, or NULL */
     PyObject *weakrefs;
-    unsigned long thread;       /* the loop's, as of its last turn */
-    unsigned busy;              /* how many of our C functions may be calling Python at the moment */
-    uint8_t owed;               /* enum wf_owed: what was asked for meanwhile */
+    unsigned long thread; /* the loop's, as of its last turn */
+    unsigned busy;        /* how many of our C functions may be calling Python at the moment */
+    uint8_t owed;         /* enum wf_owed: what was asked for meanwhile */
     bool started;
-    bool aborted;               /* everything has to end, whatever routes say */
+    bool aborted; /* everything has to end, whatever routes say */
 };
 
 /* Ending the server frees what those functions still look at, so it waits for them. */
@@ -121,17 +121,17 @@ void wf_http_idle(struct wf_http_server *s);
 /* _core.Request (its subclass in Python brings __dict__ and __weakref__): reads from the exchange while the call lives, from a copy afterwards. */
 struct wf_request {
     PyObject_HEAD
-    struct wf_call *call; /* borrowed; NULL once the exchange is finished */
+    struct wf_call *call;          /* borrowed; NULL once the exchange is finished */
     struct wf_http_server *server; /* owned */
-    const char *base;     /* what the offsets count from: the exchange's, or `copy` */
-    char *copy;           /* owned: head bytes, then fields; NULL while the call lives */
+    const char *base;              /* what the offsets count from: the exchange's, or `copy` */
+    char *copy;                    /* owned: head bytes, then fields; NULL while the call lives */
     struct wf_head head;
-    PyObject *path;       /* owned, made on first use, as are the next */
+    PyObject *path; /* owned, made on first use, as are the next */
     PyObject *raw_headers;
     PyObject *path_params;
     PyObject *client;
     PyObject *local;
-    bool body_taken;      /* BUFFER: the one chunk has been handed over */
+    bool body_taken; /* BUFFER: the one chunk has been handed over */
 };
 PyObject *wf_request_new(struct wf_plan_call *plan_call); /* wf_plan_call.make_request */
 /* The exchange ends: keep what somebody may still read. */
@@ -140,10 +140,10 @@ void wf_request_detach(struct wf_request *r);
 /* _core.Response and _core.StreamingResponse */
 struct wf_response {
     PyObject_HEAD
-    PyObject *status_code; /* owned, or NULL: an int */
-    PyObject *body;        /* owned, or NULL: a buffer */
-    PyObject *raw_headers; /* owned, or NULL: list of (bytes, bytes) */
-    PyObject *background;  /* owned, or NULL */
+    PyObject *status_code;   /* owned, or NULL: an int */
+    PyObject *body;          /* owned, or NULL: a buffer */
+    PyObject *raw_headers;   /* owned, or NULL: list of (bytes, bytes) */
+    PyObject *background;    /* owned, or NULL */
     PyObject *body_iterator; /* owned, or NULL: of StreamingResponse */
 };
 
@@ -160,8 +160,8 @@ void wf_writer_drained(struct wf_writer *w);
 /* reply.c: the result of a handler (borrowed) to a reply. 0: the call may be finished; 1: it is
  * streaming, the call goes on; -1: an exception is set and nothing has been sent. */
 int wf_reply_result(struct wf_call *call, PyObject *result);
-int wf_reply_validation(struct wf_call *call, PyObject *errors);      /* 422; same results */
-int wf_reply_http_exception(struct wf_call *call, PyObject *exc);     /* HTTPException's own reply */
+int wf_reply_validation(struct wf_call *call, PyObject *errors);  /* 422; same results */
+int wf_reply_http_exception(struct wf_call *call, PyObject *exc); /* HTTPException's own reply */
 
 /* routes.c: wf_route_add has add_route's arguments; the server is open and not started. 0 or -1. */
 int wf_route_add(struct wf_http_server *s, PyObject *args, PyObject *kwargs);
@@ -181,10 +181,12 @@ void wf_call_step(struct wf_call *call, PyObject *coro, uint8_t stage);
 
 /* job.c: sync handlers in the thread pool. */
 int wf_job_submit(struct wf_call *call, PyObject *callable); /* 0, or -1 with an exception */
-PyObject *wf_jobs_pool(struct wf_http_server *s); /* the pool's submit, borrowed, or NULL with an exception */
+PyObject *
+wf_jobs_pool(struct wf_http_server *s); /* the pool's submit, borrowed, or NULL with an exception */
 void wf_jobs_collect(struct wf_http_server *s);
 int wf_jobs_traverse(struct wf_http_server *s, visitproc visit, void *arg); /* of jobs_done */
-void wf_job_forget(struct wf_call *call); /* the call ends before its job: nobody waits for the result */
+void wf_job_forget(
+    struct wf_call *call); /* the call ends before its job: nobody waits for the result */
 
 /* A body the stream borrows; freed in two steps since release comes without the GIL. */
 struct wf_release {

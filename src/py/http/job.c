@@ -6,8 +6,8 @@
 enum { JOB_THREADS_MAX = 40 }; /* as many as anyio, and so FastAPI, runs at once */
 
 struct wf_job {
-    PyObject_HEAD struct wf_list
-        node;                      /* in server->jobs_done once it is back: then the list owns us */
+    PyObject_HEAD
+    struct wf_list node;           /* in server->jobs_done once it is back: then the list owns us */
     struct wf_http_server *server; /* owned */
     struct wf_call *call;          /* borrowed; NULL once the call ended without it */
     PyObject *callable;            /* owned; NULL once called */

@@ -3,9 +3,9 @@
 #include "py/http/http_int.h"
 
 enum {
-    CALLS_KEPT = 1024,       /* finished calls kept for reuse */
-    SWEEP_MS = 20, /* so long an idle server may hold on to a body that has been sent */
-    EXCHANGES_A_TURN = 1024  /* then the loop's other work gets its turn */
+    CALLS_KEPT = 1024,      /* finished calls kept for reuse */
+    SWEEP_MS = 20,          /* so long an idle server may hold on to a body that has been sent */
+    EXCHANGES_A_TURN = 1024 /* then the loop's other work gets its turn */
 };
 
 static struct wf_http_server *server_of(struct wf_guest *g) {
@@ -142,9 +142,9 @@ void wf_http_wake(struct wf_http_server *s, PyObject **slot) {
         return;
     }
     PyObject *done = PyObject_CallMethodNoArgs(future, s->state->http.str.done);
-    PyObject *set = done == Py_False ? PyObject_CallMethodOneArg(future, s->state->http.str.set_result,
-                                                                 Py_None)
-                                     : NULL;
+    PyObject *set = done == Py_False
+                        ? PyObject_CallMethodOneArg(future, s->state->http.str.set_result, Py_None)
+                        : NULL;
     if (done == NULL || (done == Py_False && set == NULL)) {
         PyErr_WriteUnraisable(future);
     }
@@ -283,9 +283,9 @@ static int import_helpers(struct wf_http_server *s) {
 }
 
 static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static const char *const names[] = {"loop",        "app",           "request_class",
-                                        "response_class", "config",     "server_name",
-                                        "access_log_fd", "on_error",    "unrouted", NULL};
+    static const char *const names[] = {
+        "loop",        "app",           "request_class", "response_class", "config",
+        "server_name", "access_log_fd", "on_error",      "unrouted",       NULL};
     PyObject *loop, *app = Py_None, *request_class, *response_class = Py_None, *limits = Py_None,
                     *server_name = Py_None, *on_error = Py_None;
     int log_fd = -1, unrouted = 0;
@@ -314,11 +314,10 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         return NULL;
     }
     s->state = state;
-    s->guest = (struct wf_guest){
-        .self = (PyObject *)s,
-        .before_wait = before_wait,
-        .after_wait = after_wait,
-        .closing = closing};
+    s->guest = (struct wf_guest){.self = (PyObject *)s,
+                                 .before_wait = before_wait,
+                                 .after_wait = after_wait,
+                                 .closing = closing};
     s->reactor = reactor;
     wf_timer_init(&s->sweep, sweep);
     wf_list_init(&s->guest.node);
@@ -465,9 +464,11 @@ PyDoc_STRVAR(add_route_doc,
              "add_route($self, path, methods, plan, *, kind='async', status_code=200,\n"
              "          response_class=None, text_type=None, body_max=None, name='', params=None,\n"
              "          cancel=True)\n--\n\n"
-             "Adds a route; before start(). response_class: called as (content, status_code=) with a result that "
+             "Adds a route; before start(). response_class: called as (content, status_code=) with "
+             "a result that "
              "is no Response; None: results become JSON. text_type: bytes, the content-type a str "
-             "result is sent with without making a response_class. kind: 'async', 'thread' (a sync function in the thread pool) or "
+             "result is sent with without making a response_class. kind: 'async', 'thread' (a sync "
+             "function in the thread pool) or "
              "'inline' (a sync function on the loop). body_max: bytes; None: the server's limit. "
              "params: dict, the path's parameters in order, and the type of each in path_params. "
              "cancel: the endpoint, when its client leaves. Raises "
@@ -485,9 +486,10 @@ static PyObject *server_add_route(PyObject *self, PyObject *args, PyObject *kwar
     return wf_route_add(s, args, kwargs) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
-PyDoc_STRVAR(handlers_doc, "set_exception_handlers($self, by_class, by_status, /)\n--\n\n"
-                           "dict[type, handler] and dict[int, handler]; a handler is called with (request, exc), "
-                           "may be async, and returns the reply.");
+PyDoc_STRVAR(handlers_doc,
+             "set_exception_handlers($self, by_class, by_status, /)\n--\n\n"
+             "dict[type, handler] and dict[int, handler]; a handler is called with (request, exc), "
+             "may be async, and returns the reply.");
 
 static PyObject *server_set_exception_handlers(PyObject *self, PyObject *args) {
     struct wf_http_server *s = (struct wf_http_server *)self;
@@ -534,7 +536,8 @@ static PyObject *server_listen(PyObject *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(listen_unix_doc, "listen_unix($self, path, /)\n--\n\nListens on a unix socket. Raises OSError.");
+PyDoc_STRVAR(listen_unix_doc,
+             "listen_unix($self, path, /)\n--\n\nListens on a unix socket. Raises OSError.");
 
 static PyObject *server_listen_unix(PyObject *self, PyObject *path) {
     struct wf_http_server *s = (struct wf_http_server *)self;
@@ -554,9 +557,9 @@ static PyObject *server_listen_unix(PyObject *self, PyObject *path) {
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(listen_fd_doc,
-             "listen_fd($self, fd, /)\n--\n\n"
-             "Accepts from a listening socket made elsewhere, which is the server's from now on. Raises OSError.");
+PyDoc_STRVAR(listen_fd_doc, "listen_fd($self, fd, /)\n--\n\n"
+                            "Accepts from a listening socket made elsewhere, which is the server's "
+                            "from now on. Raises OSError.");
 
 static PyObject *server_listen_fd(PyObject *self, PyObject *fd_object) {
     struct wf_http_server *s = (struct wf_http_server *)self;
@@ -642,7 +645,8 @@ static PyObject *get_addresses(PyObject *self, void *closure) {
 
 static PyObject *get_open_connections(PyObject *self, void *closure) {
     struct wf_http_server *s = (struct wf_http_server *)self;
-    return PyLong_FromUnsignedLongLong(s->server != NULL ? wf_server_open_connections(s->server) : 0);
+    return PyLong_FromUnsignedLongLong(s->server != NULL ? wf_server_open_connections(s->server)
+                                                         : 0);
 }
 
 static PyObject *get_running(PyObject *self, void *closure) {
@@ -668,10 +672,14 @@ static PyMethodDef server_methods[] = {
     {"listen_fd", server_listen_fd, METH_O, listen_fd_doc},
     {"start", server_start, METH_NOARGS, "start($self, /)\n--\n\nTakes part in the loop's turns."},
     {"drain", server_drain, METH_NOARGS,
-     "drain($self, /)\n--\n\nStops accepting and closes idle connections; replies say connection: close."},
+     "drain($self, /)\n--\n\nStops accepting and closes idle connections; replies say connection: "
+     "close."},
     {"abort", server_abort, METH_NOARGS,
-     "abort($self, /)\n--\n\nCloses every connection now, cancels running handlers and background tasks."},
-    {"close", server_close, METH_NOARGS, "close($self, /)\n--\n\nEnds the server; called by a handler, once that has returned. Idempotent."},
+     "abort($self, /)\n--\n\nCloses every connection now, cancels running handlers and background "
+     "tasks."},
+    {"close", server_close, METH_NOARGS,
+     "close($self, /)\n--\n\nEnds the server; called by a handler, once that has returned. "
+     "Idempotent."},
     {"counters", server_counters, METH_NOARGS,
      "counters($self, /)\n--\n\ndict[str, int]: totals since the start, and open connections."},
     {NULL},
@@ -682,17 +690,23 @@ static PyMemberDef server_members[] = {
     {NULL},
 };
 
-PyDoc_STRVAR(server_doc,
-             "Server(loop, app, request_class, *, response_class=None, config=None, server_name=None,\n"
-             "       access_log_fd=-1, on_error=None, unrouted=False)\n--\n\n"
-             "The HTTP server on a weft loop. config: limits by name (docs: limits). unrouted: 404 and 405 go "
-             "through the exception handlers instead of being answered in C.");
+PyDoc_STRVAR(
+    server_doc,
+    "Server(loop, app, request_class, *, response_class=None, config=None, server_name=None,\n"
+    "       access_log_fd=-1, on_error=None, unrouted=False)\n--\n\n"
+    "The HTTP server on a weft loop. config: limits by name (docs: limits). unrouted: 404 and 405 "
+    "go "
+    "through the exception handlers instead of being answered in C.");
 
 static PyType_Slot server_slots[] = {
-    {Py_tp_doc, (void *)server_doc},   {Py_tp_new, server_new},
-    {Py_tp_methods, server_methods},   {Py_tp_getset, server_getset},
-    {Py_tp_members, server_members},   {Py_tp_traverse, server_traverse},
-    {Py_tp_clear, server_clear},       {Py_tp_dealloc, server_dealloc},
+    {Py_tp_doc, (void *)server_doc},
+    {Py_tp_new, server_new},
+    {Py_tp_methods, server_methods},
+    {Py_tp_getset, server_getset},
+    {Py_tp_members, server_members},
+    {Py_tp_traverse, server_traverse},
+    {Py_tp_clear, server_clear},
+    {Py_tp_dealloc, server_dealloc},
     {0, NULL},
 };
 
@@ -734,8 +748,8 @@ int wf_http_exec(PyObject *module, struct wf_state *state) {
     wf_http1_init();
     return (h->request_type = add_type(module, &wf_request_spec, NULL)) != NULL &&
                    (h->response_type = add_type(module, &wf_response_spec, NULL)) != NULL &&
-                   (h->streaming_type =
-                        add_type(module, &wf_streaming_spec, h->response_type)) != NULL &&
+                   (h->streaming_type = add_type(module, &wf_streaming_spec, h->response_type)) !=
+                       NULL &&
                    (h->writer_type = add_type(module, &wf_writer_spec, NULL)) != NULL &&
                    (h->job_type = add_type(module, &wf_job_spec, NULL)) != NULL &&
                    (h->server_type = add_type(module, &wf_server_spec, NULL)) != NULL

@@ -11,7 +11,8 @@ struct wf_pyloop;
 
 /* One callback to come, asyncio.Handle in C. */
 struct wf_handle {
-    PyObject_HEAD struct wf_pyloop *loop; /* owned; NULL only when the collector cleared it */
+    PyObject_HEAD
+    struct wf_pyloop *loop;     /* owned; NULL only when the collector cleared it */
     PyObject *callback;         /* owned; NULL once cancelled. On the free list: the next one */
     PyObject *context;          /* owned: contextvars.Context */
     PyObject *args[2];          /* owned: up to two arguments, or one tuple where there are more */
@@ -111,7 +112,8 @@ void wf_fd_release(struct wf_pyloop *l);
 /* ---- the loop ---- */
 
 struct wf_pyloop {
-    PyObject_HEAD struct wf_loop reactor;
+    PyObject_HEAD
+    struct wf_loop reactor;
     PyObject *module;       /* owned until dealloc, so that `state` is there to the end */
     struct wf_state *state; /* the module's; its fields are NULL once the interpreter cleared it */
     PyTypeObject *handle_type, *timer_handle_type; /* owned until dealloc: spares have this type */

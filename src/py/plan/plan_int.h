@@ -117,13 +117,14 @@ struct name {
 };
 
 struct wf_plan {
-    PyObject_HEAD struct wf_state *state; /* borrowed: the type keeps the module */
-    PyObject *endpoint;                   /* owned */
-    PyObject *description;                /* owned: tuple of weft.signature.Step */
-    PyObject *param_names;                /* owned: tuple of str, in the order of the arguments */
-    PyObject *kwnames;                    /* owned: tuple of str, or NULL */
-    struct step *steps;                   /* owned: in the order of their sources */
-    struct name *names;                   /* owned */
+    PyObject_HEAD
+    struct wf_state *state; /* borrowed: the type keeps the module */
+    PyObject *endpoint;     /* owned */
+    PyObject *description;  /* owned: tuple of weft.signature.Step */
+    PyObject *param_names;  /* owned: tuple of str, in the order of the arguments */
+    PyObject *kwnames;      /* owned: tuple of str, or NULL */
+    struct step *steps;     /* owned: in the order of their sources */
+    struct name *names;     /* owned */
     uint8_t nsteps, npositional;
     uint16_t nnames;
     uint16_t query_names, header_names,

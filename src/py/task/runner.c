@@ -5,7 +5,8 @@
 #include "py/task/task_int.h"
 
 struct runner {
-    PyObject_HEAD struct wf_stepper stepper;
+    PyObject_HEAD
+    struct wf_stepper stepper;
 };
 
 static PyObject *runner_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
