@@ -176,7 +176,13 @@ static WF_NOINLINE PyObject *dbref_or(struct decoder *d, PyObject *dict) {
     static const char *const names[] = {"$ref", "$id", "$db"};
     PyObject *values[3] = {NULL, NULL, NULL}; /* borrowed, then owned */
     for (int i = 0; i < 3; i++) {
-        values[i] = PyDict_GetItemString(dict, names[i]);
+        PyObject *name = PyUnicode_FromString(names[i]);
+        values[i] = name != NULL ? PyDict_GetItemWithError(dict, name) : NULL;
+        Py_XDECREF(name);
+        if (values[i] == NULL && PyErr_Occurred()) {
+            Py_DECREF(dict);
+            return NULL;
+        }
     }
     if (values[0] == NULL || !PyUnicode_Check(values[0]) || values[1] == NULL ||
         (values[2] != NULL && values[2] != Py_None && !PyUnicode_Check(values[2]))) {
