@@ -3,10 +3,9 @@
  * One loop and two stacks instead of recursion: a frame for each open container, and the values of
  * the open arrays, so that a list is made once its length is known. Text becomes a str of its final
  * size and kind at once. */
-#include "py/json/json_int.h"
+#include "py/json/json_make.h"
 
 #include "base/alloc.h"
-#include "wire/json/json_scan.h"
 
 enum { VALUES_INLINE = 128 };
 
@@ -20,7 +19,7 @@ struct frame {
 struct decoder {
     struct wf_json_state *s;
     unsigned flags;
-    unsigned depth;
+    unsigned depth, depth_max;
     enum wf_json_error error; /* WF_JSON_OK while what went wrong is a Python exception */
     const char *at;           /* where */
     PyObject **values;        /* owned, and so is each */
@@ -66,63 +65,7 @@ static inline PyObject *values_pop_list(struct decoder *d, size_t at) {
     return list;
 }
 
-static inline PyObject *make_text(const struct wf_json_text *t) {
-    if (wf_unlikely(t->chars == 1)) { /* CPython keeps the one-character strings of Latin-1 */
-        Py_UCS4 c;
-        wf_json_text_copy(t, &c, 4);
-        return PyUnicode_FromOrdinal((int)c);
-    }
-    PyObject *str = PyUnicode_New((Py_ssize_t)t->chars, t->max_char);
-    if (wf_unlikely(str == NULL)) {
-        return NULL;
-    }
-    if (wf_likely(!t->escaped && t->max_char == 0x7f)) {
-        memcpy(PyUnicode_1BYTE_DATA(str), t->p, t->n);
-    } else {
-        wf_json_text_copy(t, PyUnicode_DATA(str), PyUnicode_KIND(str));
-    }
-    return str;
-}
-
-/* Mixes the first and the last eight bytes and the length: keys that share a slot push each other
- * out, which costs time and nothing else. */
-static inline size_t key_slot(const char *p, size_t n) {
-    uint64_t a = 0, b = 0;
-    if (n >= 8) {
-        memcpy(&a, p, 8);
-        memcpy(&b, p + n - 8, 8);
-    } else if (n >= 4) {
-        memcpy(&a, p, 4);
-        memcpy(&b, p + n - 4, 4);
-    } else if (n > 0) {
-        a = (unsigned char)p[0];
-        b = (uint64_t)(unsigned char)p[n / 2] << 8 | (unsigned char)p[n - 1];
-    }
-    uint64_t h = (a ^ n) * 0x9e3779b97f4a7c15u;
-    h = (h ^ (h >> 32) ^ b) * 0xd6e8feb86659fd93u;
-    return (size_t)(h >> 48) % WF_JSON_KEYS;
-}
-
-static inline PyObject *make_key(struct wf_json_state *s, const struct wf_json_text *t) {
-    if (wf_unlikely(t->escaped || t->max_char != 0x7f || t->n > WF_JSON_KEY_BYTES_MAX)) {
-        return make_text(t);
-    }
-    PyObject **slot = &s->keys[key_slot(t->p, t->n)];
-    PyObject *key = *slot; /* borrowed from the cache */
-    if (wf_likely(key != NULL && (size_t)PyUnicode_GET_LENGTH(key) == t->n &&
-                  memcmp(PyUnicode_1BYTE_DATA(key), t->p, t->n) == 0)) {
-        return Py_NewRef(key);
-    }
-    key = make_text(t);
-    if (key == NULL || PyObject_Hash(key) == -1) { /* a str keeps its hash */
-        Py_XDECREF(key);
-        return NULL;
-    }
-    Py_XSETREF(*slot, Py_NewRef(key));
-    return key;
-}
-
-static WF_NOINLINE PyObject *make_big_int(struct decoder *d, struct wf_span digits) {
+WF_NOINLINE PyObject *wf_json_make_big_int(struct wf_span digits) {
     char small[512];
     char *text = digits.n < sizeof(small) ? small : wf_malloc(digits.n + 1);
     if (text == NULL) {
@@ -135,20 +78,6 @@ static WF_NOINLINE PyObject *make_big_int(struct decoder *d, struct wf_span digi
         wf_free(text);
     }
     return v;
-}
-
-static inline PyObject *make_number(struct decoder *d, const struct wf_json_number *n) {
-    switch (n->kind) {
-    case WF_JSON_INT:
-        return PyLong_FromLongLong(n->i);
-    case WF_JSON_UINT:
-        return PyLong_FromUnsignedLongLong(n->u);
-    case WF_JSON_BIG:
-        return make_big_int(d, n->digits);
-    case WF_JSON_DOUBLE:
-        return PyFloat_FromDouble(n->d);
-    }
-    Py_UNREACHABLE();
 }
 
 /* What json.loads knows beyond JSON; NULL without an exception where it is none of these. */
@@ -168,9 +97,9 @@ static PyObject *read_nonfinite(const char **p, const char *end) {
     return NULL;
 }
 
-/* Reads the document in [p, end). NULL: d->error and d->at say why, or an exception is set; what is
- * open is left for decoder_clear. */
-static PyObject *decode_document(struct decoder *d, const char *p, const char *end) {
+/* Reads the value at p; d->at is the first byte behind it. NULL: d->error and d->at say why, or an
+ * exception is set; what is open is left for decoder_clear. */
+static PyObject *decode_value(struct decoder *d, const char *p, const char *end) {
     struct wf_json_text text;
     struct wf_json_number number;
     struct frame *f;
@@ -190,10 +119,10 @@ value:
         if (wf_unlikely(e != WF_JSON_OK)) {
             goto bad;
         }
-        v = make_text(&text);
+        v = wf_json_make_text(&text);
         break;
     case '{':
-        if (wf_unlikely(d->depth == WF_JSON_DEPTH_MAX)) {
+        if (wf_unlikely(d->depth == d->depth_max)) {
             e = WF_JSON_DEPTH;
             goto bad;
         }
@@ -209,7 +138,7 @@ value:
         d->frames[d->depth++] = (struct frame){.dict = v};
         goto key;
     case '[':
-        if (wf_unlikely(d->depth == WF_JSON_DEPTH_MAX)) {
+        if (wf_unlikely(d->depth == d->depth_max)) {
             e = WF_JSON_DEPTH;
             goto bad;
         }
@@ -246,7 +175,7 @@ value:
             p = q;
             break;
         }
-        v = make_number(d, &number);
+        v = wf_json_make_number(&number);
         if (wf_unlikely(v == NULL)) {
             d->at = first;
         }
@@ -287,12 +216,7 @@ value:
 
 have_value: /* v is a value, whole */
     if (d->depth == 0) {
-        p = wf_json_skip_space(p, end);
-        if (wf_unlikely(p != end)) {
-            Py_DECREF(v);
-            e = WF_JSON_TRAILING;
-            goto bad;
-        }
+        d->at = p;
         return v;
     }
     f = &d->frames[d->depth - 1];
@@ -356,7 +280,7 @@ key: /* behind '{' or ',' and space */
         goto bad;
     }
     f = &d->frames[d->depth - 1];
-    f->key = make_key(d->s, &text);
+    f->key = wf_json_make_key(d->s, &text);
     if (wf_unlikely(f->key == NULL)) {
         return NULL;
     }
@@ -376,6 +300,20 @@ bad:
     return NULL;
 }
 
+/* Not cleared as a whole: it is large, and most of it is never used. */
+static inline void decoder_init(struct decoder *d, struct wf_json_state *s, unsigned flags,
+                                unsigned depth) {
+    d->s = s;
+    d->flags = flags;
+    d->depth = 0;
+    d->depth_max = WF_JSON_DEPTH_MAX - depth;
+    d->error = WF_JSON_OK;
+    d->at = NULL;
+    d->values = d->values_inline;
+    d->len = 0;
+    d->cap = VALUES_INLINE;
+}
+
 static void decoder_clear(struct decoder *d) {
     while (d->depth > 0) {
         struct frame *f = &d->frames[--d->depth];
@@ -390,9 +328,21 @@ static void decoder_clear(struct decoder *d) {
     }
 }
 
-/* Sets DecodeError. pos is an index into doc, which is what the caller gave. */
-static void raise_decode_error(struct wf_json_state *s, const char *msg, PyObject *doc,
-                               Py_ssize_t pos, struct wf_span in, size_t at) {
+PyObject *wf_json_decode_value(struct wf_state *state, const char **p, const char *end,
+                               unsigned flags, unsigned depth, enum wf_json_error *error) {
+    struct decoder d;
+    decoder_init(&d, &state->json, flags, depth);
+    PyObject *v = decode_value(&d, *p, end);
+    decoder_clear(&d);
+    *error = d.error;
+    if (d.at != NULL) {
+        *p = d.at;
+    }
+    return v;
+}
+
+void wf_json_raise(struct wf_json_state *s, const char *msg, PyObject *doc, Py_ssize_t pos,
+                   struct wf_span in, size_t at) {
     size_t line, column;
     wf_json_position(in, at, &line, &column);
     PyErr_Format(s->decode_error, "%s: line %zu column %zu (char %zd)", msg, line, column, pos);
@@ -432,24 +382,21 @@ static Py_ssize_t count_chars(const char *p, size_t n) {
 
 /* doc  borrowed: what the caller gave, for the error */
 static PyObject *decode(struct wf_json_state *s, struct wf_span in, unsigned flags, PyObject *doc) {
-    struct decoder d; /* not cleared: it is large, and most of it is never used */
-    d.s = s;
-    d.flags = flags;
-    d.depth = 0;
-    d.error = WF_JSON_OK;
-    d.at = NULL;
-    d.values = d.values_inline;
-    d.len = 0;
-    d.cap = VALUES_INLINE;
-
+    struct decoder d;
+    decoder_init(&d, s, flags, 0);
     const char *p = in.p, *end = in.p + in.n;
     if (!PyUnicode_Check(doc) && WF_JSON_IS(p, end, "\xef\xbb\xbf")) {
         p += 3; /* a byte order mark: RFC 8259 lets us, and json.loads does, ignore it in bytes */
     }
-    PyObject *v = decode_document(&d, p, end);
+    PyObject *v = decode_value(&d, p, end);
     decoder_clear(&d);
     if (wf_likely(v != NULL)) {
-        return v;
+        d.at = wf_json_skip_space(d.at, end);
+        if (wf_likely(d.at == end)) {
+            return v;
+        }
+        Py_DECREF(v);
+        d.error = WF_JSON_TRAILING;
     }
     const char *msg = wf_json_error_text(d.error);
     PyObject *cause = NULL;
@@ -462,7 +409,7 @@ static PyObject *decode(struct wf_json_state *s, struct wf_span in, unsigned fla
     }
     size_t at = (size_t)(d.at - in.p);
     Py_ssize_t pos = PyUnicode_Check(doc) ? count_chars(in.p, at) : (Py_ssize_t)at;
-    raise_decode_error(s, msg, doc, pos, in, at);
+    wf_json_raise(s, msg, doc, pos, in, at);
     if (cause != NULL) {
         PyObject *exc = wf_err_take();
         PyException_SetCause(exc, cause); /* stolen */
@@ -504,7 +451,7 @@ static PyObject *decode_str(struct wf_json_state *s, PyObject *str, unsigned fla
     Py_XSETREF(before, before != NULL ? PyUnicode_AsUTF8String(before) : NULL);
     if (before != NULL) {
         struct wf_span in = wf_span(PyBytes_AS_STRING(before), (size_t)PyBytes_GET_SIZE(before));
-        raise_decode_error(s, wf_json_error_text(WF_JSON_SURROGATE), str, pos, in, in.n);
+        wf_json_raise(s, wf_json_error_text(WF_JSON_SURROGATE), str, pos, in, in.n);
         Py_DECREF(before);
     }
     return NULL;

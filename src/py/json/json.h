@@ -55,4 +55,12 @@ int wf_json_encode(struct wf_state *state, PyObject *obj, PyObject *fallback, st
  * returns  owned; NULL with DecodeError (its doc is None) or MemoryError */
 PyObject *wf_json_decode(struct wf_state *state, struct wf_span in, unsigned flags);
 
+/* One value inside a document, for those that walk the rest of it themselves.
+ * p        in: at the value or space in front of it; out: behind it, or the offending byte
+ * end      of the document, which is readable up to there and must not change meanwhile
+ * depth    how many containers are open around it, less than WF_JSON_DEPTH_MAX
+ * returns  owned; NULL with *error, or with an exception where that is WF_JSON_OK */
+PyObject *wf_json_decode_value(struct wf_state *state, const char **p, const char *end,
+                               unsigned flags, unsigned depth, enum wf_json_error *error);
+
 #endif

@@ -85,6 +85,10 @@ PyObject *wf_json_py_encode(PyObject *module, PyObject *const *args, Py_ssize_t 
 PyObject *wf_json_py_decode(PyObject *module, PyObject *data);
 PyObject *wf_json_py_loads(PyObject *module, PyObject *data);
 
+/* Sets DecodeError. pos is an index into doc, which is what the caller gave; at one into `in`. */
+void wf_json_raise(struct wf_json_state *s, const char *msg, PyObject *doc, Py_ssize_t pos,
+                   struct wf_span in, size_t at);
+
 /* The rule for objects of a type that is not exactly JSON's own. 0, or -1 with an exception. */
 int wf_json_rule_find(struct wf_json_state *s, PyTypeObject *type, struct rule *out);
 
