@@ -1,0 +1,62 @@
+"""How a shape is described to ``_core.Shape``, which compiles it: see src/py/shape/shape.h."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Field", "Node"]
+
+
+@dataclass(slots=True, eq=False)
+class Field:
+    """A field of an object."""
+
+    name: str
+    keys: tuple[str, ...]  # in input, the usual one first
+    node: Node
+    out_key: str = ""  # in output; the usual one if empty
+    # required, value, copy, factory, list, dict, set, omit
+    default_kind: str = "required"
+    default: Any = None
+    in_slot: bool = False  # there is a member descriptor of this name; else the instance's dict
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A type, or one use of it. Recursive types refer to the same node again."""
+
+    kind: str
+    type: Any = None
+    label: str = ""  # for people
+    checks: list[tuple[str, Any]] = field(default_factory=list)
+    pydantic: bool = False  # text by pydantic's grammar, tzinfo of pydantic's class
+    lax: bool = False
+    base64: bool = False
+    finite: bool = False
+    # one item of a container; a tuple's items; a dict's key and value; a union's or a tagged union's
+    # members
+    items: list[Node] = field(default_factory=list)
+    # choice: (str or int in the input, value) each; tagged: (str or int, None), as many as items
+    choices: list[tuple[str | int, Any]] = field(default_factory=list)
+    classes: dict[str, int] = field(default_factory=dict)  # union: class of the input to item
+    key: str = ""  # tagged: the discriminator
+    # what is below belongs to it: called with plain objects where the native walk finds them invalid
+    judge: Callable[[Any], Any] | None = None
+    why: str = ""  # it is handed over
+
+    # object
+    fields: list[Field] = field(default_factory=list)
+    make: str = ""  # dict, instance, struct, namedtuple, model, root_model, call
+    extra: str = "ignore"  # ignore, forbid, allow
+    array: bool = False
+    tag: tuple[str, str | int] | None = None  # a Struct's own
+    pre_init: str | None = None
+    post_init: str | None = None
+    private: dict[str, Any] | None = None  # a model's private attributes
+
+    @property
+    def native(self) -> bool:
+        """Is it read in C, as far as this node itself goes?"""
+        return self.kind != "handed"

@@ -1,0 +1,408 @@
+/* Shapes: a Python type compiled once to a C tree, walked by every codec.
+ *
+ *   class Point(Struct):                  OBJECT Point, made by STRUCT
+ *       x: Annotated[int, Ge(0)]            "x"    -> INT, check ge 0
+ *       y: float = 0.0                      "y"    -> FLOAT, default 0.0
+ *       tags: list[str] | None = None       "tags" -> UNION, null: NONE, array: LIST -> STR
+ *       next: Point | None = None           "next" -> UNION, null: NONE, object: the same OBJECT
+ *
+ * weft/shape/ reads annotations (or pydantic's core schema) and describes the tree in Python objects
+ * (weft.shape.nodes); _core.Shape(description) compiles it. One shape, many walkers: a new type is
+ * one node and its walkers, a new codec is one walker.
+ *
+ * Recursion   a node is compiled once and pointed to from wherever it is meant: the tree may have
+ *             cycles. A walker bounds its depth by the input (WF_JSON_DEPTH_MAX), never by the tree.
+ * Generics    are resolved by the description: Box[int] and Box[str] are two nodes of one class.
+ * Constraints are checks of the node they stand on; a value that breaks one is invalid.
+ * Defaults    belong to fields; see enum wf_default.
+ * Aliases     each name that input may use for a field is a wf_key; output has wf_field.out_key.
+ * Making      a walker collects the values of an object's fields and wf_walk_object makes it in one
+ *             go, so that nobody ever sees one half filled; enum wf_make says how.
+ * Judges      a HANDED node belongs to pydantic. So does whatever a native node finds invalid below
+ *             a node with a judge: wf_node.judge is asked again from the start with plain objects,
+ *             and its answer, value or errors, stands. That is why nothing below a judge may run
+ *             code of the application (the description sees to it: such types are HANDED whole).
+ *
+ * ownership   nodes, fields, checks and every PyObject * in them belong to the shape and are borrowed
+ *             by walkers, who keep the shape alive; a shape is read-only once made
+ * thread      with the GIL */
+#ifndef WF_PY_SHAPE_H
+#define WF_PY_SHAPE_H
+
+#include "py/own.h"
+#include "base/span.h"
+#include "wire/scalar/scalar.h"
+
+struct wf_state;
+
+enum {
+    /* Sanity of declarations, not limits of input: indexes fit 16 bits. */
+    WF_SHAPE_FIELDS_MAX = 10000,
+    WF_SHAPE_NODES_MAX = 1000000
+};
+
+/* id, name in the description: what its values are made of and become */
+#define WF_NODE_KINDS(X)                                                                           \
+    X(ANY, "any") /* whatever the input holds, untyped */                                          \
+    X(NONE, "none")                                                                                \
+    X(BOOL, "bool")                                                                                \
+    X(INT, "int")                                                                                  \
+    X(FLOAT, "float")                                                                              \
+    X(STR, "str")                                                                                  \
+    X(BYTES, "bytes") /* `type` says bytes or bytearray; WF_NODE_BASE64 how text holds them */     \
+    X(DATETIME, "datetime")                                                                        \
+    X(DATE, "date")                                                                                \
+    X(TIME, "time")                                                                                \
+    X(TIMEDELTA, "timedelta")                                                                      \
+    X(UUID, "uuid")                                                                                \
+    X(DECIMAL, "decimal")                                                                          \
+    X(CHOICE, "choice") /* literals and enums: text or int to one of `choice` */                   \
+    X(TEXT, "text")     /* type(str): paths, IP addresses, URLs; ValueError means invalid */       \
+    X(LIST, "list")     /* of `item`, as the four below */                                         \
+    X(VARTUPLE, "vartuple")                                                                        \
+    X(SET, "set")                                                                                  \
+    X(FROZENSET, "frozenset")                                                                      \
+    X(DEQUE, "deque")                                                                              \
+    X(TUPLE, "tuple")   /* exactly `items` */                                                      \
+    X(DICT, "dict")     /* `map.key` to `map.value` */                                             \
+    X(UNION, "union")   /* the member its input's class selects */                                 \
+    X(TAGGED, "tagged") /* objects told apart by the value of one key */                           \
+    X(OBJECT, "object") /* known fields */                                                         \
+    X(HANDED, "handed") /* to the judge, always */
+
+enum wf_node_kind {
+#define X(id, name) WF_NODE_##id,
+    WF_NODE_KINDS(X)
+#undef X
+        WF_NODE_KIND_COUNT
+};
+
+enum wf_node_flags {
+    WF_NODE_LAX =
+        1, /* conversions of enum wf_walk_flags WF_WALK_LAX apply whatever the call says */
+    WF_NODE_PYDANTIC =
+        2,              /* text is read by pydantic's grammar (wire/scalar), not by RFC 3339; tzinfo
+                           * is pydantic_core.TzInfo */
+    WF_NODE_BASE64 = 4, /* BYTES: text is base64 (RFC 4648), else it is its UTF-8 */
+    WF_NODE_FINITE = 8, /* FLOAT, DECIMAL: neither nan nor infinity */
+    WF_NODE_IMMUTABLE = 16 /* DICT, LIST ...: reserved for walkers that share */
+};
+
+/* What the next value of the input is, before it is read: selects a union's member. */
+#define WF_CLASSES(X)                                                                              \
+    X(NULL, "null")                                                                                \
+    X(BOOL, "bool")                                                                                \
+    X(INT, "int")                                                                                  \
+    X(FLOAT, "float")                                                                              \
+    X(STR, "str")                                                                                  \
+    X(ARRAY, "array")                                                                              \
+    X(OBJECT, "object")
+
+enum wf_class {
+#define X(id, name) WF_CLASS_##id,
+    WF_CLASSES(X)
+#undef X
+        WF_CLASS_COUNT
+};
+
+/* Constraints. Lengths are code points of str, bytes of bytes, items of containers. */
+#define WF_CHECKS(X)                                                                               \
+    X(MULTIPLE_OF, "multiple_of")                                                                  \
+    X(LE, "le")                                                                                    \
+    X(LT, "lt")                                                                                    \
+    X(GE, "ge")                                                                                    \
+    X(GT, "gt")                                                                                    \
+    X(MIN_LENGTH, "min_length")                                                                    \
+    X(MAX_LENGTH, "max_length")                                                                    \
+    X(PATTERN, "pattern") /* limit: pattern.search; None means it does not hold */                 \
+    X(TZ, "tz")           /* limit: True aware, False naive */
+
+enum wf_check_op {
+#define X(id, name) WF_CHECK_##id,
+    WF_CHECKS(X)
+#undef X
+        WF_CHECK_COUNT
+};
+
+struct wf_check {
+    uint8_t op; /* enum wf_check_op */
+    bool small; /* the limit is an int that fits as_int */
+    long long as_int;
+    double as_float;
+    PyObject *limit; /* as declared */
+};
+
+/* One value of a literal or an enum. */
+struct wf_choice {
+    struct wf_span text; /* UTF-8; p is NULL for an int */
+    long long number;
+    PyObject *value;
+};
+
+enum wf_default {
+    WF_DEFAULT_REQUIRED, /* none: missing is invalid */
+    WF_DEFAULT_VALUE,    /* shared: it cannot change */
+    WF_DEFAULT_COPY,     /* deep copy of the value */
+    WF_DEFAULT_FACTORY,  /* called without arguments */
+    WF_DEFAULT_LIST,     /* a new empty one, made without a call */
+    WF_DEFAULT_DICT,
+    WF_DEFAULT_SET,
+    WF_DEFAULT_OMIT /* stays away: TypedDict's NotRequired, fields the constructor fills in */
+};
+
+struct wf_node;
+
+struct wf_field {
+    PyObject *name;         /* str, interned: attribute, dict key or keyword */
+    struct wf_span out_key; /* UTF-8: its name in output */
+    const struct wf_node *node;
+    Py_ssize_t offset;       /* of its slot in the instance; -1: in the instance's dict */
+    uint8_t default_kind;    /* enum wf_default */
+    PyObject *default_value; /* or factory; NULL for the kinds without */
+};
+
+/* One name input may use for a field. */
+struct wf_key {
+    struct wf_span text; /* UTF-8 */
+    uint64_t head;       /* its first eight bytes as they are in memory, zeros behind the end */
+    uint16_t field;      /* index; of several names for one the first in order is the usual one */
+};
+
+enum wf_make {
+    WF_MAKE_DICT,     /* TypedDict: a dict of what was given */
+    WF_MAKE_INSTANCE, /* slots and __dict__ filled: dataclass, attrs */
+    WF_MAKE_STRUCT,   /* the same, for msgspec.Struct */
+    WF_MAKE_NAMEDTUPLE,
+    WF_MAKE_MODEL,      /* pydantic: __dict__, __pydantic_fields_set__, _extra__ and _private__ */
+    WF_MAKE_ROOT_MODEL, /* pydantic.RootModel: one field "root", which is the whole value */
+    WF_MAKE_CALL        /* type(**values) */
+};
+
+enum wf_extra { WF_EXTRA_IGNORE, WF_EXTRA_FORBID, WF_EXTRA_ALLOW };
+
+struct wf_object {
+    uint8_t make;  /* enum wf_make */
+    uint8_t extra; /* enum wf_extra: names that are no key */
+    bool array;    /* msgspec's array_like: an array of values in order of the fields */
+    bool tag_int;
+    uint16_t nfields, nkeys;
+    uint16_t nrequired;
+    const struct wf_field *fields; /* in order of declaration */
+    const struct wf_key *keys; /* the first nfields are the usual names, in order of the fields */
+    struct wf_span tag_key;    /* a Struct's own tag, which is no field; p is NULL without */
+    struct wf_choice tag;
+    PyObject *template;  /* dict of all fields, defaults in place: copied, then filled */
+    PyObject *all_names; /* MODEL: set of all field names */
+    Py_ssize_t offset_fields_set, offset_extra, offset_private; /* MODEL */
+    PyObject *private_template;                                 /* MODEL: dict, or NULL for None */
+    PyObject *post_init; /* str: method to call when it is filled, or NULL */
+    PyObject *pre_init;
+};
+
+struct wf_tagged {
+    struct wf_span key;
+    uint16_t n;
+    const struct wf_choice *tags; /* value: unused */
+    const struct wf_node *const *nodes;
+};
+
+struct wf_node {
+    uint8_t kind;  /* enum wf_node_kind */
+    uint8_t flags; /* enum wf_node_flags */
+    uint16_t nchecks;
+    uint32_t n; /* how many `items`, `choices` or `members` */
+    const struct wf_check *checks;
+    PyObject *type;  /* the class made; NULL where the kind says it all */
+    PyObject *judge; /* callable(object) -> value, raises ValidationError; or NULL */
+    PyObject *label; /* str, for people: "int", "list[Point]" */
+    PyObject *why;   /* str: why it is HANDED; or NULL */
+    union {
+        const struct wf_node *item;
+        const struct wf_node *const *items;
+        struct {
+            const struct wf_node *key, *value;
+        } map;
+        const struct wf_choice *choices;
+        struct {
+            const struct wf_node *const *members;           /* all n, in order of declaration */
+            const struct wf_node *by_class[WF_CLASS_COUNT]; /* NULL: invalid */
+        } one_of;
+        struct wf_tagged tagged;
+        struct wf_object object;
+    };
+};
+
+/* _core.Shape: owns all of the above. */
+struct wf_shape {
+    PyObject_HEAD
+    struct wf_state *state;     /* borrowed: the type keeps the module */
+    PyObject *description;      /* owned: weft.shape.nodes.Node */
+    PyObject *kept;             /* owned: list of what the tree borrows */
+    const struct wf_node *root; /* owned, as are the next two */
+    struct wf_node **nodes;
+    void **blocks;
+    size_t nnodes, nblocks, nodes_cap, blocks_cap;
+};
+
+struct wf_shape_state {
+    PyTypeObject *shape_type; /* owned: _core.Shape */
+    PyObject *deepcopy;       /* owned, or NULL until a default needs it */
+    PyObject *deque;          /* owned, or NULL, as the next */
+    PyObject *uuid_type, *uuid_int, *uuid_is_safe, *safe_unknown;
+    PyObject *decimal_type;
+    PyObject *tz_info; /* pydantic_core.TzInfo */
+    PyObject *tz_utc;  /* TzInfo(0) */
+    PyObject *name_path, *name_root;
+    void *datetime; /* PyDateTime_CAPI, static in CPython; or NULL before the first date */
+};
+int wf_shape_exec(PyObject *module, struct wf_state *state);
+int wf_shape_traverse(struct wf_shape_state *s, visitproc visit, void *arg);
+void wf_shape_clear(struct wf_shape_state *s);
+
+/* ---- walking: what the walkers of all input codecs share ---- */
+
+enum wf_walk_result {
+    WF_WALK_FAILED = -1, /* an exception is set */
+    WF_WALK_OK = 0,
+    WF_WALK_INVALID = 1 /* the input is not of this shape: walk->fail says why */
+};
+
+enum wf_walk_flags {
+    WF_WALK_LAX =
+        1, /* numbers and bools from text, ints from floats without a fraction, bools from 0
+                      * and 1, dates from unix seconds, as msgspec's strict=False */
+};
+
+/* Why an input is not of the shape. */
+#define WF_FAILS(X)                                                                                \
+    X(SYNTAX)   /* the codec's own error, in `code` */                                             \
+    X(EXPECTED) /* node's kind, got another class */                                               \
+    X(CHECK)    /* a constraint, in `check` */                                                     \
+    X(VALUE)    /* text that is not a date, a UUID, ...; or no such choice */                      \
+    X(MISSING)  /* a required field, in `field` */                                                 \
+    X(UNKNOWN)  /* a name that is no field, where that is forbidden */                             \
+    X(LENGTH)   /* a fixed tuple of another length */                                              \
+    X(TAG)      /* no such tag */                                                                  \
+    X(JUDGED)   /* by pydantic: its ValidationError is in `cause` */                               \
+    X(RAISED)   /* __post_init__ or the like raised ValueError or TypeError, in `cause` */
+
+enum wf_fail {
+    WF_FAIL_NONE,
+#define X(id) WF_FAIL_##id,
+    WF_FAILS(X)
+#undef X
+};
+
+/* A step of the path to what is invalid; innermost first. */
+struct wf_path_step {
+    PyObject *name;     /* borrowed from the shape: a field; NULL: `key` or `index` */
+    struct wf_span key; /* of a dict, in the input as it stands there; p NULL: `index` */
+    Py_ssize_t index;
+};
+
+enum { WF_PATH_MAX = 64 }; /* deeper steps are left out, and "..." says so */
+
+struct wf_walk_fail {
+    enum wf_fail fail;
+    enum wf_class got;
+    int code;
+    size_t at; /* byte in the input */
+    const struct wf_node *node;
+    const struct wf_check *check;
+    PyObject *field;    /* borrowed */
+    struct wf_span key; /* UNKNOWN */
+    PyObject *cause;    /* owned, or NULL */
+    unsigned npath;
+    struct wf_path_step path[WF_PATH_MAX];
+};
+
+enum { WF_WALK_VALUES = 256 }; /* before values need memory of their own */
+
+/* The state of one walk: the values of what is open, on a stack. Initialise, walk, clear. */
+struct wf_walk {
+    struct wf_state *state; /* borrowed */
+    unsigned flags;         /* enum wf_walk_flags */
+    unsigned depth;
+    size_t len, cap;
+    PyObject **values; /* owned, and so is each; NULL for a field that is not there */
+    struct wf_walk_fail fail;
+    PyObject *values_inline[WF_WALK_VALUES];
+};
+void wf_walk_init(struct wf_walk *w, struct wf_state *state, unsigned flags);
+void wf_walk_clear(struct wf_walk *w);
+
+/* Pushes a value (stolen, NULL allowed), or n NULLs. 0, or -1 with MemoryError. */
+int wf_walk_push(struct wf_walk *w, PyObject *value);
+int wf_walk_push_nulls(struct wf_walk *w, size_t n);
+
+/* Each takes the values from `at` on off the stack, makes what the node says of them, checks its
+ * length checks where it has some, and gives it in *out (owned). On anything but OK they are gone
+ * from the stack too. wf_walk_object's values stand in the order of the fields, NULL where the input
+ * had none, and behind them with WF_EXTRA_ALLOW a dict of what else there was, or NULL. It may run
+ * code of the application (post_init, factories, CALL): nothing borrowed from Python objects
+ * survives it, the shape and the stack do. */
+enum wf_walk_result wf_walk_items(struct wf_walk *w, const struct wf_node *node, size_t at,
+                                  PyObject **out);
+enum wf_walk_result wf_walk_object(struct wf_walk *w, const struct wf_node *node, size_t at,
+                                   PyObject **out);
+
+/* Does the value keep the node's checks? */
+enum wf_walk_result wf_walk_checks(struct wf_walk *w, const struct wf_node *node, PyObject *value);
+
+/* Text (UTF-8, whole) to the value of a scalar node (not STR, ANY, containers), checks included; also
+ * how a DICT's keys are made of text. */
+enum wf_walk_result wf_walk_text(struct wf_walk *w, const struct wf_node *node, struct wf_span text,
+                                 PyObject **out);
+
+/* What a judge says of an object (borrowed). INVALID: its ValidationError is in w->fail.cause. */
+enum wf_walk_result wf_walk_judge(struct wf_walk *w, const struct wf_node *node, PyObject *object,
+                                  PyObject **out);
+
+/* A step of the path to what is invalid, on the way back up. */
+void wf_walk_at_field(struct wf_walk *w, const struct wf_field *field);
+void wf_walk_at_key(struct wf_walk *w, struct wf_span key);
+void wf_walk_at_index(struct wf_walk *w, Py_ssize_t index);
+
+/* The key that `text` is, or NULL; *expected is where to look first, and is moved on. */
+static inline const struct wf_key *wf_object_key(const struct wf_object *o, struct wf_span text,
+                                                 unsigned *expected);
+
+/* Scalars of C values (owned; NULL with an exception). */
+PyObject *wf_make_uuid(struct wf_state *state, const uint8_t bytes[16]);
+PyObject *wf_make_date(struct wf_state *state, const struct wf_date *v);
+PyObject *wf_make_time(struct wf_state *state, const struct wf_time *v, bool pydantic);
+PyObject *wf_make_datetime(struct wf_state *state, const struct wf_datetime *v, bool pydantic);
+PyObject *wf_make_timedelta(struct wf_state *state, const struct wf_timedelta *v);
+
+/* ---- walkers ---- */
+
+/* A JSON document (RFC 8259) to a value of the shape.
+ * in      borrowed; must not change meanwhile, though application code may run
+ * flags   of enum wf_json_flags
+ * out     owned, on OK
+ * returns OK; FAILED with an exception; INVALID with w->fail, which wf_walk_raise makes into one */
+enum wf_walk_result wf_json_decode_shape(struct wf_walk *w, const struct wf_node *root,
+                                         struct wf_span in, unsigned flags, PyObject **out);
+
+/* Sets weft.json.DecodeError (msg, doc, pos, lineno, colno, path), or the judge's own error where the
+ * root has a judge. doc: borrowed, what the caller gave. */
+void wf_json_raise_fail(struct wf_walk *w, struct wf_span in, PyObject *doc);
+
+static inline const struct wf_key *wf_object_key(const struct wf_object *o, struct wf_span text,
+                                                 unsigned *expected) {
+    unsigned n = o->nkeys, i = *expected < n ? *expected : 0;
+    uint64_t head = 0;
+    memcpy(&head, text.p, text.n < 8 ? text.n : 8);
+    for (unsigned left = n; left > 0; left--) {
+        const struct wf_key *k = &o->keys[i];
+        i = i + 1 < n ? i + 1 : 0;
+        if (k->head == head && k->text.n == text.n &&
+            (text.n <= 8 || memcmp(k->text.p + 8, text.p + 8, text.n - 8) == 0)) {
+            *expected = i;
+            return k;
+        }
+    }
+    return NULL;
+}
+
+#endif
