@@ -68,7 +68,7 @@ bench-loop: $(VENV)/.built
 	@$(bin)/python bench/loop_bench.py
 
 bench-codec: $(VENV)/.built
-	@$(bin)/python bench/json_codec.py
+	@$(in_venv) tools/bench-codec
 
 fuzz: $(VENV)/.built
 	@tools/install-system fuzz

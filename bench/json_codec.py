@@ -1,97 +1,56 @@
-"""JSON in nanoseconds: weft against orjson, msgspec and the standard library.
+"""JSON: weft beside orjson, msgspec and the standard library, in nanoseconds.
 
-    python bench/json_codec.py [--rounds N] [--markdown] [name ...]
+    python -m bench.json_codec [--rounds N] [--out FILE.md] [word of a title ...]
 
-One process, process CPU time, the codecs interleaved, the best of several rounds. What each decodes
-and encodes is checked against the standard library first. orjson and msgspec are optional. Both
-keep the UTF-8 of a str that is not ASCII in the str itself, and weft uses what it finds there: the
-row of non-ASCII text shows all three with it (weft alone: --without orjson --without msgspec).
+One process, process CPU time, the codecs interleaved, the best of several rounds. What each makes
+of each document is checked against the standard library first.
+
+orjson and msgspec keep the UTF-8 of a str that is not ASCII inside that str, where it stays as long
+as the str does: the first time they convert and allocate, from then on they copy. weft converts
+each time and leaves no memory behind. So documents with such text are encoded from objects just
+made, as replies are; a second table has the same objects again and again, each codec with its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
-import sys
+import platform
 import time
 from collections.abc import Callable
 from functools import partial
+from math import prod
+from pathlib import Path
 from typing import Any
 
+import msgspec
+import orjson
+
 import weft.json
+from bench.json_documents import Document, documents
 
 
-def documents() -> dict[str, Any]:
-    rng = random.Random(7)
-    words = [
-        "".join(rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(n))
-        for n in (3, 5, 8, 13) * 25
-    ]
-
-    def row(i: int) -> dict[str, Any]:
-        return {"id": i, "name": f"item {i}", "price": i * 1.25, "in_stock": i % 3 != 0}
-
-    def record(i: int) -> dict[str, Any]:
-        return {
-            "id": i,
-            "uid": f"{rng.getrandbits(128):032x}",
-            "name": " ".join(rng.sample(words, 3)),
-            "email": f"{rng.choice(words)}@example.com",
-            "active": rng.random() < 0.5,
-            "score": rng.random() * 100,
-            "tags": rng.sample(words, 4),
-            "address": {"street": " ".join(rng.sample(words, 2)), "zip": rng.randrange(99999)},
-            "parent": None,
-        }
-
-    return {
-        "27 B message": {"message": "Hello, World!"},
-        "176 B object": {
-            "id": 12345,
-            "name": "A fairly ordinary name",
-            "email": "someone@example.com",
-            "active": True,
-            "balance": 1234.56,
-            "tags": ["red", "green", "blue"],
-            "address": {"city": "Springfield", "zip": "12345"},
-            "parent": None,
-        },
-        "4 KB of rows": [row(i) for i in range(65)],
-        "1.2 MB of records": [record(i) for i in range(4000)],
-        "10,000 floats": [rng.uniform(-1000, 1000) for _ in range(10_000)],
-        "10,000 ints": [rng.randrange(-(10**9), 10**9) for _ in range(10_000)],
-        "non-ASCII text": "Грамматика и 漢字、かな交じり文。" * 4000,
-        "ASCII text": "The quick brown fox jumps over the lazy dog. " * 10_000,
-        "text with escapes": 'She said: "no",\n\tand left.\\ ' * 2000,
-        "nested lists": eval("[" * 60 + "]" * 60),
-    }
+def stdlib_encode(obj: Any) -> bytes:
+    return json.dumps(obj, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def codecs() -> dict[str, tuple[Callable[[Any], bytes], Callable[[bytes], Any]]]:
-    def stdlib(obj: Any) -> bytes:
-        return json.dumps(obj, ensure_ascii=False, separators=(",", ":")).encode()
-
-    found: dict[str, tuple[Callable[[Any], bytes], Callable[[bytes], Any]]] = {
-        "weft": (weft.json.encode, weft.json.decode),
-        "json": (stdlib, json.loads),
-    }
-    try:
-        import orjson
-
-        found["orjson"] = (orjson.dumps, orjson.loads)
-    except ImportError:
-        print("orjson is not installed", file=sys.stderr)
-    try:
-        import msgspec.json
-
-        found["msgspec"] = (msgspec.json.Encoder().encode, msgspec.json.Decoder().decode)
-    except ImportError:
-        print("msgspec is not installed", file=sys.stderr)
-    return found
+ENCODE: dict[str, Callable[[Any], bytes]] = {
+    "weft": weft.json.encode,
+    "orjson": orjson.dumps,
+    "msgspec": msgspec.json.Encoder().encode,
+    "json": stdlib_encode,
+}
+DECODE: dict[str, Callable[[bytes], Any]] = {
+    "weft": weft.json.decode,
+    "orjson": orjson.loads,
+    "msgspec": msgspec.json.Decoder().decode,
+    "json": json.loads,
+}
+PEERS = [name for name in ENCODE if name != "weft"]
+Times = dict[str, float]
 
 
-def best_ns(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+def best_ns(calls: dict[str, Callable[[], Any]], rounds: int) -> Times:
     """The lowest CPU time of one call of each, over interleaved rounds of about 10 ms."""
     best = dict.fromkeys(calls, float("inf"))
     loops: dict[str, int] = {}
@@ -111,34 +70,113 @@ def best_ns(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float
     return best
 
 
+def best_ns_of_new(data: bytes, rounds: int) -> Times:
+    """The same for encoding objects that no encoder has seen."""
+    best = dict.fromkeys(ENCODE, float("inf"))
+    copies = max(1, 4_000_000 // len(data))
+    for _ in range(rounds):
+        for name, encode in ENCODE.items():
+            objects = [json.loads(data) for _ in range(copies)]
+            start = time.process_time_ns()
+            for obj in objects:
+                encode(obj)
+            best[name] = min(best[name], (time.process_time_ns() - start) / copies)
+    return best
+
+
+def check(document: Document) -> None:
+    expected = json.loads(document.data)
+    for name, decode in DECODE.items():
+        if decode(document.data) != expected:
+            raise SystemExit(f"{name} decodes {document.title} differently")
+    for name, encode in ENCODE.items():
+        if json.loads(encode(json.loads(document.data))) != expected:
+            raise SystemExit(f"{name} encodes {document.title} differently")
+
+
+def measure(document: Document, rounds: int) -> dict[str, Times]:
+    """By verb. "again" is there for wide documents only."""
+    check(document)
+    data = document.data
+    times: dict[str, Times] = {}
+    if not document.decode_only:
+        # each its own: what one keeps in the strings must not serve another
+        again = {name: partial(encode, json.loads(data)) for name, encode in ENCODE.items()}
+        if document.wide:
+            times["encode"] = best_ns_of_new(data, rounds)
+            times["again"] = best_ns(again, rounds)
+        else:
+            times["encode"] = best_ns(again, rounds)
+    times["decode"] = best_ns({name: partial(d, data) for name, d in DECODE.items()}, rounds)
+    return times
+
+
+def ratios(times: Times) -> list[str]:
+    return [f"{times[peer] / times['weft']:.2f}" for peer in PEERS]
+
+
+def row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def table(measured: dict[str, dict[str, Times]], verb: str, unit: str, factor: float) -> list[str]:
+    head = ["document", *(f"{name}, {unit}" for name in ENCODE), *(f"{p} / weft" for p in PEERS)]
+    lines = [row(head), row(["---", *["---:"] * (len(head) - 1)])]
+    rows = {title: by_verb[verb] for title, by_verb in measured.items() if verb in by_verb}
+    for title, times in rows.items():
+        ns = [f"{times[name] / factor:,.{2 if factor > 1 else 0}f}" for name in ENCODE]
+        lines.append(row([title, *ns, *ratios(times)]))
+    means = []
+    for peer in PEERS:
+        all_ratios = [times[peer] / times["weft"] for times in rows.values()]
+        means.append(f"**{prod(all_ratios) ** (1 / len(all_ratios)):.2f}**")
+    lines.append(row(["geometric mean", *[""] * len(ENCODE), *means]))
+    return lines
+
+
+def report(measured: dict[str, dict[str, Times]]) -> str:
+    versions = f"orjson {orjson.__version__}, msgspec {msgspec.__version__}"
+    lines = [
+        "# JSON without types",
+        "",
+        f"`make bench-codec`: process CPU time of one call, the best of interleaved rounds; "
+        f"{versions}, CPython {platform.python_version()}. Above 1, weft is faster.",
+    ]
+    parts = {
+        "decode": ["## Decode", ""],
+        "encode": ["## Encode", "", "Documents that are not ASCII from objects just made.", ""],
+        "again": [
+            "## Encode the same text again",
+            "",
+            "What the others' copy of the UTF-8 in each str is worth where a str is encoded more "
+            "than once. weft keeps none.",
+            "",
+        ],
+    }
+    for verb, heading in parts.items():
+        if any(verb in by_verb for by_verb in measured.values()):
+            lines += ["", *heading, *table(measured, verb, "µs", 1000)]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--markdown", action="store_true")
-    parser.add_argument("--without", action="append", default=[], metavar="CODEC")
-    parser.add_argument("names", nargs="*", help="only documents whose name contains one of these")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--out", type=Path, help="a Markdown file to write the tables to as well")
+    parser.add_argument("words", nargs="*", help="only documents whose title has one of these")
     args = parser.parse_args()
-    found = {name: codec for name, codec in codecs().items() if name not in args.without}
-    columns = list(found)
-    bar = " | " if args.markdown else " "
-    print(bar.join(["document".ljust(24), *(c.rjust(10) for c in columns), "orjson/weft"]))
-    if args.markdown:
-        print(bar.join(["---"] * (len(columns) + 2)))
-    for title, obj in documents().items():
-        if args.names and not any(n in title for n in args.names):
+    measured = {}
+    for document in documents():
+        if args.words and not any(word in document.title for word in args.words):
             continue
-        data = found["json"][0](obj)
-        for name, (encode, decode) in found.items():
-            assert json.loads(encode(obj)) == obj, name
-            assert decode(data) == obj, name
-        for verb in ("encode", "decode"):
-            calls: dict[str, Callable[[], Any]] = {}
-            for name, (encode, decode) in found.items():
-                calls[name] = partial(encode, obj) if verb == "encode" else partial(decode, data)
-            ns = best_ns(calls, args.rounds)
-            ratio = f"{ns['orjson'] / ns['weft']:.2f}" if "orjson" in ns else ""
-            cells = [f"{ns[c]:,.0f}".rjust(10) for c in columns]
-            print(bar.join([f"{title}, {verb}".ljust(24), *cells, ratio.rjust(11)]), flush=True)
+        measured[document.title] = measure(document, args.rounds)
+        for verb, times in measured[document.title].items():
+            ns = " ".join(f"{times[name]:12,.0f}" for name in ENCODE)
+            print(f"{document.title:28} {verb:7} {ns}   {' '.join(ratios(times))}", flush=True)
+    text = report(measured)
+    print("\n" + "\n".join(line for line in text.splitlines() if "mean" in line))
+    if args.out:
+        args.out.write_text(text)
 
 
 if __name__ == "__main__":
