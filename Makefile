@@ -6,7 +6,7 @@
 # make sanitize  every test under ASan and UBSan
 # make test-all-pythons   the Python tests under the other CPythons there are
 # make dist      build sdist and wheel, look at what is in them, install and import the wheel
-# make bench-loop, make bench-codec   the event loop and JSON by themselves
+# make bench-loop, make bench-codec   the event loop, and JSON and BSON, by themselves
 # make clean     throw away what was built
 #
 # PYTHON=...     which CPython (3.11 or newer) to make the environment with; otherwise tools/find-python chooses
