@@ -13,9 +13,11 @@ import ipaddress
 import itertools
 import json
 import math
+import os
 import pathlib
 import pickle
 import re
+import subprocess
 import sys
 import threading
 import typing
@@ -585,6 +587,24 @@ def test_what_has_no_json_form(obj: Any, message: str) -> None:
         encode(obj)
     assert isinstance(caught.value, TypeError)
     assert isinstance(caught.value, ValueError)
+
+
+def test_a_failure_deep_inside_writes_nothing_behind_the_buffer() -> None:
+    # Each level used to write a comma on its way out; 32 bytes are free behind what was written.
+    # The debug allocator ends a process that has written behind what it was given.
+    program = """if True:
+        from weft.json import EncodeError, encode
+        obj = object()
+        for _ in range(500):
+            obj = {"a": obj}
+        for n in range(0, 4096, 13):
+            try:
+                encode(["x" * n, obj])
+            except EncodeError:
+                pass
+    """
+    debug = {**os.environ, "PYTHONMALLOC": "debug"}
+    subprocess.run([sys.executable, "-c", program], env=debug, check=True)
 
 
 def test_depth_that_is_allowed() -> None:

@@ -356,7 +356,9 @@ static inline int encode_member(struct encoder *e, PyObject *key, PyObject *valu
         Py_DECREF(key);
         Py_DECREF(value);
     }
-    put(e, ',');
+    if (wf_likely(rc == 0)) { /* else nobody has seen to the room, and many levels may fail at once */
+        put(e, ',');
+    }
     return rc;
 }
 
