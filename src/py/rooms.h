@@ -8,7 +8,8 @@
 #include "py/loop/pyloop.h"
 #include "py/plan/plan.h"
 #include "py/task/task.h"
+#include "py/transport/transport.h"
 
-#define WF_PY_ROOMS(X) X(json) X(bson) X(loop) X(task) X(plan) X(http)
+#define WF_PY_ROOMS(X) X(json) X(bson) X(loop) X(transport) X(task) X(plan) X(http)
 
 #endif

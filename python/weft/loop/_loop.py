@@ -6,18 +6,21 @@ subprocesses, signals and executors are asyncio's code on top of them, inherited
 from __future__ import annotations
 
 import selectors
+import socket
 import sys
 import threading
 import weakref
-from asyncio import base_events, events, log, unix_events
+from asyncio import base_events, constants, events, log, sslproto, unix_events
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
 
-_base: Any = base_events  # its private names are not in typeshed
+_base: Any = base_events  # their private names are not in typeshed
+_sslproto: Any = sslproto
 
 if TYPE_CHECKING:
     import asyncio
+    import ssl
     from collections.abc import Callable, Mapping
     from typing import TypeVarTuple, Unpack
 
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
         _asyncgen_firstiter_hook: Any
         _asyncgen_finalizer_hook: Any
 
+        def _ensure_fd_no_transport(self, fd: Any) -> None: ...
+        def _start_serving(self, *args: Any) -> None: ...
         def _check_running(self) -> None: ...
         def _make_self_pipe(self) -> None: ...
         def _close_self_pipe(self) -> None: ...
@@ -41,6 +46,9 @@ if TYPE_CHECKING:
         def _run_forever_cleanup(self) -> None: ...
 else:
     _Inherited = unix_events._UnixSelectorEventLoop
+
+
+_NATIVE_FAMILIES = {socket.AF_INET, socket.AF_INET6, socket.AF_UNIX}
 
 
 class _Reactor:
@@ -123,6 +131,72 @@ class Loop(_core.Loop, _Inherited):  # type: ignore[misc]
     # ---- tasks
 
     _create_task_by_factory = _base.BaseEventLoop.create_task
+
+    # ---- transports
+
+    def _make_socket_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[Any] | None = None,
+        *,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+    ) -> _core.SocketTransport:
+        self._ensure_fd_no_transport(sock)
+        return _core.SocketTransport(self, sock, protocol, waiter, extra, server)
+
+    def _make_ssl_transport(
+        self,
+        rawsock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: ssl.SSLContext,
+        waiter: asyncio.Future[Any] | None = None,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+        ssl_handshake_timeout: float | None = constants.SSL_HANDSHAKE_TIMEOUT,
+        ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
+    ) -> asyncio.Transport:
+        self._ensure_fd_no_transport(rawsock)
+        tls = _sslproto.SSLProtocol(
+            self,
+            protocol,
+            sslcontext,
+            waiter,
+            server_side,
+            server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+        _core.SocketTransport(self, rawsock, tls, None, extra, server)
+        transport: asyncio.Transport = tls._app_transport
+        return transport
+
+    def _start_serving(
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        sock: socket.socket,
+        sslcontext: ssl.SSLContext | None = None,
+        server: Any = None,
+        backlog: int = 100,
+        ssl_handshake_timeout: float | None = constants.SSL_HANDSHAKE_TIMEOUT,
+        ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
+    ) -> None:
+        if sslcontext is None and sock.family in _NATIVE_FAMILIES:
+            _core.Listener(self, sock, protocol_factory, server, backlog)
+        else:
+            super()._start_serving(
+                protocol_factory,
+                sock,
+                sslcontext,
+                server,
+                backlog,
+                ssl_handshake_timeout,
+                ssl_shutdown_timeout,
+            )
 
     # ---- signals
 

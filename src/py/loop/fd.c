@@ -18,9 +18,13 @@ static void fd_ready(struct wf_watch *watch, unsigned ready) {
     f->ready |= (uint8_t)ready;
 }
 
+static unsigned wanted(const struct wf_fd *f) {
+    return (f->reader != NULL ? WF_READ : 0) | (f->writer != NULL ? WF_WRITE : 0);
+}
+
 /* What the two handles ask for, told to the reactor. Returns 0 or -errno. */
 static int apply(struct wf_pyloop *l, struct wf_fd *f) {
-    unsigned want = (f->reader != NULL ? WF_READ : 0) | (f->writer != NULL ? WF_WRITE : 0);
+    unsigned want = wanted(f);
     if (wf_unlikely(wf_pyloop_hands_off(l))) {
         if (!f->late) {
             f->late = true;
@@ -206,6 +210,55 @@ static PyObject *drop(struct wf_pyloop *l, PyObject *arg, unsigned way) {
     }
     Py_RETURN_TRUE;
 }
+
+/* ---- what transports use ---- */
+
+int wf_pyloop_watch(PyObject *loop, int fd, unsigned way, PyObject *handle) {
+    struct wf_pyloop *l = (struct wf_pyloop *)loop;
+    struct wf_fd *f = wf_pyloop_check_open(l) == 0 ? find_or_make(l, fd) : NULL;
+    if (f == NULL) {
+        return -1;
+    }
+    struct wf_handle **slot = slot_of(f, way), *old = *slot;
+    *slot = (struct wf_handle *)Py_NewRef(handle);
+    int rc = apply(l, f);
+    if (rc < 0) {
+        Py_CLEAR(*slot);
+        errno = -rc;
+        PyErr_SetFromErrno(PyExc_OSError);
+    }
+    Py_XDECREF(old);
+    return rc < 0 ? -1 : 0;
+}
+
+void wf_pyloop_unwatch(PyObject *loop, int fd, unsigned way) {
+    struct wf_pyloop *l = (struct wf_pyloop *)loop;
+    struct wf_fd *f = find(l, fd);
+    if (f == NULL || *slot_of(f, way) == NULL) {
+        return;
+    }
+    Py_CLEAR(*slot_of(f, way));
+    if (wf_pyloop_hands_off(l)) {
+        (void)apply(l, f);
+    } else { /* reading may stay armed: a transport that pauses often goes on at once */
+        (void)wf_watch_set(&l->reactor, &f->watch, wanted(f));
+    }
+}
+
+bool wf_pyloop_watches(PyObject *loop, int fd, unsigned way, PyObject *handle) {
+    struct wf_fd *f = find((struct wf_pyloop *)loop, fd);
+    return f != NULL && (PyObject *)*slot_of(f, way) == handle;
+}
+
+void wf_pyloop_forget_fd(PyObject *loop, int fd) {
+    struct wf_pyloop *l = (struct wf_pyloop *)loop;
+    struct wf_fd *f = find(l, fd);
+    if (f != NULL && f->reader == NULL && f->writer == NULL) {
+        (void)apply(l, f);
+    }
+}
+
+/* ---- what Python uses ---- */
 
 static PyObject *add_reader(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs) {
     return add(l, args, nargs, WF_READ);

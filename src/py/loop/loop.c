@@ -556,6 +556,18 @@ int wf_pyloop_call_soon(struct wf_state *state, PyObject *loop, PyObject *callba
     return h != NULL ? 0 : -1;
 }
 
+PyObject *wf_pyloop_handle(PyObject *loop, PyObject *callback, PyObject *arg, PyObject *context) {
+    return (PyObject *)wf_handle_new((struct wf_pyloop *)loop, callback, &arg, 1, context);
+}
+
+bool wf_pyloop_debug(PyObject *loop) {
+    return ((struct wf_pyloop *)loop)->debug;
+}
+
+bool wf_pyloop_closed(PyObject *loop) {
+    return ((struct wf_pyloop *)loop)->closed;
+}
+
 void wf_pyloop_report(PyObject *loop, const char *message, PyObject *exc) {
     PyObject *pending = wf_err_take();
     PyObject *done = PyObject_CallMethod(loop, "call_exception_handler", "{sssO}", "message",

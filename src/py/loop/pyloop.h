@@ -56,6 +56,24 @@ void wf_pyloop_remove_guest(PyObject *loop, struct wf_guest *g);
 int wf_pyloop_call_soon(struct wf_state *state, PyObject *loop, PyObject *callback, PyObject *arg,
                         PyObject *context);
 
+/* ---- descriptors, for transports: `fd` is theirs, so nobody else watches it ---- */
+
+/* A handle that calls back with one argument, for use again and again; context borrowed, NULL for a
+ * copy of the current one. New reference. */
+PyObject *wf_pyloop_handle(PyObject *loop, PyObject *callback, PyObject *arg, PyObject *context);
+/* Queues the handle whenever the descriptor is ready; way is WF_READ or WF_WRITE. The loop takes a
+ * reference of its own. 0, or -1 with an exception. */
+int wf_pyloop_watch(PyObject *loop, int fd, unsigned way, PyObject *handle);
+/* The opposite. A handle that is queued already still runs: whoever it calls has to know. */
+void wf_pyloop_unwatch(PyObject *loop, int fd, unsigned way);
+/* Is it this handle that the loop queues? */
+bool wf_pyloop_watches(PyObject *loop, int fd, unsigned way, PyObject *handle);
+/* Before close(), and for a descriptor that is new: the reactor knows nothing of it any more. */
+void wf_pyloop_forget_fd(PyObject *loop, int fd);
+
+bool wf_pyloop_debug(PyObject *loop);
+bool wf_pyloop_closed(PyObject *loop);
+
 /* loop.call_exception_handler({message, exception, ...}); exc borrowed; never fails. */
 void wf_pyloop_report(PyObject *loop, const char *message, PyObject *exc);
 

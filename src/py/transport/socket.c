@@ -1,0 +1,223 @@
+/* SocketTransport: a connected TCP or unix stream; its life. Reading and writing: read.c, write.c. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include "py/transport/transport_int.h"
+
+/* ---- birth ---- */
+
+static int choose_feed(struct wf_socket *s) {
+    PyObject *buffered = s->t.state->transport.buffered_protocol;
+    int is = buffered != NULL ? PyObject_IsInstance(s->t.protocol, buffered) : 0;
+    if (is < 0) {
+        return -1;
+    }
+    s->feed = is ? WF_FEED_BUFFER : WF_FEED_BYTES;
+    return 0;
+}
+
+/* Small writes leave at once. Sockets that are not TCP say no, and that is fine. */
+static void set_nodelay(int fd) {
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+}
+
+static int init(struct wf_socket *s, struct wf_state *state, PyObject *loop, PyObject *protocol,
+                PyObject *sock, int fd, PyObject *extra, PyObject *server) {
+    s->t.module = Py_XNewRef(PyType_GetModuleByDef(Py_TYPE(s), &wf_core_module));
+    if (s->t.module == NULL ||
+        wf_transport_init(&s->t, state, loop, protocol, sock, fd, extra, server) < 0) {
+        return -1;
+    }
+    set_nodelay(fd);
+    return choose_feed(s);
+}
+
+struct wf_socket *wf_socket_new(struct wf_state *state, PyObject *loop, PyObject *protocol,
+                                PyObject *sock, int fd, PyObject *extra, PyObject *server) {
+    PyTypeObject *type = state->transport.socket_type;
+    struct wf_socket *s = (struct wf_socket *)type->tp_alloc(type, 0);
+    if (s == NULL) {
+        return NULL;
+    }
+    if (init(s, state, loop, protocol, sock, fd, extra, server) < 0) {
+        s->t.fd_open = false; /* still the caller's */
+        Py_DECREF(s);
+        return NULL;
+    }
+    return s;
+}
+
+/* (loop, sock, protocol, waiter=None, extra=None, server=None) */
+static PyObject *stream_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    static char *keywords[] = {"loop", "sock", "protocol", "waiter", "extra", "server", NULL};
+    PyObject *loop, *sock, *protocol, *waiter = Py_None, *extra = Py_None, *server = Py_None;
+    struct wf_state *state = wf_state_of_type(type);
+    if (state == NULL ||
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "OOO|OOO:SocketTransport", keywords, &loop,
+                                     &sock, &protocol, &waiter, &extra, &server) ||
+        wf_pyloop_reactor(state, loop) == NULL) {
+        return NULL;
+    }
+    int fd = PyObject_AsFileDescriptor(sock);
+    if (fd < 0) {
+        return NULL;
+    }
+    struct wf_socket *s = wf_socket_new(state, loop, protocol, sock, fd, extra, server);
+    if (s == NULL) {
+        return NULL;
+    }
+    if (waiter != Py_None) {
+        s->t.waiter = Py_NewRef(waiter);
+    }
+    if (wf_transport_call_soon(&s->t, state->transport.fn_begin, s->t.context) < 0) {
+        Py_CLEAR(s);
+    }
+    return (PyObject *)s;
+}
+
+/* futures._set_result_unless_cancelled */
+static int wake_waiter(struct wf_transport *t) {
+    PyObject *waiter = t->waiter;
+    if (waiter == NULL) {
+        return 0;
+    }
+    t->waiter = NULL;
+    PyObject *cancelled = PyObject_CallMethod(waiter, "cancelled", NULL);
+    int rc = cancelled != NULL ? PyObject_IsTrue(cancelled) : -1;
+    Py_XDECREF(cancelled);
+    if (rc == 0) {
+        PyObject *done = PyObject_CallMethod(waiter, "set_result", "O", Py_None);
+        Py_XDECREF(done);
+        rc = done != NULL ? 0 : -1;
+    }
+    Py_DECREF(waiter);
+    return rc < 0 ? -1 : 0;
+}
+
+/* A connection_made() that fails is reported, as any callback, and the connection goes on. */
+static int tell_made(struct wf_transport *t) {
+    PyObject *made = wf_transport_call(t, t->state->transport.str_connection_made, (PyObject *)t);
+    if (wf_likely(made != NULL)) {
+        Py_DECREF(made);
+        return 0;
+    }
+    if (wf_transport_ends_loop()) {
+        return -1;
+    }
+    PyObject *exc = wf_err_take();
+    int rc = wf_transport_report(t, "Exception in callback connection_made()", exc);
+    Py_DECREF(exc);
+    return rc;
+}
+
+int wf_socket_begin(struct wf_socket *s) {
+    struct wf_transport *t = &s->t;
+    int rc = tell_made(t);
+    PyObject *failed = rc < 0 ? wf_err_take() : NULL; /* what ends the loop, after the rest */
+    rc = 0;
+    if (!t->closing && !t->paused) {
+        rc = wf_transport_watch_read(t);
+    }
+    if (rc == 0) {
+        rc = wake_waiter(t);
+    }
+    if (failed != NULL) {
+        PyErr_Clear();
+        wf_err_put(failed);
+        rc = -1;
+    }
+    return rc;
+}
+
+static PyObject *begin(struct wf_socket *s, PyObject *unused) {
+    return wf_socket_begin(s) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/* ---- as Python sees it ---- */
+
+static PyObject *set_protocol(struct wf_socket *s, PyObject *protocol) {
+    Py_XSETREF(s->t.protocol, Py_NewRef(protocol));
+    return choose_feed(s) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/* isinstance(transport, asyncio.Transport) holds, though the layout has nothing in common. */
+static PyObject *stream_class(struct wf_socket *s, void *unused) {
+    PyObject *seen = s->t.state->transport.socket_face;
+    return seen != NULL ? Py_NewRef(seen) : wf_transport_gone();
+}
+
+static PyMethodDef stream_methods[] = {
+    {"_begin", (PyCFunction)begin, METH_NOARGS, NULL},
+    {"_read_ready", (PyCFunction)wf_socket_read_ready, METH_NOARGS, NULL},
+    {"_write_ready", (PyCFunction)wf_socket_write_ready, METH_NOARGS, NULL},
+    {"set_protocol", (PyCFunction)set_protocol, METH_O, NULL},
+    {NULL},
+};
+
+static PyGetSetDef stream_getset[] = {
+    {"__class__", (getter)stream_class, NULL, NULL, NULL},
+    {NULL},
+};
+
+static PyType_Slot stream_slots[] = {
+    {Py_tp_doc, "A connected TCP or unix stream; asyncio's socket transport in C."},
+    {Py_tp_new, stream_new},
+    {Py_tp_dealloc, wf_transport_dealloc},
+    {Py_tp_traverse, wf_transport_traverse_fields},
+    {Py_tp_clear, wf_transport_clear_fields},
+    {Py_tp_methods, stream_methods},
+    {Py_tp_getset, stream_getset},
+    {0, NULL},
+};
+
+static PyType_Spec stream_spec = {
+    .name = "weft._core.SocketTransport",
+    .basicsize = sizeof(struct wf_socket),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = stream_slots,
+};
+
+static int add_methods(PyTypeObject *type, PyMethodDef *defs) {
+    for (PyMethodDef *def = defs; def->ml_name != NULL; def++) {
+        PyObject *method = PyDescr_NewMethod(type, def);
+        int rc =
+            method != NULL ? PyObject_SetAttrString((PyObject *)type, def->ml_name, method) : -1;
+        Py_XDECREF(method);
+        if (rc < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* What asyncio asks a transport before it starts TLS or sendfile on it. */
+static int add_abilities(PyObject *type) {
+    PyObject *constants = PyImport_ImportModule("asyncio.constants");
+    PyObject *modes = constants != NULL ? PyObject_GetAttrString(constants, "_SendfileMode") : NULL;
+    PyObject *mode = modes != NULL ? PyObject_GetAttrString(modes, "TRY_NATIVE") : NULL;
+    int rc = mode != NULL ? PyObject_SetAttrString(type, "_sendfile_compatible", mode) : -1;
+    Py_XDECREF(mode);
+    Py_XDECREF(modes);
+    Py_XDECREF(constants);
+    return rc < 0 ? -1 : PyObject_SetAttrString(type, "_start_tls_compatible", Py_True);
+}
+
+int wf_socket_exec(PyObject *module, struct wf_state *state) {
+    struct wf_transport_state *s = &state->transport;
+    s->socket_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &stream_spec,
+                                                              (PyObject *)s->transport_type);
+    s->socket_face = wf_transport_face("SocketTransport", "Transport");
+    if (s->socket_face == NULL || s->socket_type == NULL ||
+        add_abilities((PyObject *)s->socket_type) < 0 ||
+        add_methods(s->socket_type, wf_socket_write_methods) < 0) {
+        return -1;
+    }
+    PyObject *type = (PyObject *)s->socket_type;
+    s->fn_begin = PyObject_GetAttrString(type, "_begin");
+    s->fn_read = PyObject_GetAttrString(type, "_read_ready");
+    s->fn_write = PyObject_GetAttrString(type, "_write_ready");
+    if (s->fn_begin == NULL || s->fn_read == NULL || s->fn_write == NULL) {
+        return -1;
+    }
+    return PyModule_AddType(module, s->socket_type);
+}

@@ -1,0 +1,59 @@
+/* Transports in C: what create_connection, create_server and their kin hand to a protocol.
+ *
+ * Semantics are those of asyncio's selector transports, call by call; python/weft/loop/_loop.py makes
+ * these where asyncio would make its own.
+ *
+ * thread   with the GIL, on the loop's thread */
+#ifndef WF_PY_TRANSPORT_H
+#define WF_PY_TRANSPORT_H
+
+#include "py/own.h"
+
+struct wf_state;
+
+/* Names that are looked up on protocols, servers and loops, interned once. */
+#define WF_TRANSPORT_NAMES(X)                                                                      \
+    X(_attach)                                                                                     \
+    X(_detach)                                                                                     \
+    X(_transports)                                                                                 \
+    X(buffer_updated)                                                                              \
+    X(call_exception_handler)                                                                      \
+    X(close)                                                                                       \
+    X(connection_lost)                                                                             \
+    X(connection_made)                                                                             \
+    X(data_received)                                                                               \
+    X(eof_received)                                                                                \
+    X(get_buffer)                                                                                  \
+    X(getpeername)                                                                                 \
+    X(getsockname)                                                                                 \
+    X(pause_writing)                                                                               \
+    X(peername)                                                                                    \
+    X(resume_writing)                                                                              \
+    X(setblocking)                                                                                 \
+    X(socket)                                                                                      \
+    X(sockname)
+
+struct wf_transport_state {
+    PyTypeObject *transport_type; /* owned: what all of them share */
+    PyTypeObject *socket_type;    /* owned: _core.SocketTransport */
+    PyTypeObject *listener_type;  /* owned: what accepts for a server */
+
+    /* What the loop calls with the transport as the only argument; all owned. */
+    PyObject *fn_begin, *fn_read, *fn_write, *fn_lost;
+
+    /* What isinstance() sees: empty classes that inherit from asyncio's; all owned. */
+    PyObject *socket_face;
+
+    /* asyncio's and socket's, imported once; all owned */
+    PyObject *buffered_protocol, *transport_socket, *logger, *socket_class;
+
+    char *scratch; /* owned: WF_SCRATCH_BYTES, filled and emptied without letting go of the GIL */
+#define X(name) PyObject *str_##name; /* owned */
+    WF_TRANSPORT_NAMES(X)
+#undef X
+};
+int wf_transport_exec(PyObject *module, struct wf_state *state);
+int wf_transport_traverse(struct wf_transport_state *s, visitproc visit, void *arg);
+void wf_transport_clear(struct wf_transport_state *s);
+
+#endif

@@ -1,0 +1,143 @@
+/* What the files of this room share: the transport, its common part and the stream. */
+#ifndef WF_PY_TRANSPORT_INT_H
+#define WF_PY_TRANSPORT_INT_H
+
+#include <sys/socket.h>
+
+#include "py/loop/pyloop.h"
+#include "py/state.h"
+#include "py/transport/chunks.h"
+#include "py/transport/transport.h"
+
+/* Read at most this much at once, as asyncio does. */
+enum { WF_READ_MAX = 256 * 1024 };
+/* Small reads land in the room's scratch buffer and are copied once into bytes of the right size;
+ * after a read of more than half of it, the next one goes into bytes of its own. */
+enum { WF_SCRATCH_BYTES = 32 * 1024 };
+/* Writes to a lost connection before the log says so: asyncio.constants' own number. */
+enum { WF_LOST_WRITES_MAX = 5 };
+
+/* What every transport is.
+ *
+ *   open ──close() with output queued──▶ closing ──all sent──▶ lost ──connection_lost()──▶ closed
+ *     └────close(), abort(), an error──────────────────────────▶┘
+ *
+ * lost: connection_lost is on its way. closed: loop, protocol and descriptor have been let go.
+ *
+ * A handle keeps the transport alive while the loop watches the descriptor for it, so an open
+ * transport that reads lives without other references, and one that is paused does not. */
+struct wf_transport {
+    PyObject_HEAD
+    struct wf_state *state; /* the module's; its fields are NULL once the interpreter cleared it */
+    PyObject *module;       /* owned until dealloc, so that `state` is there to the end */
+    PyObject *loop;         /* owned; NULL once closed */
+    PyObject *protocol;     /* owned; NULL once closed */
+    PyObject *server;       /* owned: told when we go; or NULL */
+    PyObject *extra;        /* owned: dict, what get_extra_info answers */
+    PyObject *sock;    /* owned: whose descriptor it is; NULL: ours, until somebody asks for it */
+    PyObject *context; /* owned: contextvars.Context that the protocol is called in */
+    PyObject *read_handle;  /* owned; made when first needed */
+    PyObject *write_handle; /* the same */
+    PyObject *waiter;       /* owned: told after connection_made; or NULL */
+    PyObject *empty_waiter; /* owned: while sendfile has the socket; or NULL */
+    PyObject *lost_exc;     /* owned: for connection_lost; NULL is None */
+    PyObject *weakrefs;
+    struct wf_chunks out;
+    size_t high_water, low_water; /* bytes */
+    int fd;                       /* kept for repr after it is closed */
+    unsigned conn_lost; /* not 0: lost; counts writes from then on, until they have been logged */
+    bool fd_open;
+    bool closing;         /* close() was called, or lost */
+    bool paused;          /* pause_reading() */
+    bool watching_read;   /* the loop has read_handle */
+    bool watching_write;  /* the loop has write_handle */
+    bool protocol_paused; /* pause_writing() was called */
+};
+
+enum wf_feed {
+    WF_FEED_BYTES,  /* data_received(bytes) */
+    WF_FEED_BUFFER, /* get_buffer, buffer_updated */
+};
+
+/* A connected stream socket: TCP or unix. */
+struct wf_socket {
+    struct wf_transport t;
+    size_t read_hint; /* bytes of the last read */
+    uint8_t feed;     /* enum wf_feed: how the protocol takes data */
+    bool eof;         /* write_eof() was called */
+};
+
+/* ---- transport.c: what all share ---- */
+
+/* Fills a zeroed transport. extra borrowed: a dict that is copied, or NULL. sock borrowed, or NULL
+ * where `fd` is ours (then taken over on success only). 0, or -1 with an exception. */
+int wf_transport_init(struct wf_transport *t, struct wf_state *state, PyObject *loop,
+                      PyObject *protocol, PyObject *sock, int fd, PyObject *extra,
+                      PyObject *server);
+/* Calls `fn(t)` (one of the room's fn_*) in a later turn, in `context` (borrowed; NULL: a copy of the
+ * current one). */
+int wf_transport_call_soon(struct wf_transport *t, PyObject *fn, PyObject *context);
+int wf_transport_watch_read(struct wf_transport *t);
+int wf_transport_watch_write(struct wf_transport *t);
+void wf_transport_unwatch_read(struct wf_transport *t);
+void wf_transport_unwatch_write(struct wf_transport *t);
+
+/* Each returns 0, or -1 with an exception that the caller passes on: KeyboardInterrupt, SystemExit,
+ * or what a closed loop and a failing exception handler raise. */
+int wf_transport_close(struct wf_transport *t);
+int wf_transport_force_close(struct wf_transport *t,
+                             PyObject *exc); /* exc borrowed; NULL is None */
+/* The raised exception ends the connection and, unless it is an OSError, is reported. */
+int wf_transport_fatal(struct wf_transport *t, const char *message);
+/* loop.call_exception_handler() with transport and protocol; exc borrowed. */
+int wf_transport_report(struct wf_transport *t, const char *message, PyObject *exc);
+/* empty_waiter.set_result(None), or set_exception(exc) (borrowed), unless it is done. */
+int wf_transport_tell_empty_waiter(struct wf_transport *t, PyObject *exc);
+int wf_transport_lost(struct wf_transport *t); /* connection_lost, and lets go of everything */
+int wf_transport_maybe_pause(struct wf_transport *t);
+int wf_transport_maybe_resume(struct wf_transport *t);
+/* logger.debug(format, transport) where the loop is in debug mode. */
+int wf_transport_debug(struct wf_transport *t, const char *format);
+/* protocol.name(arg), arg NULL for none: new reference. The protocol may be replaced meanwhile. */
+PyObject *wf_transport_call(struct wf_transport *t, PyObject *name, PyObject *arg);
+/* Does the raised exception have to end the loop (KeyboardInterrupt, SystemExit)? */
+static inline bool wf_transport_ends_loop(void) {
+    return PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) ||
+           PyErr_ExceptionMatches(PyExc_SystemExit);
+}
+/* A finalizer may still call us when the interpreter has taken the module down. */
+static inline void *wf_transport_gone(void) {
+    PyErr_SetString(PyExc_RuntimeError, "weft is gone: the interpreter shuts down");
+    return NULL;
+}
+/* A class that says what a transport of ours is to asyncio: one of asyncio.transports' `base`, with
+ * flow control. Its instances do not exist; ours give it as their __class__. */
+PyObject *wf_transport_face(const char *name, const char *base);
+/* The slots of every type of this room. */
+int wf_transport_traverse_fields(struct wf_transport *t, visitproc visit, void *arg);
+int wf_transport_clear_fields(struct wf_transport *t);
+void wf_transport_dealloc(struct wf_transport *t);
+int wf_transport_base_exec(PyObject *module, struct wf_state *state);
+
+/* ---- address.c ---- */
+
+/* What the socket module makes of an address: new reference, or NULL with an exception. */
+PyObject *wf_address_object(const struct sockaddr *addr, socklen_t len);
+
+/* ---- socket.c, read.c, write.c ---- */
+
+/* A transport for `fd` that nobody has seen yet; takes it over on success. */
+struct wf_socket *wf_socket_new(struct wf_state *state, PyObject *loop, PyObject *protocol,
+                                PyObject *sock, int fd, PyObject *extra, PyObject *server);
+/* connection_made, then the first wish to read, then the waiter. */
+int wf_socket_begin(struct wf_socket *s);
+PyObject *wf_socket_read_ready(struct wf_socket *s, PyObject *unused);
+PyObject *wf_socket_write_ready(struct wf_socket *s, PyObject *unused);
+extern PyMethodDef wf_socket_write_methods[];
+int wf_socket_exec(PyObject *module, struct wf_state *state);
+
+/* ---- accept.c ---- */
+
+int wf_listener_exec(PyObject *module, struct wf_state *state);
+
+#endif
