@@ -10,7 +10,11 @@
 #include "serve/server_int.h"
 #include "wire/url/url.h"
 
-enum { READS_A_TURN = 4 }; /* of one connection that keeps filling its buffer: the others wait */
+enum {
+    READS_A_TURN = 4, /* of one connection that keeps filling its buffer: the others wait */
+    FORM_READ_BYTES =
+        64 * 1024 /* at once of a long form: half the system calls of a small buffer */
+};
 
 /* ---- the input buffer ---- */
 
@@ -66,6 +70,9 @@ static bool move_input(struct wf_conn *c, size_t cap) {
  * one allocation. Without a length it doubles. Never much more than the route's limit. */
 static size_t grown_for_body(const struct wf_conn *c) {
     size_t head = c->head_end - (size_t)(c->ex->base - c->in);
+    if (c->body_mode == WF_BODY_FORM) { /* none of it stays there */
+        return c->in_cap + FORM_READ_BYTES;
+    }
     size_t body = c->body_end - c->head_end;
     if (!c->body_chunked) {
         return WF_MAX(head + body + (size_t)c->body_left, (size_t)WF_STREAM_BUF_BYTES);
@@ -272,6 +279,38 @@ static bool begin_body(struct wf_conn *c) {
     return c->body_left <= c->body_max;
 }
 
+/* The body so far goes into the form. What is wrong with that is for the embedder to say; the rest of
+ * the body is of no interest then. */
+static void feed_form(struct wf_conn *c) {
+    struct wf_form *form = c->ex->form;
+    wf_form_feed(form, wf_span(c->in + c->head_end, c->body_end - c->head_end));
+    c->body_end = c->head_end;
+    if (c->body == WF_BODY_COMPLETE) {
+        wf_form_finish(form);
+        return;
+    }
+    c->in_at = c->in_end = c->head_end;
+    if (form->status != 0) {
+        c->body_mode = WF_BODY_IGNORE;
+    }
+}
+
+static bool begin_form(struct wf_conn *c) {
+    struct wf_exchange *ex = c->ex;
+    const struct wf_field *type = wf_head_find(&ex->head, WF_FIELD_CONTENT_TYPE);
+    ex->form = wf_form_new(type != NULL ? wf_field_value_span(ex->base, type) : wf_span("", 0),
+                           ex->match.leaf->form_limits, c->server->config.spool_dir);
+    if (ex->form == NULL) {
+        return false;
+    }
+    if (c->body == WF_BODY_COMPLETE) {
+        wf_form_finish(ex->form);
+        return true;
+    }
+    return c->body_left <= FORM_READ_BYTES || c->in_cap > FORM_READ_BYTES ||
+           move_input(c, c->in_cap + FORM_READ_BYTES);
+}
+
 /* To the embedder. */
 static enum wf_conn_state publish(struct wf_conn *c) {
     WF_ASSERT(c->ex != NULL);
@@ -311,10 +350,13 @@ static enum wf_conn_state dispatch(struct wf_conn *c) {
         wf_answer_unrouted(c);
         return replied(c);
     }
+    if (c->body_mode == WF_BODY_FORM && !begin_form(c)) {
+        return refused(c, 503, "");
+    }
     if (wf_likely(c->body == WF_BODY_COMPLETE)) {
         return publish(c);
     }
-    if (c->body_mode == WF_BODY_BUFFER) {
+    if (c->body_mode == WF_BODY_BUFFER || c->body_mode == WF_BODY_FORM) {
         wf_conn_continue(c);
         return WF_CONN_BODY;
     }
@@ -362,6 +404,12 @@ static enum wf_conn_state step_head(struct wf_conn *c) {
 
 static enum wf_conn_state step_body(struct wf_conn *c) {
     feed(c);
+    if (c->body_mode == WF_BODY_FORM && c->body <= WF_BODY_ARRIVING) {
+        feed_form(c);
+        if (c->body_mode != WF_BODY_FORM) {
+            return publish(c);
+        }
+    }
     switch ((enum wf_body_state)c->body) {
     case WF_BODY_COMPLETE:
         return publish(c);

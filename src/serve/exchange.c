@@ -26,6 +26,7 @@ struct wf_exchange *wf_exchange_new(struct wf_conn *c) {
     ex->base = NULL;
     ex->path = wf_span("", 0);
     ex->body = wf_span("", 0);
+    ex->form = NULL;
     ex->match.leaf = NULL;
     ex->match.nparams = 0;
     ex->head.fields = ex->fields;
@@ -36,6 +37,9 @@ struct wf_exchange *wf_exchange_new(struct wf_conn *c) {
 
 void wf_exchange_release(struct wf_exchange *ex) {
     wf_list_remove(&ex->ready);
+    if (wf_unlikely(ex->form != NULL)) {
+        wf_form_free(ex->form);
+    }
     wf_arena_reset(&ex->arena);
     wf_pool_give(&ex->server->exchanges, ex);
 }

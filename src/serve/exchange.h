@@ -20,6 +20,7 @@
 #include "base/list.h"
 #include "base/span.h"
 #include "io/net/net.h"
+#include "serve/form/form.h"
 #include "serve/route/route.h"
 #include "wire/http1/http1.h"
 
@@ -67,6 +68,7 @@ struct wf_exchange {
     struct wf_head head;
     struct wf_span path;   /* decoded, UTF-8 */
     struct wf_span body;   /* BUFFER: all of it; else empty */
+    struct wf_form *form;  /* FORM: owned; its status says what is wrong with it. Else NULL */
     struct wf_match match; /* leaf is NULL where the embedder asked to get unrouted requests */
     struct wf_arena arena;
     struct wf_field fields[WF_EXCHANGE_FIELDS];

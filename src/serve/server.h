@@ -47,6 +47,9 @@ struct wf_server_config {
     bool unrouted_to_embedder;  /* 404 and 405 are delivered as exchanges without a leaf */
     bool redirect_slashes;      /* default true */
     int access_log_fd;          /* -1: none */
+    const char
+        *spool_dir; /* where files of forms wait that are too large for memory; "/tmp". Borrowed
+                              for life */
 };
 void wf_server_config_default(struct wf_server_config *c);
 

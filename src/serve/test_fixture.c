@@ -217,6 +217,33 @@ static void mid(struct fixture *f, struct wf_exchange *ex, unsigned events) {
     wf_exchange_finish(ex);
 }
 
+/* Answers "name=value" for a field and "name=filename:size" for a file, or the form's own error. */
+static void form(struct fixture *f, struct wf_exchange *ex, unsigned events) {
+    struct wf_buf *b;
+    if (ex->form->status != 0) {
+        wf_reply_error(ex, ex->form->status, wf_span_str(ex->form->why));
+        wf_exchange_finish(ex);
+        return;
+    }
+    assert_int_equal(wf_reply_open(ex, &text, &b), WF_REPLY_OK);
+    for (uint32_t i = 0; i < ex->form->nitems; i++) {
+        const struct wf_form_item *item = &ex->form->items[i];
+        char size[32];
+        snprintf(size, sizeof(size), ":%llu", (unsigned long long)item->size);
+        const struct wf_span parts[] = {
+            item->name, WF_SPAN("="), item->is_file ? item->filename : item->value,
+            item->is_file ? wf_span_str(size) : WF_SPAN(""), WF_SPAN(" ")};
+        for (size_t k = 0; k < WF_ARRAY_LEN(parts); k++) {
+            assert_int_equal(wf_buf_append_span(b, parts[k]), WF_BUF_OK);
+        }
+    }
+    wf_reply_close(ex);
+    wf_exchange_finish(ex);
+}
+
+static const struct wf_form_limits form_limits = {
+    .files_max = 2, .fields_max = 3, .field_bytes_max = 10};
+
 static const struct {
     const char *pattern;
     uint32_t methods;
@@ -246,6 +273,7 @@ static const struct {
     {"/flood", GET, WF_BODY_IGNORE, UINT64_MAX, flood},
     {"/big", GET, WF_BODY_IGNORE, UINT64_MAX, big},
     {"/mid", GET, WF_BODY_IGNORE, UINT64_MAX, mid},
+    {"/form", POST, WF_BODY_FORM, UINT64_MAX, form},
     {"/slash/", GET, WF_BODY_IGNORE, UINT64_MAX, hello},
 };
 static struct wf_leaf leaves[WF_ARRAY_LEN(routes)];
@@ -269,6 +297,7 @@ bool try_start(struct fixture *f, const struct wf_server_config *config) {
     for (size_t i = 0; ok && i < WF_ARRAY_LEN(routes); i++) {
         leaves[i] = (struct wf_leaf){.plan = (void *)&routes[i],
                                      .methods = routes[i].methods,
+                                     .form_limits = &form_limits,
                                      .body_mode = routes[i].body_mode,
                                      .body_max = routes[i].body_max};
         ok = wf_router_add(f->router, wf_span_str(routes[i].pattern), &leaves[i], &error) == 0;

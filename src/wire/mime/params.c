@@ -90,8 +90,10 @@ static size_t put_latin1(char *out, unsigned char c) {
 
 ssize_t wf_mime_ext_param(struct wf_span field, struct wf_span lower, char *out) {
     struct wf_span v = find(field, lower);
-    const char *quote = v.n != 0 ? memchr(v.p, '\'', v.n) : NULL;
-    const char *end = v.p + v.n;
+    if (v.n == 0) {
+        return -1;
+    }
+    const char *quote = memchr(v.p, '\'', v.n), *end = v.p + v.n;
     const char *second = quote != NULL && quote + 1 < end
                              ? memchr(quote + 1, '\'', (size_t)(end - quote - 1))
                              : NULL;
