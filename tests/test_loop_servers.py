@@ -222,3 +222,72 @@ def test_cancelled_while_connecting(loop: Loop) -> None:
                 await asyncio.sleep(0)
 
     loop.run_until_complete(main())
+
+
+def test_a_stream_reader_that_is_full_pauses_its_transport(loop: Loop) -> None:
+    async def main() -> None:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=ours, limit=1000)
+        with theirs:
+            sent = b"x" * 100_000
+            sending = asyncio.ensure_future(loop.sock_sendall(theirs, sent))
+            await asyncio.sleep(0.01)
+            assert not writer.transport.is_reading()  # type: ignore[attr-defined]
+            assert await reader.readexactly(len(sent)) == sent
+            await sending
+            assert writer.transport.is_reading()  # type: ignore[attr-defined]
+            theirs.send(b"y" * 5000 + b"\n")
+            with pytest.raises(asyncio.LimitOverrunError):
+                await reader.readuntil(b"\n")
+            assert await reader.read(5) == b"yyyyy"
+        assert (await reader.read()).endswith(b"y\n")
+        writer.close()
+        await writer.wait_closed()
+
+    loop.run_until_complete(asyncio.wait_for(main(), 10))
+
+
+def test_a_stream_reader_of_ones_own(loop: Loop) -> None:
+    """Whoever overrides feed_data or data_received is asked."""
+    fed: list[bytes] = []
+
+    class Reader(asyncio.StreamReader):
+        def feed_data(self, data: bytes) -> None:
+            fed.append(data)
+            super().feed_data(data)
+
+    class Protocol(asyncio.StreamReaderProtocol):
+        def data_received(self, data: bytes) -> None:
+            fed.append(data)
+            super().data_received(data)
+
+    async def main(reader: asyncio.StreamReader, kind: Any) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            transport, _ = await loop.create_connection(lambda: kind(reader, loop=loop), sock=ours)
+            theirs.send(b"x")
+            assert await reader.readexactly(1) == b"x"
+        assert await reader.read() == b""
+        transport.close()
+        await asyncio.sleep(0)
+
+    loop.run_until_complete(main(Reader(loop=loop), asyncio.StreamReaderProtocol))
+    loop.run_until_complete(main(asyncio.StreamReader(loop=loop), Protocol))
+    assert fed == [b"x", b"x"]
+
+
+def test_a_stream_reader_whose_buffer_is_looked_at(loop: Loop) -> None:
+    async def main() -> None:
+        ours, theirs = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=ours)
+        with theirs, memoryview(reader._buffer):  # type: ignore[attr-defined]
+            theirs.send(b"x")
+            with pytest.raises(BufferError):
+                await reader.read(1)
+        writer.close()
+
+    reports = Reports(loop)
+    loop.run_until_complete(asyncio.wait_for(main(), 10))
+    assert [c["message"] for c in reports] == ["Fatal error: protocol.data_received() call failed."]

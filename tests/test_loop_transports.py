@@ -53,7 +53,7 @@ def test_large_and_small_reads_follow_each_other(loop: Loop, pair: tuple[Peer, P
         data = os.urandom(size)
         sent += data
         loop.run_until_complete(loop.sock_sendall(pair[1], data))
-        until(loop, lambda total=len(sent): len(protocol.data) == total)
+        until(loop, lambda: protocol.data == sent)  # noqa: B023
     assert protocol.data == sent
     transport.close()
     turn(loop)

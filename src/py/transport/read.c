@@ -135,12 +135,39 @@ static int read_buffer(struct wf_socket *s) {
     return 0;
 }
 
+static int read_reader(struct wf_socket *s) {
+    struct wf_transport *t = &s->t;
+    ssize_t n;
+    switch (wf_feed_reader(s, &n)) {
+    case WF_FED:
+        return 0;
+    case WF_FED_NOTHING:
+        return n == 0 ? on_eof(s) : read_failed(t);
+    case WF_FED_NOT:
+        return read_bytes(s);
+    default:
+        return wf_transport_fatal(t, "Fatal error: protocol.data_received() call failed.");
+    }
+}
+
+static int read_some(struct wf_socket *s) {
+    switch ((enum wf_feed)s->feed) {
+    case WF_FEED_BUFFER:
+        return read_buffer(s);
+    case WF_FEED_READER:
+        return read_reader(s);
+    case WF_FEED_BYTES:
+        break;
+    }
+    return read_bytes(s);
+}
+
 PyObject *wf_socket_read_ready(struct wf_socket *s, PyObject *unused) {
     if (wf_unlikely(!s->t.watching_read)) { /* paused or closed since the loop saw it */
         Py_RETURN_NONE;
     }
     Py_INCREF(s);
-    int rc = s->feed == WF_FEED_BUFFER ? read_buffer(s) : read_bytes(s);
+    int rc = read_some(s);
     Py_DECREF(s);
     return rc < 0 ? NULL : Py_NewRef(Py_None);
 }

@@ -12,7 +12,11 @@ static int choose_feed(struct wf_socket *s) {
     if (is < 0) {
         return -1;
     }
-    s->feed = is ? WF_FEED_BUFFER : WF_FEED_BYTES;
+    int reader = is ? 0 : wf_feed_choose(s);
+    if (reader < 0) {
+        return -1;
+    }
+    s->feed = is ? WF_FEED_BUFFER : reader ? WF_FEED_READER : WF_FEED_BYTES;
     return 0;
 }
 

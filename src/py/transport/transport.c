@@ -399,12 +399,12 @@ static void transport_finalize(struct wf_transport *t) {
         return;
     }
     PyObject *pending = wf_err_take();
-    t->closing = true;
-    t->conn_lost = 1;
     if (t->state->transport.transport_type != NULL &&
         PyErr_ResourceWarning((PyObject *)t, 1, "unclosed transport %R", t) < 0) {
         PyErr_WriteUnraisable((PyObject *)t);
     }
+    t->closing = true;
+    t->conn_lost = 1;
     if (close_fd(t) < 0 || leave_server(t) < 0) {
         PyErr_WriteUnraisable((PyObject *)t);
     }
@@ -761,9 +761,11 @@ int wf_transport_exec(PyObject *module, struct wf_state *state) {
     s->transport_socket = import_from("asyncio.trsock", "TransportSocket");
     s->logger = import_from("asyncio.log", "logger");
     s->socket_class = import_from("socket", "socket");
+    s->reader_protocol = import_from("asyncio.streams", "StreamReaderProtocol");
+    s->stream_reader = import_from("asyncio.streams", "StreamReader");
     s->scratch = PyMem_Malloc(WF_SCRATCH_BYTES);
-    if (s->buffered_protocol == NULL || s->transport_socket == NULL || s->logger == NULL ||
-        s->socket_class == NULL) {
+    if (s->reader_protocol == NULL || s->stream_reader == NULL || s->buffered_protocol == NULL ||
+        s->transport_socket == NULL || s->logger == NULL || s->socket_class == NULL) {
         return -1;
     }
     if (s->scratch == NULL) {
@@ -777,6 +779,11 @@ int wf_transport_exec(PyObject *module, struct wf_state *state) {
     }
     WF_TRANSPORT_NAMES(X)
 #undef X
+    s->own_data_received = PyObject_GetAttr(s->reader_protocol, s->str_data_received);
+    s->own_feed_data = PyObject_GetAttr(s->stream_reader, s->str_feed_data);
+    if (s->own_data_received == NULL || s->own_feed_data == NULL) {
+        return -1;
+    }
     return wf_transport_base_exec(module, state) < 0 || wf_socket_exec(module, state) < 0 ||
                    wf_listener_exec(module, state) < 0
                ? -1
@@ -796,6 +803,10 @@ int wf_transport_traverse(struct wf_transport_state *s, visitproc visit, void *a
     Py_VISIT(s->transport_socket);
     Py_VISIT(s->logger);
     Py_VISIT(s->socket_class);
+    Py_VISIT(s->own_feed_data);
+    Py_VISIT(s->own_data_received);
+    Py_VISIT(s->stream_reader);
+    Py_VISIT(s->reader_protocol);
     return 0;
 }
 
@@ -812,6 +823,10 @@ void wf_transport_clear(struct wf_transport_state *s) {
     Py_CLEAR(s->transport_socket);
     Py_CLEAR(s->logger);
     Py_CLEAR(s->socket_class);
+    Py_CLEAR(s->own_feed_data);
+    Py_CLEAR(s->own_data_received);
+    Py_CLEAR(s->stream_reader);
+    Py_CLEAR(s->reader_protocol);
 #define X(name) Py_CLEAR(s->str_##name);
     WF_TRANSPORT_NAMES(X)
 #undef X

@@ -14,21 +14,32 @@ struct wf_state;
 /* Names that are looked up on protocols, servers and loops, interned once. */
 #define WF_TRANSPORT_NAMES(X)                                                                      \
     X(_attach)                                                                                     \
+    X(_buffer)                                                                                     \
     X(_detach)                                                                                     \
+    X(_eof)                                                                                        \
+    X(_limit)                                                                                      \
+    X(_paused)                                                                                     \
+    X(_stream_reader_wr)                                                                           \
+    X(_transport)                                                                                  \
     X(_transports)                                                                                 \
+    X(_waiter)                                                                                     \
     X(buffer_updated)                                                                              \
     X(call_exception_handler)                                                                      \
+    X(cancelled)                                                                                   \
     X(close)                                                                                       \
     X(connection_lost)                                                                             \
     X(connection_made)                                                                             \
     X(data_received)                                                                               \
     X(eof_received)                                                                                \
+    X(feed_data)                                                                                   \
     X(get_buffer)                                                                                  \
     X(getpeername)                                                                                 \
     X(getsockname)                                                                                 \
+    X(pause_reading)                                                                               \
     X(pause_writing)                                                                               \
     X(peername)                                                                                    \
     X(resume_writing)                                                                              \
+    X(set_result)                                                                                  \
     X(setblocking)                                                                                 \
     X(socket)                                                                                      \
     X(sockname)
@@ -46,6 +57,8 @@ struct wf_transport_state {
 
     /* asyncio's and socket's, imported once; all owned */
     PyObject *buffered_protocol, *transport_socket, *logger, *socket_class;
+    PyObject *reader_protocol, *stream_reader;   /* asyncio.StreamReaderProtocol, StreamReader */
+    PyObject *own_data_received, *own_feed_data; /* their methods, as they are at first */
 
     char *scratch; /* owned: WF_SCRATCH_BYTES, filled and emptied without letting go of the GIL */
 #define X(name) PyObject *str_##name; /* owned */

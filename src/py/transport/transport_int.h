@@ -57,6 +57,7 @@ struct wf_transport {
 enum wf_feed {
     WF_FEED_BYTES,  /* data_received(bytes) */
     WF_FEED_BUFFER, /* get_buffer, buffer_updated */
+    WF_FEED_READER, /* straight into an asyncio.StreamReader; feed.c */
 };
 
 /* A connected stream socket: TCP or unix. */
@@ -135,6 +136,17 @@ PyObject *wf_socket_read_ready(struct wf_socket *s, PyObject *unused);
 PyObject *wf_socket_write_ready(struct wf_socket *s, PyObject *unused);
 extern PyMethodDef wf_socket_write_methods[];
 int wf_socket_exec(PyObject *module, struct wf_state *state);
+
+/* ---- feed.c ---- */
+
+/* Can what arrives go the short way to a StreamReader? 1, 0, or -1 with an exception. */
+int wf_feed_choose(struct wf_socket *s);
+enum {
+    WF_FED,         /* *n bytes are in the reader's buffer, and who waits for them is told */
+    WF_FED_NOTHING, /* *n <= 0 and errno, as of recv() */
+    WF_FED_NOT,     /* nothing was read: go the long way */
+};
+int wf_feed_reader(struct wf_socket *s, ssize_t *n); /* or -1 with an exception */
 
 /* ---- accept.c ---- */
 
