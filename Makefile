@@ -5,6 +5,7 @@
 # make lint      formatters, linters, type checkers, stubs against the module
 # make sanitize  every test under ASan and UBSan
 # make test-all-pythons   the Python tests under the other CPythons there are
+# make test-asyncio       CPython's own asyncio tests on weft's loop, under every CPython there is
 # make dist      build sdist and wheel, look at what is in them, install and import the wheel
 # make bench-loop, make bench-codec   the event loop, and JSON and BSON, by themselves
 # make clean     throw away what was built
@@ -22,7 +23,7 @@ bin := $(abspath $(VENV))/bin
 in_venv := PATH="$(bin):$$PATH"
 pip := $(bin)/python -m pip install -q --disable-pip-version-check
 
-.PHONY: help run test test-c test-python test-all-pythons bench bench-loop bench-codec fuzz lint sanitize dist clean
+.PHONY: help run test test-c test-python test-all-pythons test-asyncio bench bench-loop bench-codec fuzz lint sanitize dist clean
 .DEFAULT_GOAL := help
 
 help:
@@ -59,6 +60,10 @@ test-python: $(VENV)/.tests
 test-all-pythons:
 	@tools/install-system run
 	@tools/test-all-pythons
+
+test-asyncio: $(VENV)/.built
+	@tools/install-system asyncio
+	@tools/test-asyncio
 
 bench: $(VENV)/.built
 	@tools/install-system bench

@@ -261,26 +261,34 @@ static PyObject *loop_time(struct wf_pyloop *l, PyObject *unused) {
     return PyFloat_FromDouble(now_s());
 }
 
-/* asyncio's signal handlers come in as its own Handle objects. */
-static PyObject *add_callback(struct wf_pyloop *l, PyObject *handle) {
-    if (wf_pyloop_check_open(l) < 0) {
-        return NULL;
-    }
-    struct wf_handle *h;
+/* One of ours as it is; asyncio's signal handlers come in as its own Handle objects, which one of
+ * ours then runs. Returns 1 with a new reference in *out, 0 where it is cancelled, -1. */
+static int handle_for(struct wf_pyloop *l, PyObject *handle, struct wf_handle **out) {
     if (PyObject_TypeCheck(handle, l->state->loop.handle_type)) {
-        h = (struct wf_handle *)Py_NewRef(handle);
-    } else {
-        PyObject *run = PyObject_GetAttrString(handle, "_run");
-        h = run != NULL ? wf_handle_new(l, run, NULL, 0, NULL) : NULL;
-        Py_XDECREF(run);
+        *out = (struct wf_handle *)Py_NewRef(handle);
+        return !(*out)->cancelled;
     }
-    if (h == NULL) {
-        return NULL;
+    PyObject *cancelled = PyObject_CallMethod(handle, "cancelled", NULL);
+    int is_cancelled = cancelled != NULL ? PyObject_IsTrue(cancelled) : -1;
+    Py_XDECREF(cancelled);
+    if (is_cancelled != 0) {
+        return is_cancelled < 0 ? -1 : 0;
     }
-    if (h->cancelled || wf_queue_push(&l->ready, h) < 0) {
-        Py_DECREF(h);
+    PyObject *run = PyObject_GetAttrString(handle, "_run");
+    *out = run != NULL ? wf_handle_new(l, run, NULL, 0, NULL) : NULL;
+    Py_XDECREF(run);
+    return *out != NULL ? 1 : -1;
+}
+
+static PyObject *add_callback(struct wf_pyloop *l, PyObject *handle) {
+    struct wf_handle *h = NULL;
+    int rc = wf_pyloop_check_open(l) < 0 ? -1 : handle_for(l, handle, &h);
+    if (rc == 1) {
+        rc = wf_queue_push(&l->ready, h);
+        h = rc == 0 ? NULL : h; /* the queue's now */
     }
-    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+    Py_XDECREF(h);
+    return rc < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *write_to_self(struct wf_pyloop *l, PyObject *unused) {
