@@ -31,6 +31,7 @@ from weft import (
     _core,
 )
 from weft.background import BackgroundTask
+from weft.server import StartupError
 
 from .wire import Broken, Reply, Served, eventually, get, post, served
 
@@ -629,7 +630,7 @@ def test_raw_headers_that_are_none(app: App, serve: Callable[..., Served], raw: 
 def test_our_own_fields_stay_ours(app: App, serve: Callable[..., Served]) -> None:
     fields = {
         "Content-Length": "1", "content-length": "100", "Transfer-Encoding": "chunked",
-        "CONNECTION": "close", "x": "y",
+        "CONNECTION": "Upgrade, keep-alive", "x": "y",
     }  # fmt: skip
 
     @app.get("/")
@@ -640,6 +641,29 @@ def test_our_own_fields_stay_ours(app: App, serve: Callable[..., Served]) -> Non
     assert seen(reply) == (200, b"body")
     assert (reply.field("content-length"), reply.field("x")) == ("4", "y")
     assert reply.field("connection") is reply.field("transfer-encoding") is None
+
+
+def test_an_application_may_close_the_connection(app: App, serve: Callable[..., Served]) -> None:
+    @app.get("/whole")
+    async def whole() -> Response:
+        return Response("body", headers={"Connection": "Close"})
+
+    @app.get("/stream")
+    async def stream() -> Response:
+        return StreamingResponse(["body"], headers={"connection": "close"})
+
+    @app.get("/beside")
+    async def beside(response: Response) -> str:
+        response.headers["connection"] = "close"
+        return "body"
+
+    server = serve()
+    for path in ("/whole", "/stream", "/beside"):
+        with server.connect() as client:
+            reply = client.send(get(path) * 2).reply()
+            assert reply is not None
+            assert (reply.status, reply.field("connection")) == (200, "close")
+            assert client.rest() == b""  # neither another reply nor a reset
 
 
 @pytest.mark.parametrize("n", [100, 255, 256, 257, 100_000])
@@ -1333,7 +1357,7 @@ def test_endpoints_that_cannot_be_one(app: App) -> None:
             with served(app):
                 pass
 
-        with pytest.raises((ValueError, TypeError)):
+        with pytest.raises((ValueError, StartupError)):
             add_and_serve()
         app._declared.clear()
 

@@ -116,8 +116,9 @@ struct wf_reply_head {
     int status;                  /* 200 to 599 */
     struct wf_span content_type; /* empty: none is sent */
     const struct wf_reply_field *fields;
-    uint32_t nfields; /* content-length, transfer-encoding, connection among them are dropped with
-                                      what they say: framing is ours. `date` and `server` replace ours. */
+    uint32_t nfields; /* content-length, transfer-encoding, connection among them are dropped:
+                         framing is ours. Of what they say, "connection: close" is done.
+                         `date` and `server` replace ours. */
 };
 
 enum {

@@ -46,6 +46,7 @@ static void decide_close(struct wf_exchange *ex) {
 
 struct own {
     bool date, server; /* the application brings its own */
+    bool close;        /* it wants this reply to be the connection's last */
 };
 
 /* Is it a field that only we may send? It says how we frame. */
@@ -65,6 +66,7 @@ static ssize_t measure_fields(const struct wf_reply_head *head, struct own *own)
         enum wf_field_id id = wf_field_id_of(f->name);
         own->date |= id == WF_FIELD_DATE;
         own->server |= id == WF_FIELD_SERVER;
+        own->close |= id == WF_FIELD_CONNECTION && wf_span_eq_lower(f->value, WF_SPAN("close"));
         n += ours(id) ? 0 : f->name.n + f->value.n + 4;
     }
     return (ssize_t)n;
@@ -155,7 +157,7 @@ static int begin(struct wf_exchange *ex, const struct wf_reply_head *head, int64
     if (wf_unlikely(c == NULL)) {
         return WF_REPLY_GONE;
     }
-    struct own own = {false, false};
+    struct own own = {false, false, false};
     ssize_t fields = measure_fields(head, &own);
     if (wf_unlikely(fields < 0 || head->status < 200 || head->status > 599 ||
                     ex->reply != WF_REPLY_NONE || !wf_field_value_ok(head->content_type))) {
@@ -168,6 +170,7 @@ static int begin(struct wf_exchange *ex, const struct wf_reply_head *head, int64
         wf_conn_has_output(c); /* the flush takes an empty buffer back */
         return WF_REPLY_NOMEM;
     }
+    ex->close_after = ex->close_after || own.close;
     decide_close(ex);
     r->framing = framing_of(ex, head->status, length >= 0 || digits != 0);
     if (wf_unlikely(r->framing == UNTIL_CLOSE)) {

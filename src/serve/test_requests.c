@@ -54,7 +54,7 @@ static void frames_replies(void **state) {
          "HTTP/1.1 204 No Content\n\n" HELLO},
         {"GET /fields HTTP/1.1\nHost: a\n\n",
          "HTTP/1.1 201 Created\nx-a: 1\nserver: mine\nDate: today\nset-cookie: a=b\n"
-         "content-length: 2\n\nok"},
+         "content-length: 2\nconnection: close\n\nok<eof>"}, /* it asked for the close */
         {"GET /cancelled HTTP/1.1\nHost: a\n\n",
          "HTTP/1.1 422 Unprocessable Content\ncontent-type: application/json\ncontent-length: "
          "35\n\n"
