@@ -484,6 +484,11 @@ async def nothing() -> None: ...
     [
         (lambda app: app.get("x")(nothing), "must start with '/'"),
         (lambda app: app.get("")(nothing), "must start with '/'"),
+        (lambda app: app.get(nothing), "its path first, .* not with the endpoint nothing"),
+        (lambda app: app.add_api_route(nothing, "/"), "its path first"),
+        (lambda app: app.get("/{x")(nothing), "'{' is no part of a parameter"),
+        (lambda app: app.get("/x}")(nothing), "'}' is no part of a parameter"),
+        (lambda app: app.get("/", status_code=99)(nothing), "no reply can have the status 99"),
         (lambda app: app.add_api_route("/", 1), "cannot be called"),
         (lambda app: app.api_route("/", methods="GET")(nothing), "list of names"),
         (lambda app: app.api_route("/", methods=[])(nothing), "no methods"),

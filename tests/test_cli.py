@@ -359,10 +359,33 @@ def test_an_app_dir_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> Non
     assert "/no/such: there is no such directory" in capsys.readouterr().err
 
 
-def test_what_the_module_imports_is_its_own_affair(here: Path) -> None:
-    (here / "needs.py").write_text("import not_installed_anywhere")
-    with pytest.raises(ModuleNotFoundError, match="not_installed_anywhere"):
-        cli.load_app("needs:app")
+def test_why_a_module_cannot_be_imported(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "needs.py").write_text("def find():\n    import not_installed_anywhere\nfind()\n")
+    (here / "typo.py").write_text("app = (")
+    (here / "calls.py").write_text("import needs")
+    files = {
+        "needs": ["needs.py", "needs.py"],
+        "typo": ["typo.py"],
+        "calls": ["calls.py"] + 2 * ["needs.py"],
+    }
+    for module, frames in files.items():
+        assert cli.main([f"{module}:app"]) == 1
+        *shown, last = capsys.readouterr().err.splitlines()
+        assert f"the module {module!r} cannot be imported" in last
+        assert (
+            re.findall(r'File ".*/(.*)"', "\n".join(shown)) == frames
+        )  # ours and importlib's are not
+        assert ("SyntaxError" if module == "typo" else "not_installed_anywhere") in shown[-1]
+
+
+def test_a_route_that_cannot_be_served(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (here / "twice_main.py").write_text(
+        "import weft\napp = weft.App()\n@app.get('/{x}/{x}')\nasync def read(x): ..."
+    )
+    with pytest.raises(SystemExit):
+        cli.main(["twice_main:app", "--port", "0"])
+    assert "The route of twice_main.read cannot be served: bad path '/{x}/{x}'" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 def test_app_dir_and_nested_names(here: Path) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -125,16 +125,23 @@ def _import(name: str, directory: str) -> ModuleType:
     if directory not in sys.path:
         sys.path.insert(0, directory)
     try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as exc:
+        __import__(name)  # not importlib.import_module, whose frames would stay in tracebacks
+        return sys.modules[name]
+    except Exception as exc:
         # Only the module itself or a package around it: what it imports is its own affair.
-        if exc.name is None or not (name == exc.name or name.startswith(exc.name + ".")):
-            raise
-        raise Problem(
-            f"there is no module {name!r} in {directory}. "
-            f"Run weft in the directory that {name.partition('.')[0]!r} is in, "
-            "or name that directory: --app-dir DIR."
-        ) from None
+        if isinstance(exc, ModuleNotFoundError) and _is_or_contains(exc.name, name):
+            raise Problem(
+                f"there is no module {name!r} in {directory}. "
+                f"Run weft in the directory that {name.partition('.')[0]!r} is in, "
+                "or name that directory: --app-dir DIR."
+            ) from None
+        ours = exc.__traceback__
+        traceback.print_exception(exc.with_traceback(ours and ours.tb_next))
+        raise Problem(f"the module {name!r} cannot be imported; above is why.") from None
+
+
+def _is_or_contains(package: str | None, name: str) -> bool:
+    return package is not None and (name == package or name.startswith(package + "."))
 
 
 def _find_app(module: ModuleType, attribute: str) -> App:

@@ -168,6 +168,7 @@ class Router:
         **options: Unpack[RouteOptions],
     ) -> None:
         """Declares a route; `ValueError` or `TypeError` says what cannot be one."""
+        _check_path(path)
         if isinstance(methods, str):
             raise TypeError(f"methods must be a list of names, not the string {methods!r}")
         if not (path.startswith("/") or (path == "" and self.prefix)):
@@ -180,6 +181,8 @@ class Router:
         given["tags"] = tuple(given.get("tags") or ())
         if given.get("status_code") is not None:
             given["status_code"] = int(given["status_code"])
+            if not 200 <= given["status_code"] <= 599:
+                raise ValueError(f"no reply can have the status {given['status_code']} of {path!r}")
         verbs = tuple(dict.fromkeys(method.upper() for method in methods))
         if not verbs:
             raise ValueError(f"the route {path!r} has no methods")
@@ -189,6 +192,7 @@ class Router:
         self, path: str, *, methods: Iterable[str] = ("GET",), **options: Unpack[RouteOptions]
     ) -> Callable[[Endpoint], Endpoint]:
         """Declares the decorated function as the endpoint of these methods; it stays as it is."""
+        _check_path(path)
 
         def declare(endpoint: Endpoint) -> Endpoint:
             self.add_api_route(path, endpoint, methods=methods, **options)
@@ -261,6 +265,19 @@ def _check_prefix(prefix: str) -> None:
         raise ValueError(f"a prefix must start with '/' and not end with it: {prefix!r}")
 
 
+def _check_path(path: object) -> None:
+    if not isinstance(path, str):
+        what = f"the endpoint {endpoint_name(path)}" if callable(path) else repr(path)
+        raise TypeError(
+            f"a route is declared with its path first, as in @app.get('/items'), not with {what}"
+        )
+    if (brace := re.search("[{}]", _PARAM.sub("", path))) is not None:
+        raise ValueError(
+            f"bad path {path!r}: {brace[0]!r} is no part of a parameter, which is written {{name}} "
+            "or {name:convertor}"
+        )
+
+
 def _check_endpoint(path: str, endpoint: Callable[..., Any]) -> None:
     if inspect.isgeneratorfunction(endpoint) or inspect.isasyncgenfunction(endpoint):
         raise TypeError(
@@ -269,7 +286,7 @@ def _check_endpoint(path: str, endpoint: Callable[..., Any]) -> None:
         )
 
 
-def endpoint_name(endpoint: Callable[..., Any]) -> str:
+def endpoint_name(endpoint: object) -> str:
     """What a function, method, class, partial or callable object is called."""
     while isinstance(endpoint, functools.partial):
         endpoint = endpoint.func

@@ -111,8 +111,9 @@ class Server:
         failure: StartupError | None = None
         with self._signals():
             async with self.app.running_lifespan() if lifespan else nullcontext():
-                core = self._make_core()
+                core: _core.Server | None = None
                 try:
+                    core = self._make_core()
                     self.addresses = listen(core, self.config)
                     core.start()
                     self.phase = "serving"
@@ -123,7 +124,8 @@ class Server:
                     failure = exc  # not the lifespan's affair: it ends as it always does
                 finally:
                     self.phase = "shutdown"
-                    core.close()
+                    if core is not None:
+                        core.close()
                     if self.config.uds is not None and self.addresses:
                         _unlink(self.config.uds)
         if failure is not None:
@@ -153,22 +155,7 @@ class Server:
             unrouted=not handlers.keys().isdisjoint((404, 405, HTTPException)),
         )
         for route, plan in self._routes:
-            made_by = route.response_class
-            if made_by is JSONResponse:
-                made_by = None  # what the core does with values by itself
-            core.add_route(
-                route.path,
-                route.methods,
-                plan,
-                kind=route.kind,
-                status_code=_status_code(route),
-                response_class=made_by,
-                text_type=_text_type(made_by),
-                body_max=route.max_body_size,
-                cancel=route.cancel_on_disconnect,
-                name=f"{route.endpoint.__module__}.{endpoint_name(route.endpoint)}",
-                params=route.params,
-            )
+            _add_route(core, route, plan)
         core.set_exception_handlers(
             {key: handler for key, handler in handlers.items() if not isinstance(key, int)},
             {key: handler for key, handler in handlers.items() if isinstance(key, int)},
@@ -228,6 +215,30 @@ def compile_routes(app: App) -> list[tuple[Route, _core.Plan]]:
     """Each route with its plan; `SignatureError` names the function and parameter that has none."""
     classes = {"request_class": Request, "response_class": Response}
     return [(r, compile_plan(r.endpoint, r.path, **classes)) for r in app.routes]
+
+
+def _add_route(core: _core.Server, route: Route, plan: _core.Plan) -> None:
+    """`StartupError` for a path that the router does not take."""
+    made_by = route.response_class
+    if made_by is JSONResponse:
+        made_by = None  # what the core does with values by itself
+    name = f"{route.endpoint.__module__}.{endpoint_name(route.endpoint)}"
+    try:
+        core.add_route(
+            route.path,
+            route.methods,
+            plan,
+            kind=route.kind,
+            status_code=_status_code(route),
+            response_class=made_by,
+            text_type=_text_type(made_by),
+            body_max=route.max_body_size,
+            cancel=route.cancel_on_disconnect,
+            name=name,
+            params=route.params,
+        )
+    except ValueError as exc:
+        raise StartupError(f"The route of {name} cannot be served: {exc}.") from exc
 
 
 def _status_code(route: Route) -> int:
