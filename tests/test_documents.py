@@ -82,12 +82,23 @@ def test_the_readme_begins_with_a_service() -> None:
 
 
 def test_first_steps_asks_its_service() -> None:
-    app = app_of(blocks(FIRST_STEPS, "python")[0])
+    sources = blocks(FIRST_STEPS, "python")
+    notes = next(source for source in sources if "/notes" in source)
     shown = list(exchanges(FIRST_STEPS))
-    assert len(shown) == 2
-    with TestClient(app) as client:
-        for command, reply in shown:
+    assert len(shown) == 3
+    for command, reply in shown:
+        with TestClient(app_of(notes if "/notes" in command else sources[0])) as client:
             assert ask(client, command) == json.loads(reply), command
+
+
+def test_bodies_of_first_steps() -> None:
+    notes = next(source for source in blocks(FIRST_STEPS, "python") if "/notes" in source)
+    with TestClient(app_of(notes)) as client:
+        assert client.post("/notes", content=b"{").status_code == 422
+        assert client.post("/notes", json=[]).status_code == 422
+        assert client.post("/notes", json={}).json() == {"detail": "A note has a text"}
+        assert client.post("/blobs", content=b"\0" * 3).json() == 3
+        assert client.post("/uploads", content=b"\0" * 100_000).json() == 100_000
 
 
 def test_first_steps_shows_the_routes() -> None:
