@@ -17,6 +17,8 @@ from weft.testing import TestClient
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+pytest.register_assert_rewrite("tests.peer")
+
 Serve = Callable[..., TestClient]
 
 
