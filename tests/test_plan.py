@@ -394,13 +394,13 @@ def test_a_mutable_default_is_not_shared():
 
 
 def test_a_factory_is_called_for_each_request():
-    def f(d: dict = Query(default_factory=dict)):  # noqa: B008
+    def f(d: dict = Query(default_factory=dict)):
         return d
 
     with pytest.raises(SignatureError):
         compile_plan(f)  # a dict is no query parameter, factory or not
 
-    def g(d: Any = Query(default_factory=dict)):  # noqa: B008
+    def g(d: Any = Query(default_factory=dict)):
         return d
 
     plan = compile_plan(g)
@@ -453,7 +453,7 @@ def boom():
     [
         lambda: boom(),
         lambda book: boom(),
-        lambda q=Query(default_factory=boom): None,  # noqa: B008
+        lambda q=Query(default_factory=boom): None,
     ],
 )
 def test_what_user_code_raises_comes_through(endpoint):

@@ -456,9 +456,9 @@ def same_alias_twice(P):
 def defaults(P):
     def f(
         a: Annotated[list[int], P.Query(default_factory=lambda: [1])],
-        b: list[int] = P.Query([2]),  # noqa: B008
+        b: list[int] = P.Query([2]),
         c: int = P.Query(3, ge=5),
-        d: Any = P.Query(default_factory=dict),  # noqa: B008
+        d: Any = P.Query(default_factory=dict),
     ):
         return a, b, c, d
 

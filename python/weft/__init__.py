@@ -4,7 +4,7 @@ from weft.app import App
 from weft.background import BackgroundTask, BackgroundTasks
 from weft.exceptions import HTTPException, RequestValidationError
 from weft.loop import EventLoopPolicy, Loop, install, new_event_loop, run
-from weft.params import Body, Cookie, Header, Path, Query
+from weft.params import Body, Cookie, Depends, Header, Path, Query, Security
 from weft.requests import ClientDisconnect, Request
 from weft.responses import (
     HTMLResponse,
@@ -25,6 +25,7 @@ __all__ = [
     "Body",
     "ClientDisconnect",
     "Cookie",
+    "Depends",
     "EventLoopPolicy",
     "HTMLResponse",
     "HTTPException",
@@ -39,6 +40,7 @@ __all__ = [
     "RequestValidationError",
     "Response",
     "Router",
+    "Security",
     "StreamingResponse",
     "install",
     "new_event_loop",

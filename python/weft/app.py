@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,7 +24,8 @@ class App(Router):
 
     `lifespan` is an async context manager around the time it serves, called with the App; a mapping
     it yields is what each `request.state` starts with. `exception_handlers` maps exception classes
-    and statuses to functions of (request, exception) that give the reply.
+    and statuses to functions of (request, exception) that give the reply. `dependencies` run before
+    every endpoint.
     """
 
     def __init__(
@@ -34,21 +35,40 @@ class App(Router):
         version: str = "0.1.0",
         lifespan: Lifespan | None = None,
         exception_handlers: Mapping[int | type[Exception], ExceptionHandler] | None = None,
+        dependencies: Sequence[Any] = (),
         default_response_class: type[Response] | None = None,
         max_body_size: int | None = None,
     ) -> None:
-        super().__init__(default_response_class=default_response_class, max_body_size=max_body_size)
+        super().__init__(
+            dependencies=dependencies,
+            default_response_class=default_response_class,
+            max_body_size=max_body_size,
+        )
         self.title = title
         self.version = version
         self.lifespan = lifespan
         self.state = State()
         self.lifespan_state: dict[str, Any] = {}
+        self._dependency_overrides: dict[Callable[..., Any], Callable[..., Any]] = {}
         self.exception_handlers: dict[int | type[Exception], ExceptionHandler] = {}
         for key, handler in (exception_handlers or {}).items():
             self.add_exception_handler(key, handler)
 
     def __repr__(self) -> str:
         return f"<App {self.title!r}, {len(self.routes)} routes>"
+
+    @property
+    def dependency_overrides(self) -> dict[Callable[..., Any], Callable[..., Any]]:
+        """What is called in place of a dependency, also while the app is served: for tests."""
+        return self._dependency_overrides
+
+    @dependency_overrides.setter
+    def dependency_overrides(
+        self, overrides: Mapping[Callable[..., Any], Callable[..., Any]]
+    ) -> None:
+        given = dict(overrides)
+        self._dependency_overrides.clear()  # the server looks at this very dict
+        self._dependency_overrides.update(given)
 
     def add_exception_handler(
         self, exc_class_or_status_code: int | type[Exception], handler: ExceptionHandler

@@ -12,10 +12,9 @@ from types import ModuleType
 from weft import __version__, log
 from weft.app import App
 from weft.exceptions import SignatureError
-from weft.requests import Request
-from weft.responses import Response
 from weft.routing import endpoint_name
-from weft.signature import describe
+from weft.server import route_tree
+from weft.signature import Step
 
 _TARGET_HELP = "the module and the App in it, as in main:app; ':app' may be left out"
 
@@ -86,20 +85,24 @@ def routes_table(app: App) -> str:
     rows = [("METHOD", "PATH", "ENDPOINT", "PLAN")]
     for route in app.routes:
         try:
-            plan = describe(
-                route.endpoint, route.path, request_class=Request, response_class=Response
-            )
+            tree = route_tree(route)
         except SignatureError as exc:
             raise Problem(str(exc)) from None
         endpoint = f"{route.endpoint.__module__}.{endpoint_name(route.endpoint)}"
         rows.append((",".join(route.methods), route.path, endpoint, route.kind))
-        for step in plan.steps:
-            rows.append(("", "", "", str(step) if step.native else f"{step} (by pydantic)"))
+        for node in tree.root.walk():
+            prefix = "" if node is tree.root else f"{endpoint_name(node.call)} ({node.kind}) "
+            lines = map(_step_line, node.description.steps)
+            rows += [("", "", "", prefix + line) for line in lines]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (zip(row, widths, strict=True) for row in rows)
+    table = (zip(row, widths, strict=True) for row in rows)
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in line).rstrip() for line in lines
+        "  ".join(cell.ljust(width) for cell, width in line).rstrip() for line in table
     )
+
+
+def _step_line(step: Step) -> str:
+    return str(step) if step.native else f"{step} (by pydantic)"
 
 
 # ---- finding the App ----

@@ -1,4 +1,4 @@
-"""The markers that say where a parameter comes from.
+"""The markers that say where a parameter comes from: a place in the request, or a dependency.
 
 Used in ``Annotated[int, Query(ge=1)]`` or as the default value, ``q: int = Query(1, ge=1)``.
 """
@@ -6,10 +6,14 @@ Used in ``Annotated[int, Query(ge=1)]`` or as the default value, ``q: int = Quer
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypedDict, Unpack
+from asyncio import AbstractEventLoop, Semaphore, get_running_loop
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, TypedDict, Unpack
+from weakref import WeakKeyDictionary
 
-__all__ = ["Body", "Cookie", "Header", "Path", "Query"]
+__all__ = ["Body", "Cookie", "Depends", "Header", "Path", "Query", "Security"]
+
+Scope = Literal["function", "request"]
 
 # Checked by weft itself where the type allows it.
 CONSTRAINTS = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
@@ -179,3 +183,89 @@ def Body(
 ) -> Any:
     """The body, or one key of it where there are several body parameters or ``embed`` is true."""
     return BodyMarker(default, options, embed=embed, media_type=media_type)
+
+
+class Dependency:
+    """What `Depends(...)` makes: the callable, and how it is called. Compared by identity."""
+
+    def __init__(
+        self,
+        dependency: Callable[..., Any] | None,
+        *,
+        use_cache: bool = True,
+        scope: Scope | None = None,
+        max_concurrency: int | None = None,
+        inline: bool = False,
+        scopes: Sequence[str] = (),
+    ) -> None:
+        if dependency is not None and not callable(dependency):
+            raise TypeError(f"a dependency must be callable, not {dependency!r}")
+        if scope not in (None, "function", "request"):
+            raise ValueError(f"scope must be 'function' or 'request', not {scope!r}")
+        if max_concurrency is not None and (
+            type(max_concurrency) is not int or max_concurrency < 1
+        ):
+            raise ValueError("max_concurrency must be a positive integer or None")
+        if isinstance(scopes, str):
+            raise TypeError(f"scopes must be a list of names, not the string {scopes!r}")
+        self.dependency = dependency
+        self.use_cache = use_cache
+        self.scope = scope
+        self.max_concurrency = max_concurrency
+        self.inline = inline
+        self.scopes = tuple(scopes)
+        self._semaphores: WeakKeyDictionary[AbstractEventLoop, Semaphore] = WeakKeyDictionary()
+
+    def semaphore(self) -> Semaphore:
+        """The running loop's, for `max_concurrency`."""
+        loop = get_running_loop()
+        if loop not in self._semaphores:
+            self._semaphores[loop] = Semaphore(self.max_concurrency or 1)
+        return self._semaphores[loop]
+
+    def __repr__(self) -> str:
+        return f"Depends({getattr(self.dependency, '__name__', self.dependency)})"
+
+
+def Depends(
+    dependency: Callable[..., Any] | None = None,
+    *,
+    use_cache: bool = True,
+    scope: Scope | None = None,
+    max_concurrency: int | None = None,
+    inline: bool = False,
+) -> Any:
+    """What `dependency` returns, or yields, called with parameters of its own from the request.
+
+    Without one it is the parameter's own class. It is called once a request, or for each use with
+    `use_cache=False`. A plain function runs in a thread, or on the loop with `inline=True`: only
+    for one that never blocks. What follows its `yield` runs after the reply, or before it with
+    `scope="function"`. At most `max_concurrency` requests use this declaration at a time.
+    """
+    return Dependency(
+        dependency,
+        use_cache=use_cache,
+        scope=scope,
+        max_concurrency=max_concurrency,
+        inline=inline,
+    )
+
+
+def Security(
+    dependency: Callable[..., Any] | None = None,
+    *,
+    scopes: Sequence[str] | None = None,
+    use_cache: bool = True,
+    scope: Scope | None = None,
+    max_concurrency: int | None = None,
+    inline: bool = False,
+) -> Any:
+    """`Depends`, with the OAuth2 scopes that `SecurityScopes` shows to it and what it needs."""
+    return Dependency(
+        dependency,
+        use_cache=use_cache,
+        scope=scope,
+        max_concurrency=max_concurrency,
+        inline=inline,
+        scopes=scopes or (),
+    )

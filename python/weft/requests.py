@@ -17,26 +17,17 @@ from weft.json import DecodeError
 if TYPE_CHECKING:
     from weft.app import App
 
-__all__ = ["ClientDisconnect", "Request", "parse_cookies"]
+__all__ = ["ClientDisconnect", "HTTPConnection", "Request", "parse_cookies"]
 
 # RFC 3986 section 3.2, without userinfo. Anything else in a Host field is not repeated in a URL.
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]*)?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-class Request(_core.Request):
-    """One request: its head, made into Python objects as they are asked for, and its body.
-
-    Take it as a parameter: `async def handler(request: Request)`. `body()`, `json()` and `stream()`
-    raise `ClientDisconnect` when the client leaves before its end, `HTTPException` (413) when it is
-    too large.
-    """
+class HTTPConnection(_core.Request):
+    """A request's head, made into Python objects as they are asked for."""
 
     app: App
-    _body: bytes | None = None
-    _json: tuple[Any] | None = None
-    _streamed = False
-    _waiting = False
 
     @cached_property
     def headers(self) -> Headers:
@@ -93,6 +84,20 @@ class Request(_core.Request):
     def state(self) -> State:
         """The request's own: a copy of what the lifespan yielded, and what handling it stores."""
         return State(dict(self.app.lifespan_state))
+
+
+class Request(HTTPConnection):
+    """One request: its head and its body.
+
+    Take it as a parameter: `async def handler(request: Request)`. `body()`, `json()` and `stream()`
+    raise `ClientDisconnect` when the client leaves before its end, `HTTPException` (413) when it is
+    too large.
+    """
+
+    _body: bytes | None = None
+    _json: tuple[Any] | None = None
+    _streamed = False
+    _waiting = False
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """The body chunk by chunk as it arrives, then `b""`; `RuntimeError` once that is read."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypedDict, TypeVar, Unpack
 
 from weft.datastructures import URLPath
+from weft.params import Dependency
 from weft.responses import Response
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -32,6 +33,8 @@ class RouteOptions(TypedDict, total=False):
     """call a plain `def` endpoint on the loop, not in a thread: only for one that never blocks"""
     cancel_on_disconnect: bool
     """cancel the endpoint when its client leaves: True; a streamed reply always ends then"""
+    dependencies: Sequence[Any]
+    """`Depends(...)` to run before the endpoint, which does not get what they return"""
     tags: Sequence[str]
     summary: str | None
     description: str | None
@@ -53,6 +56,7 @@ class Route:
     max_body_size: int | None = None
     inline: bool = False
     cancel_on_disconnect: bool = True
+    dependencies: tuple[Dependency, ...] = ()
     tags: tuple[str, ...] = ()
     summary: str | None = None
     description: str | None = None
@@ -104,14 +108,15 @@ class _Included(NamedTuple):
     router: Router
     prefix: str
     tags: tuple[str, ...]
+    dependencies: tuple[Dependency, ...]
     default_response_class: type[Response] | None
 
 
 class Router:
     """Routes declared together, to be included in an App or another Router under a prefix.
 
-    Its tags are added to its routes' own; `default_response_class` and `max_body_size` are for
-    routes that have none. `ValueError` for a bad prefix.
+    Its tags and dependencies are put before its routes' own; `default_response_class` and
+    `max_body_size` are for routes that have none. `ValueError` for a bad prefix.
     """
 
     def __init__(
@@ -119,12 +124,14 @@ class Router:
         *,
         prefix: str = "",
         tags: Sequence[str] = (),
+        dependencies: Sequence[Any] = (),
         default_response_class: type[Response] | None = None,
         max_body_size: int | None = None,
     ) -> None:
         _check_prefix(prefix)
         self.prefix = prefix
         self.tags = tuple(tags)
+        self.dependencies = _check_dependencies(dependencies)
         self.default_response_class = default_response_class
         self.max_body_size = max_body_size
         self._declared: list[Route | _Included] = []
@@ -135,7 +142,7 @@ class Router:
         routes: list[Route] = []
         for declared in self._declared:
             if isinstance(declared, Route):
-                routes.append(self._own(declared, "", (), None))
+                routes.append(self._own(declared, "", (), (), None))
             else:
                 routes.extend(self._own(route, *declared[1:]) for route in declared.router.routes)
         return routes
@@ -145,6 +152,7 @@ class Router:
         route: Route,
         prefix: str,
         tags: tuple[str, ...],
+        dependencies: tuple[Dependency, ...],
         default_response_class: type[Response] | None,
     ) -> Route:
         """A route as it is in this router: what it has itself comes before what is around it."""
@@ -154,6 +162,7 @@ class Router:
             route,
             path=self.prefix + prefix + route.path,
             tags=(*self.tags, *tags, *route.tags),
+            dependencies=(*self.dependencies, *dependencies, *route.dependencies),
             response_class=(
                 route.response_class or default_response_class or self.default_response_class
             ),
@@ -179,6 +188,7 @@ class Router:
         given: dict[str, Any] = dict(options)
         given["name"] = given.get("name") or endpoint_name(endpoint)
         given["tags"] = tuple(given.get("tags") or ())
+        given["dependencies"] = _check_dependencies(given.get("dependencies") or ())
         if given.get("status_code") is not None:
             given["status_code"] = int(given["status_code"])
             if not 200 <= given["status_code"] <= 599:
@@ -227,6 +237,7 @@ class Router:
         *,
         prefix: str = "",
         tags: Sequence[str] = (),
+        dependencies: Sequence[Any] = (),
         default_response_class: type[Response] | None = None,
     ) -> None:
         """Takes in another router's routes, those it gets later too.
@@ -239,7 +250,15 @@ class Router:
             raise ValueError("a router cannot include itself, nor one that includes it")
         if not prefix and any(not route.path for route in router.routes):
             raise ValueError("a route with an empty path needs a prefix: on its router, or here")
-        self._declared.append(_Included(router, prefix, tuple(tags), default_response_class))
+        self._declared.append(
+            _Included(
+                router,
+                prefix,
+                tuple(tags),
+                _check_dependencies(dependencies),
+                default_response_class,
+            )
+        )
 
     def _includes(self, other: Router) -> bool:
         return any(
@@ -276,6 +295,13 @@ def _check_path(path: object) -> None:
             f"bad path {path!r}: {brace[0]!r} is no part of a parameter, which is written {{name}} "
             "or {name:convertor}"
         )
+
+
+def _check_dependencies(dependencies: Sequence[Any]) -> tuple[Dependency, ...]:
+    for item in dependencies:
+        if not isinstance(item, Dependency) or item.dependency is None:
+            raise TypeError(f"dependencies are Depends(function), not {item!r}")
+    return tuple(dependencies)
 
 
 def _check_endpoint(path: str, endpoint: Callable[..., Any]) -> None:

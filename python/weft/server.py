@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypedDict, cast
 
 from weft import _core, log
+from weft.dependencies import Overrides, Tree
 from weft.exceptions import HTTPException, SignatureError
 from weft.loop import new_event_loop
 from weft.requests import Request
 from weft.responses import JSONResponse, Response
 from weft.routing import Route, endpoint_name
-from weft.signature import compile_plan
 
 if TYPE_CHECKING:
     from weft.app import App
@@ -98,6 +98,8 @@ class Server:
         self.phase: Literal["startup", "serving", "draining", "shutdown"] = "startup"
         self.stopped_by: signal.Signals | None = None
         self._routes = compile_routes(app)
+        self._overrides: Overrides = {}
+        self._overridden: dict[_core.Plan, _core.Plan] = {}
         self._stop = asyncio.Event()
         self._abort = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -156,11 +158,23 @@ class Server:
         )
         for route, plan in self._routes:
             _add_route(core, route, plan)
+        core.set_overrides(self.app.dependency_overrides, self._override)
         core.set_exception_handlers(
             {key: handler for key, handler in handlers.items() if not isinstance(key, int)},
             {key: handler for key, handler in handlers.items() if isinstance(key, int)},
         )
         return core
+
+    def _override(self, plan: _core.Plan) -> _core.Plan:
+        """The plan with what the app overrides at the moment."""
+        overrides = dict(self.app.dependency_overrides)
+        if overrides != self._overrides:
+            self._overrides = overrides
+            self._overridden.clear()
+        if plan not in self._overridden:
+            route = next(route for route, made in self._routes if made is plan)
+            self._overridden[plan] = compile_one(route, overrides)
+        return self._overridden[plan]
 
     async def _drain(self, core: _core.Server) -> None:
         self.phase = "draining"
@@ -213,8 +227,23 @@ class Server:
 
 def compile_routes(app: App) -> list[tuple[Route, _core.Plan]]:
     """Each route with its plan; `SignatureError` names the function and parameter that has none."""
-    classes = {"request_class": Request, "response_class": Response}
-    return [(r, compile_plan(r.endpoint, r.path, **classes)) for r in app.routes]
+    return [(route, compile_one(route)) for route in app.routes]
+
+
+def compile_one(route: Route, overrides: Overrides | None = None) -> _core.Plan:
+    return route_tree(route, overrides).compile()
+
+
+def route_tree(route: Route, overrides: Overrides | None = None) -> Tree:
+    """The endpoint with all it depends on."""
+    return Tree(
+        route.endpoint,
+        route.path,
+        request_class=Request,
+        response_class=Response,
+        dependencies=route.dependencies,
+        overrides=overrides,
+    )
 
 
 def _add_route(core: _core.Server, route: Route, plan: _core.Plan) -> None:

@@ -18,22 +18,34 @@ import types
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass, is_dataclass
 from enum import Enum
 from functools import partial
 from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
 
 from weft import _core
+from weft.background import BackgroundTasks
 from weft.exceptions import SignatureError
-from weft.params import BodyMarker, HeaderMarker, Marker, PathMarker
+from weft.params import (
+    BodyMarker,
+    Dependency,
+    Depends,
+    HeaderMarker,
+    Marker,
+    PathMarker,
+    Security,
+)
 from weft.routing import convertor_type, is_async_callable
+from weft.security.scopes import SecurityScopes
 
 __all__ = ["Check", "Conversion", "Step", "compile_plan", "describe"]
 
 _SEQUENCES = (Sequence, list, tuple, set, frozenset, deque)
 _UNIONS = (Union, types.UnionType)
-_ORDER = ("path", "query", "header", "cookie", "body", "request", "response")
+_FROM_REQUEST = ("path", "query", "header", "cookie", "body")
+_MADE = ("request", "response", "background", "value", "dependency")
+_ORDER = (*_FROM_REQUEST, *_MADE)
 
 # Types a plan reads from text itself. By name, so that none of their modules is imported here.
 _SCALARS = {
@@ -92,7 +104,7 @@ class Step:
     conversion: Conversion
     names: tuple[str, ...]  # in the request, best first; one of them is in the loc of an error
     keys: tuple[bytes, ...]  # the same as they are on the wire
-    index: int = 0  # of the path parameter in the pattern
+    index: int = 0  # of the path parameter in the pattern, or of the dependency's value
     many: bool = False  # every occurrence, not one
     keyword: bool = False  # passed by keyword
     # required: missing is an error; value: as it is; copy: deep-copied each time; factory: called
@@ -101,13 +113,16 @@ class Step:
     validate_default: bool = False
     annotation: Any = Any
     marker: Marker | None = None
+    depends: Dependency | None = None
 
     @property
     def native(self) -> bool:
         return self.conversion.kind != "handed"
 
     def __str__(self) -> str:
-        if self.source in ("request", "response"):
+        if self.depends is not None:
+            return f"{self.name} <- {self.depends}"
+        if self.source in _MADE:
             return f"{self.name} <- {self.source}"
         default = {"required": "", "factory": " = <factory>"}.get(
             self.default_kind, f" = {self.default!r}"
@@ -128,6 +143,18 @@ class Description:
     body_mode: str  # buffer, stream or ignore
     is_coroutine: bool
 
+    def compile(self, uses: tuple[Any, ...] = ()) -> _core.Plan:
+        return _core.Plan(
+            self.endpoint,
+            self.steps,
+            self.positional,
+            self.keywords,
+            self.embed,
+            self.body_mode,
+            self.is_coroutine,
+            uses,
+        )
+
 
 def compile_plan(
     endpoint: Callable[..., Any],
@@ -136,11 +163,11 @@ def compile_plan(
     request_class: type | None = None,
     response_class: type | None = None,
 ) -> _core.Plan:
-    """The plan of ``endpoint`` on a route with this path pattern."""
+    """The plan of ``endpoint`` on a route with this path pattern; it can have no dependencies."""
     d = describe(endpoint, path, request_class=request_class, response_class=response_class)
-    return _core.Plan(
-        d.endpoint, d.steps, d.positional, d.keywords, d.embed, d.body_mode, d.is_coroutine
-    )
+    if any(step.depends for step in d.steps):
+        raise SignatureError(f"{endpoint!r} has dependencies: weft.dependencies compiles them")
+    return d.compile()
 
 
 def describe(
@@ -169,24 +196,29 @@ def describe(
             raise SignatureError(f"{where}: {exc}") from exc
         steps.append(step)
     steps.sort(key=lambda step: _ORDER.index(step.source))  # stable: then by position
-    body = [step for step in steps if step.source == "body"]
-    embed = len(body) > 1 or any(
-        isinstance(step.marker, BodyMarker) and step.marker.embed for step in body
-    )
-    mode = "ignore"
-    if body:
-        mode = "buffer"
-    elif any(step.source == "request" for step in steps):
-        mode = "stream"
     return Description(
         endpoint,
         tuple(steps),
         tuple(positional),
         tuple(keywords),
-        embed,
-        mode,
+        embeds(steps),
+        body_mode(steps),
         is_async_callable(endpoint),
     )
+
+
+def embeds(steps: Sequence[Step]) -> bool:
+    """Does each of these steps read one key of the body? Steps of one name count as one."""
+    body = [step for step in steps if step.source == "body"]
+    return len({step.name for step in body}) > 1 or any(
+        isinstance(step.marker, BodyMarker) and step.marker.embed for step in body
+    )
+
+
+def body_mode(steps: Sequence[Step]) -> str:
+    """What becomes of the body, with these steps of a handler and its dependencies."""
+    sources = {step.source for step in steps}
+    return "buffer" if "body" in sources else "stream" if "request" in sources else "ignore"
 
 
 def _where(endpoint: Any, name: str) -> str:
@@ -233,6 +265,9 @@ def _step(
     annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
     default = ... if parameter.default is parameter.empty else parameter.default
     base, metadata = _split(annotation)
+    depends = _depends(base, metadata, default)
+    if depends is not None:
+        return Step(name, "dependency", Conversion("any"), (), (), keyword=keyword, depends=depends)
     marker = _marker(metadata, default)
     if isinstance(default, Marker):
         default = default.default
@@ -241,11 +276,21 @@ def _step(
             f"{marker.name}() in Annotated cannot have a default value: write `{name}: ... = value`"
         )
 
-    for source, cls in (("request", request_class), ("response", response_class)):
-        if cls is not None and isinstance(base, type) and issubclass(base, cls):
-            if marker is not None:
-                raise TypeError(f"{marker.name}() cannot be used with {base.__name__}")
-            return Step(name, source, Conversion("any"), (), (), keyword=keyword)
+    injected = _injected(base, request_class, response_class)
+    if injected is not None:
+        if marker is not None:
+            raise TypeError(f"{marker.name}() cannot be used with {base.__name__}")
+        kind = "factory" if injected == "value" else "required"
+        return Step(
+            name,
+            injected,
+            Conversion("any"),
+            (),
+            (),
+            keyword=keyword,
+            default_kind=kind,
+            default=base,
+        )
 
     source = _source(name, base, marker, path_names)
     names, keys, index = _names(name, source, marker, metadata, path_names)
@@ -287,6 +332,42 @@ def _split(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
         inner, more = _split(base)
         return inner, (*more, *metadata)
     return annotation, ()
+
+
+def _injected(base: Any, request_class: type | None, response_class: type | None) -> str | None:
+    """The source of what is not in the request, by its class."""
+    if not isinstance(base, type):
+        return None
+    if request_class is not None and (
+        # A class that Request inherits from, HTTPConnection, can be asked for too.
+        issubclass(base, request_class) or base in request_class.__mro__[1:-1]
+    ):
+        return "request"
+    if response_class is not None and issubclass(base, response_class):
+        return "response"
+    if issubclass(base, BackgroundTasks):
+        return "background"
+    return "value" if issubclass(base, SecurityScopes) else None
+
+
+def _depends(base: Any, metadata: tuple[Any, ...], default: Any) -> Dependency | None:
+    found = [item for item in metadata if isinstance(item, (Marker, Dependency))][-1:]
+    for item in (*metadata, default):
+        if item in (Depends, Security):
+            raise TypeError(f"{item.__name__} must be called: {item.__name__}()")
+    if isinstance(default, Dependency):
+        if found:
+            raise TypeError("there is a marker in Annotated and Depends() as the default value")
+        found = [default]
+    if not found or not isinstance(found[0], Dependency):
+        return None
+    depends = found[0]
+    if depends.dependency is None:  # the class itself
+        if not callable(base) or base is Any:
+            raise TypeError("Depends() without a dependency needs a class as the annotation")
+        depends = copy(depends)
+        depends.dependency = base
+    return depends
 
 
 def _marker(metadata: tuple[Any, ...], default: Any) -> Marker | None:

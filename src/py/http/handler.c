@@ -14,6 +14,17 @@ static PyObject *make_response(struct wf_plan_call *plan_call) {
     return response;
 }
 
+static PyObject *make_background(struct wf_plan_call *plan_call) {
+    struct wf_http_state *http = &((struct wf_call *)plan_call)->server->state->http;
+    if (http->background_tasks == NULL) {
+        PyObject *module = PyImport_ImportModule("weft.background");
+        http->background_tasks =
+            module != NULL ? PyObject_GetAttrString(module, "BackgroundTasks") : NULL;
+        Py_XDECREF(module);
+    }
+    return http->background_tasks != NULL ? PyObject_CallNoArgs(http->background_tasks) : NULL;
+}
+
 /* Gives the call a context of its own. 0, or -1 with an exception. */
 static int call_context(struct wf_call *call) {
     if (call->context == NULL) {
@@ -49,6 +60,9 @@ static void leave_context(struct wf_call *call, bool entered) {
 /* 'GET /path (module.function)', for the log; new reference. */
 static PyObject *describe(struct wf_call *call) {
     struct wf_exchange *ex = call->plan.ex;
+    if (ex == NULL) {
+        return Py_NewRef(call->what != NULL ? call->what : Py_None);
+    }
     struct wf_span m = wf_head_span(ex->base, ex->head.method_at);
     PyObject *method = PyUnicode_DecodeLatin1(m.p, (Py_ssize_t)m.n, NULL);
     PyObject *path = PyUnicode_DecodeUTF8(ex->path.p, (Py_ssize_t)ex->path.n, "replace");
@@ -94,12 +108,9 @@ static void start_background(struct wf_call *call) {
     leave_context(call, entered);
 }
 
-void wf_call_finish(struct wf_call *call) {
+/* Everything that knows the exchange lets go of it. */
+static void let_go(struct wf_call *call) {
     struct wf_http_server *s = call->server;
-    struct wf_exchange *ex = call->plan.ex;
-    WF_ASSERT(!PyErr_Occurred());
-
-    wf_list_remove(&call->node);
     if (wf_unlikely(call->plan.request != NULL)) {
         wf_request_detach((struct wf_request *)call->plan.request);
         Py_CLEAR(call->plan.request);
@@ -112,20 +123,64 @@ void wf_call_finish(struct wf_call *call) {
     if (wf_unlikely(call->body_waiter != NULL)) {
         wf_http_wake(s, &call->body_waiter);
     }
+}
+
+void wf_call_leave(struct wf_call *call) {
+    struct wf_exchange *ex = call->plan.ex;
+    call->what = describe(call);
+    if (call->what == NULL) {
+        PyErr_WriteUnraisable(NULL);
+    }
+    let_go(call);
+    call->server->nleft++;
+    call->plan.ex = NULL;
+    ex->user = NULL;
+    wf_exchange_finish(ex);
+}
+
+/* The chain has ended, or goes on alone. */
+static void drop_chain(struct wf_call *call) {
+    wf_chain_cut_off(call->chain);
+    call->plan.values = NULL;
+    Py_CLEAR(call->chain);
+    Py_CLEAR(call->pull);
+}
+
+void wf_call_finish(struct wf_call *call) {
+    struct wf_http_server *s = call->server;
+    struct wf_exchange *ex = call->plan.ex; /* NULL: it was left */
+    WF_ASSERT(!PyErr_Occurred());
+
+    wf_list_remove(&call->node);
+    if (wf_likely(ex != NULL)) {
+        let_go(call);
+    } else {
+        s->nleft--;
+    }
     if (wf_unlikely(call->job != NULL)) {
         wf_job_forget(call);
+    }
+    if (wf_unlikely(call->chain != NULL)) {
+        drop_chain(call);
     }
     if (wf_unlikely(call->background != NULL)) {
         start_background(call);
     }
+    Py_CLEAR(call->what);
     Py_CLEAR(call->plan.response);
+    Py_CLEAR(call->plan.background);
+    Py_CLEAR(call->plan.parsed);
     Py_CLEAR(call->plan.body);
     Py_CLEAR(call->rescued);
     Py_CLEAR(call->task);
     Py_CLEAR(call->context);
-    ex->user = NULL;
+    if (wf_likely(ex != NULL)) {
+        ex->user = NULL;
+    }
     wf_pool_give(&s->calls, call);
-    wf_exchange_finish(ex);
+    if (wf_likely(ex != NULL)) {
+        wf_exchange_finish(ex);
+    }
 }
 
 /* ---- results ---- */
@@ -137,8 +192,26 @@ static bool may_return_coroutine(const struct wf_call *call) {
            call->route->kind != WF_ENDPOINT_ASYNC;
 }
 
+static void start_invalid(struct wf_call *call, PyObject *errors);
+
+/* A chain that ends without an exception has replied, or found the request invalid. */
+static void chain_ended(struct wf_call *call) {
+    PyObject *errors = Py_XNewRef(wf_chain_errors(call->chain));
+    if (wf_likely(errors == NULL)) {
+        wf_call_finish(call);
+        return;
+    }
+    drop_chain(call);
+    start_invalid(call, errors);
+    Py_DECREF(errors);
+}
+
 /* The coroutine or the thread that the call waited for has ended with a value (borrowed). */
 void wf_call_returned(struct wf_call *call, PyObject *result) {
+    if (wf_unlikely(call->chain != NULL)) {
+        chain_ended(call);
+        return;
+    }
     if (call->stage == WF_CALL_STREAMING) {
         wf_call_finish(call);
         return;
@@ -181,8 +254,8 @@ static bool ends_with_client(const struct wf_call *call) {
     if (call->server->aborted) {
         return true;
     }
-    if (call->stage == WF_CALL_STREAMING) {
-        return call->plan.ex->reply != WF_REPLY_COMPLETE;
+    if (call->stage >= WF_CALL_STREAMING) {
+        return call->stage == WF_CALL_STREAMING && call->plan.ex->reply != WF_REPLY_COMPLETE;
     }
     return call->route == NULL || call->route->cancel;
 }
@@ -335,7 +408,7 @@ static void log_raised(struct wf_call *call) {
 
 static void plain_500(struct wf_call *call) {
     struct wf_exchange *ex = call->plan.ex;
-    if (ex->reply == WF_REPLY_NONE) {
+    if (ex != NULL && ex->reply == WF_REPLY_NONE) {
         (void)wf_reply_send(ex,
                             &(struct wf_reply_head){
                                 .status = 500,
@@ -385,6 +458,14 @@ static void rescue(struct wf_call *call, PyObject *rescuer, PyObject *exc, uint8
     }
 }
 
+/* RequestValidationError's own reply: it has been through the dependencies. 0, or -1. */
+static int reply_invalid(struct wf_call *call, PyObject *exc) {
+    PyObject *errors = PyObject_CallMethodNoArgs(exc, call->server->state->http.str.errors);
+    int rc = errors != NULL ? wf_reply_validation(call, errors) : -1;
+    Py_XDECREF(errors);
+    return rc;
+}
+
 /* By the handler the app has for it, or by HTTPException's own reply. False: there is neither. */
 static bool answer_expected(struct wf_call *call, PyObject *exc, uint8_t stage) {
     struct wf_http_server *s = call->server;
@@ -398,11 +479,12 @@ static bool answer_expected(struct wf_call *call, PyObject *exc, uint8_t stage) 
         log_raised(call);
         return false;
     }
-    if (!PyObject_TypeCheck(exc, (PyTypeObject *)s->http_exception)) {
+    bool invalid = PyErr_GivenExceptionMatches(exc, s->validation_error);
+    if (!invalid && !PyObject_TypeCheck(exc, (PyTypeObject *)s->http_exception)) {
         return false;
     }
     call->stage = stage;
-    if (wf_reply_http_exception(call, exc) == 0) {
+    if ((invalid ? reply_invalid(call, exc) : wf_reply_http_exception(call, exc)) == 0) {
         wf_call_finish(call);
     } else {
         wf_call_fail(call);
@@ -440,6 +522,9 @@ void wf_call_fail(struct wf_call *call) {
     struct wf_http_server *s = call->server;
     PyObject *exc = wf_err_take(); /* owned */
     WF_ASSERT(exc != NULL);
+    if (wf_unlikely(call->chain != NULL)) {
+        drop_chain(call);
+    }
     if (PyErr_GivenExceptionMatches(exc, PyExc_KeyboardInterrupt)) {
         /* Somebody at the terminal means the whole program. SystemExit does not: a library that calls
          * sys.exit() over one request's input must not take all others down. */
@@ -447,7 +532,7 @@ void wf_call_fail(struct wf_call *call) {
         plain_500(call);
         return;
     }
-    if (call->gone || wf_exchange_gone(call->plan.ex)) {
+    if (call->gone || (call->plan.ex != NULL && wf_exchange_gone(call->plan.ex))) {
         /* Nobody reads the answer. That a handler ended because of it is what was asked for, and an
          * HTTPException would have been an answer; anything else it raised on its way out is worth a line. */
         if (!PyErr_GivenExceptionMatches(exc, s->client_disconnect) &&
@@ -461,6 +546,7 @@ void wf_call_fail(struct wf_call *call) {
     }
     Py_CLEAR(call->background); /* were for the reply that failed */
     Py_CLEAR(call->plan.response);
+    Py_CLEAR(call->plan.background);
     /* Twice, as Starlette looks for a handler around the endpoint and around the router. */
     if (call->stage >= WF_CALL_RESCUE_MORE || !answer_expected(call, exc, call->stage + 1)) {
         answer_unexpected(call, exc);
@@ -560,6 +646,32 @@ static void called(struct wf_call *call, PyObject *out) {
     Py_DECREF(out);
 }
 
+/* The plan with app.dependency_overrides in place of what they stand for: new reference, or NULL. */
+static struct wf_plan *find_plan(struct wf_call *call) {
+    struct wf_http_server *s = call->server;
+    PyObject *plan = (PyObject *)call->route->plan;
+    if (wf_likely(s->overrides == NULL || PyDict_GET_SIZE(s->overrides) == 0)) {
+        return (struct wf_plan *)Py_NewRef(plan);
+    }
+    PyObject *other = PyObject_CallOneArg(s->override, plan);
+    if (other != NULL && !Py_IS_TYPE(other, Py_TYPE(plan))) {
+        PyErr_Format(PyExc_TypeError, "an override gave %R, not a plan", other);
+        Py_CLEAR(other);
+    }
+    return (struct wf_plan *)other;
+}
+
+static void start_chain(struct wf_call *call) {
+    struct wf_plan *plan = find_plan(call);
+    call->chain = plan != NULL ? wf_chain_new(call, plan) : NULL;
+    Py_XDECREF((PyObject *)plan);
+    if (wf_likely(call->chain != NULL)) {
+        wf_call_step(call, Py_NewRef((PyObject *)call->chain), WF_CALL_HANDLER);
+    } else {
+        wf_call_fail(call);
+    }
+}
+
 void wf_call_start(struct wf_http_server *s, struct wf_exchange *ex) {
     struct wf_call *call = wf_pool_take(&s->calls);
     if (wf_unlikely(call == NULL)) {
@@ -568,7 +680,10 @@ void wf_call_start(struct wf_http_server *s, struct wf_exchange *ex) {
         return;
     }
     *call = (struct wf_call){
-        .plan = {.ex = ex, .make_request = wf_request_new, .make_response = make_response},
+        .plan = {.ex = ex,
+                 .make_request = wf_request_new,
+                 .make_response = make_response,
+                 .make_background = make_background},
         .server = s,
     };
     wf_list_init(&call->node);
@@ -580,6 +695,10 @@ void wf_call_start(struct wf_http_server *s, struct wf_exchange *ex) {
     struct wf_route *route = call->route =
         wf_container_of(ex->match.leaf, struct wf_route, leaf); /* the leaf is ours, made mutable */
 
+    if (wf_unlikely(route->chained)) {
+        start_chain(call);
+        return;
+    }
     PyObject *out = NULL;
     enum wf_plan_outcome outcome;
     if (wf_unlikely(route->inside)) {

@@ -13,7 +13,8 @@ struct wf_state;
 #define WF_HTTP_NAMES(X) \
     X(background) X(body) X(body_iterator) X(content) X(detail) X(errors) X(exc_info) X(headers) \
     X(items) X(media_type) X(raw_headers) X(set_result) X(done) X(status_code) X(submit) X(error) \
-    X(create_task) X(create_future) X(call_soon) X(close) X(add_done_callback) X(cancel)
+    X(create_task) X(create_future) X(call_soon) X(close) X(add_done_callback) X(cancel) \
+    X(__next__) X(throw) X(athrow) X(aclose)
 /* clang-format on */
 
 struct wf_http_state {
@@ -23,10 +24,13 @@ struct wf_http_state {
     PyTypeObject *streaming_type; /* owned: _core.StreamingResponse */
     PyTypeObject *writer_type;    /* owned: _core.ReplyWriter */
     PyTypeObject *job_type;       /* owned: a sync handler on its way through the thread pool */
+    PyTypeObject *chain_type;     /* owned: the coroutine of a request with dependencies */
+    PyObject
+        *background_tasks; /* owned: weft.background.BackgroundTasks, or NULL before the first */
     /* owned: keyword names of a vectorcall */
     PyObject *kw_body, *kw_exc_info, *kw_status_code;
     PyObject *exception_in; /* owned: 'Exception in %s', what the log says */
-    struct {
+    struct wf_http_names {
 #define X(name) PyObject *name; /* owned */
         WF_HTTP_NAMES(X)
 #undef X

@@ -7,6 +7,7 @@
  *                                     │               ├─ thread pool ────────▶ reply ─▶ finish
  *                                     │               └─ exception ─▶ exception handler ─▶ reply
  *                                     └─ invalid ─▶ 422
+ * Where the plan has dependencies, chain.c does all that is between start and finish.
  * A StreamingResponse parks the call once more, on the coroutine that pulls its iterator. */
 #ifndef WF_PY_HTTP_INT_H
 #define WF_PY_HTTP_INT_H
@@ -35,6 +36,7 @@ struct wf_route {
     int status;          /* of a reply made from a value */
     uint8_t kind;        /* enum wf_endpoint_kind */
     bool cancel;         /* the endpoint, when its client leaves */
+    bool chained;        /* its plan has dependencies: chain.c */
     bool inside; /* its plan is run inside the request's context, since it may run Python code */
 };
 
@@ -44,12 +46,14 @@ enum wf_call_stage {
     WF_CALL_RESCUE_MORE, /* and what that one raises is for the last resort */
     WF_CALL_LAST_RESORT, /* that one runs; what it raises is a plain 500 */
     WF_CALL_STREAMING,   /* the head is sent, the iterator is being pulled */
+    WF_CALL_AFTER,       /* the reply is complete, a chain goes on */
 };
 
 struct wf_http_server;
 struct wf_request;
 struct wf_writer;
 struct wf_job;
+struct wf_chain; /* a PyObject */
 
 struct wf_call {
     struct wf_plan_call plan;      /* must stay first: steps get a pointer to it */
@@ -58,13 +62,16 @@ struct wf_call {
     struct wf_list node;           /* in server->parked while something is waited for */
     PyObject *context;             /* owned: contextvars.Context of this request, or NULL */
     struct wf_task *task;          /* owned: the parked coroutine, or NULL */
-    struct wf_job *job;            /* borrowed: the endpoint in the thread pool, or NULL */
-    PyObject *body_waiter;         /* owned: a Future done at EV_BODY, or NULL */
-    struct wf_writer *writer;      /* borrowed: knows when it dies; NULL without one */
-    PyObject *background;          /* owned: run once the reply is queued, or NULL */
-    PyObject *rescued;             /* owned: the exception a RESCUE handler is answering */
-    uint8_t stage;                 /* enum wf_call_stage */
-    bool gone;                     /* EV_GONE was seen: whatever comes is dropped */
+    struct wf_chain *chain;   /* owned: what the task runs, where there are dependencies; or NULL */
+    PyObject *pull;           /* owned: with a chain, the stream's coroutine on its way there */
+    PyObject *what;           /* owned: describe() of a call that has left its exchange */
+    struct wf_job *job;       /* borrowed: the endpoint in the thread pool, or NULL */
+    PyObject *body_waiter;    /* owned: a Future done at EV_BODY, or NULL */
+    struct wf_writer *writer; /* borrowed: knows when it dies; NULL without one */
+    PyObject *background;     /* owned: run once the reply is queued, or NULL */
+    PyObject *rescued;        /* owned: the exception a RESCUE handler is answering */
+    uint8_t stage;            /* enum wf_call_stage */
+    bool gone;                /* EV_GONE was seen: whatever comes is dropped */
 };
 
 /* _core.Server */
@@ -78,6 +85,7 @@ struct wf_http_server {
     struct wf_stepper stepper;
     struct wf_pool calls;       /* of struct wf_call */
     struct wf_list parked;      /* of wf_call.node */
+    unsigned nleft;             /* calls that go on without their exchange */
     struct wf_list jobs_done;   /* of wf_job.node, owned: back from the thread pool */
     struct wf_loop *reactor;    /* borrowed: of `loop` */
     struct wf_timer sweep;      /* runs while there is garbage: an idle loop wakes up for it */
@@ -103,6 +111,8 @@ struct wf_http_server {
     PyObject *logger_error;      /* owned: logging.getLogger("weft.error").error */
     PyObject *on_error;          /* owned: called with an unhandled exception; NULL or a callable */
     PyObject *server_name;       /* owned: bytes behind config.server_name */
+    PyObject *overrides;         /* owned: dict, app.dependency_overrides; or NULL */
+    PyObject *override;          /* owned: called with a plan: the one to run instead; or NULL */
     PyObject *fatal; /* owned: a KeyboardInterrupt on its way out of run_forever, or NULL */
     PyObject *weakrefs;
     unsigned long thread; /* the loop's, as of its last turn */
@@ -160,6 +170,12 @@ void wf_writer_drained(struct wf_writer *w);
 /* reply.c: the result of a handler (borrowed) to a reply. 0: the call may be finished; 1: it is
  * streaming, the call goes on; -1: an exception is set and nothing has been sent. */
 int wf_reply_result(struct wf_call *call, PyObject *result);
+/* A Response (new reference) of a result: the result itself, or *made of it, which wf_reply_prepared
+ * sends. NULL with an exception. */
+PyObject *wf_reply_prepare(struct wf_call *call, PyObject *result, bool *made);
+int wf_reply_prepared(struct wf_call *call, PyObject *response);
+/* RequestValidationError(errors, body=...), new reference. */
+PyObject *wf_validation_error(struct wf_call *call, PyObject *errors);
 int wf_reply_validation(struct wf_call *call, PyObject *errors);  /* 422; same results */
 int wf_reply_http_exception(struct wf_call *call, PyObject *exc); /* HTTPException's own reply */
 
@@ -174,13 +190,27 @@ void wf_call_event(struct wf_call *call, unsigned events);
 /* Answers the exception that is set (takes it), by a handler of the app or by default. */
 void wf_call_fail(struct wf_call *call);
 void wf_call_finish(struct wf_call *call);
+/* Gives up the exchange, whose reply is complete, and goes on without it: plan.ex is NULL then. */
+void wf_call_leave(struct wf_call *call);
 /* What the call waited for, or its endpoint, ended with a value (borrowed). */
 void wf_call_returned(struct wf_call *call, PyObject *result);
 /* Steps a coroutine (stolen) for the call; `stage` says what its result means. */
 void wf_call_step(struct wf_call *call, PyObject *coro, uint8_t stage);
 
+/* chain.c */
+struct wf_chain *wf_chain_new(struct wf_call *call, struct wf_plan *plan); /* or NULL, exception */
+void wf_chain_cut_off(struct wf_chain *c); /* its call ends before it */
+PyObject *
+wf_chain_errors(struct wf_chain *c); /* borrowed: list, of a request that is invalid; or NULL */
+
 /* job.c: sync handlers in the thread pool. */
 int wf_job_submit(struct wf_call *call, PyObject *callable); /* 0, or -1 with an exception */
+/* For a chain; `future` (stolen) is done once the job is. New reference, or NULL with an exception. */
+struct wf_job *wf_job_start(struct wf_http_server *s, PyObject *callable, PyObject *context,
+                            PyObject *future);
+void wf_job_wake(struct wf_job *job, PyObject *future); /* stolen: in place of the one before */
+bool wf_job_done(const struct wf_job *job);
+PyObject *wf_job_result(struct wf_job *job); /* once done: owned, or NULL with its exception */
 PyObject *
 wf_jobs_pool(struct wf_http_server *s); /* the pool's submit, borrowed, or NULL with an exception */
 void wf_jobs_collect(struct wf_http_server *s);
@@ -197,7 +227,7 @@ struct wf_release {
 void wf_garbage_collect(struct wf_http_server *s);
 
 extern PyType_Spec wf_server_spec, wf_request_spec, wf_response_spec, wf_streaming_spec,
-    wf_writer_spec, wf_job_spec;
+    wf_writer_spec, wf_job_spec, wf_chain_spec;
 
 /* Raises an exception of weft.exceptions; `fmt`, as of Py_BuildValue, makes the tuple of its arguments. NULL. */
 PyObject *wf_http_raise(const char *name, const char *fmt, ...);

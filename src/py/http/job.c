@@ -9,11 +9,12 @@ struct wf_job {
     PyObject_HEAD
     struct wf_list node;           /* in server->jobs_done once it is back: then the list owns us */
     struct wf_http_server *server; /* owned */
-    struct wf_call *call;          /* borrowed; NULL once the call ended without it */
-    PyObject *callable;            /* owned; NULL once called */
-    PyObject *context;             /* owned */
-    PyObject *result;              /* owned; NULL with an exception below */
-    PyObject *exception;           /* owned */
+    struct wf_call *call; /* borrowed; NULL once the call ended without it, or for a chain */
+    PyObject *waiter;     /* owned: a Future, done when the job is collected; or NULL */
+    PyObject *callable;   /* owned; NULL once called */
+    PyObject *context;    /* owned */
+    PyObject *result;     /* owned; NULL with an exception below */
+    PyObject *exception;  /* owned */
 };
 
 static PyObject *job_call(PyObject *self, PyObject *args, PyObject *kwargs) {
@@ -35,7 +36,7 @@ static PyObject *job_call(PyObject *self, PyObject *args, PyObject *kwargs) {
         job->exception = wf_err_take();
     }
     struct wf_http_server *s = job->server;
-    if (s->server != NULL && job->call != NULL) { /* else nobody waits */
+    if (s->server != NULL && (job->call != NULL || job->waiter != NULL)) {
         struct wf_loop *reactor = wf_pyloop_reactor(s->state, s->loop);
         if (reactor != NULL) {
             Py_INCREF(self);
@@ -61,33 +62,66 @@ PyObject *wf_jobs_pool(struct wf_http_server *s) {
     return s->submit;
 }
 
-int wf_job_submit(struct wf_call *call, PyObject *callable) {
-    struct wf_http_server *s = call->server;
-    if (wf_jobs_pool(s) == NULL) {
-        return -1;
-    }
-    struct wf_job *job = PyObject_GC_New(struct wf_job, s->state->http.job_type);
+/* Everything borrowed but `waiter`, which is stolen; one of call and waiter is NULL. */
+static struct wf_job *start(struct wf_http_server *s, PyObject *callable, PyObject *context,
+                            struct wf_call *call, PyObject *waiter) {
+    struct wf_job *job =
+        wf_jobs_pool(s) != NULL ? PyObject_GC_New(struct wf_job, s->state->http.job_type) : NULL;
     if (job == NULL) {
-        return -1;
+        Py_XDECREF(waiter);
+        return NULL;
     }
     wf_list_init(&job->node);
     job->server = (struct wf_http_server *)Py_NewRef((PyObject *)s);
     job->call = call;
+    job->waiter = waiter;
     job->callable = Py_NewRef(callable);
-    job->context = Py_NewRef(call->context);
+    job->context = Py_NewRef(context);
     job->result = job->exception = NULL;
     PyObject_GC_Track(job);
-
-    call->job = job;
-    wf_list_push(&s->parked, &call->node);
     PyObject *future = PyObject_CallOneArg(s->submit, (PyObject *)job);
     if (future == NULL) {
-        wf_job_forget(call);
-        wf_list_remove(&call->node);
+        job->call = NULL;
+        Py_CLEAR(job);
     }
     Py_XDECREF(future);
-    Py_DECREF(job); /* the pool's queue holds it, then the list */
-    return future != NULL ? 0 : -1;
+    return job; /* the pool's queue holds it too, then the list */
+}
+
+int wf_job_submit(struct wf_call *call, PyObject *callable) {
+    wf_list_push(&call->server->parked, &call->node);
+    struct wf_job *job = start(call->server, callable, call->context, call, NULL);
+    if (job == NULL) {
+        wf_list_remove(&call->node);
+        return -1;
+    }
+    call->job = job; /* it is collected by this thread, so not before we return */
+    Py_DECREF(job);
+    return 0;
+}
+
+struct wf_job *wf_job_start(struct wf_http_server *s, PyObject *callable, PyObject *context,
+                            PyObject *future) {
+    return start(s, callable, context, NULL, future);
+}
+
+void wf_job_wake(struct wf_job *job, PyObject *future) {
+    Py_XSETREF(job->waiter, future);
+}
+
+bool wf_job_done(const struct wf_job *job) {
+    return job->result != NULL || job->exception != NULL;
+}
+
+PyObject *wf_job_result(struct wf_job *job) {
+    PyObject *result = job->result, *exception = job->exception;
+    job->result = job->exception = NULL;
+    if (exception != NULL) {
+        wf_err_put(exception);
+    } else if (result == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the server ended before its thread pool");
+    }
+    return result;
 }
 
 void wf_job_forget(struct wf_call *call) {
@@ -112,6 +146,7 @@ void wf_jobs_collect(struct wf_http_server *s) {
                 wf_call_fail(call);
             }
         }
+        wf_http_wake(s, &job->waiter);
         Py_DECREF(job);
     }
 }
@@ -127,6 +162,7 @@ static int job_traverse(PyObject *self, visitproc visit, void *arg) {
     struct wf_job *job = (struct wf_job *)self;
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(job->server);
+    Py_VISIT(job->waiter);
     Py_VISIT(job->callable);
     Py_VISIT(job->context);
     Py_VISIT(job->result);
@@ -136,6 +172,7 @@ static int job_traverse(PyObject *self, visitproc visit, void *arg) {
 
 static int job_clear(PyObject *self) {
     struct wf_job *job = (struct wf_job *)self;
+    Py_CLEAR(job->waiter);
     Py_CLEAR(job->callable);
     Py_CLEAR(job->context);
     Py_CLEAR(job->result);

@@ -350,7 +350,12 @@ static int reply_stream(struct wf_call *call, struct wf_response *r, struct wf_r
         return -1;
     }
     call->writer = writer;
-    wf_call_step(call, coro, WF_CALL_STREAMING);
+    if (call->chain != NULL) {
+        call->stage = WF_CALL_STREAMING;
+        call->pull = coro; /* the chain takes it */
+    } else {
+        wf_call_step(call, coro, WF_CALL_STREAMING);
+    }
     Py_DECREF(writer); /* the coroutine holds it; its dealloc clears call->writer */
     return 1;
 }
@@ -395,8 +400,8 @@ static PyObject *plain_content(struct wf_state *state, PyObject *value) {
     return plain;
 }
 
-/* response_class(content, status_code=...) */
-static int reply_by_class(struct wf_call *call, PyObject *result) {
+/* response_class(content, status_code=...), new reference. */
+static PyObject *make_by_class(struct wf_call *call, PyObject *result) {
     struct wf_http_state *http = &call->server->state->http;
     struct wf_route *route = call->route;
     PyObject *content = plain_content(call->server->state, result), *response = NULL;
@@ -407,17 +412,66 @@ static int reply_by_class(struct wf_call *call, PyObject *result) {
     }
     Py_XDECREF(status);
     Py_XDECREF(content);
-    if (response == NULL) {
-        return -1;
-    }
-    int rc = -1;
-    if (PyObject_TypeCheck(response, http->response_type)) {
-        rc = reply_response(call, response, (struct wf_response *)call->plan.response);
-    } else {
+    if (response != NULL && !PyObject_TypeCheck(response, http->response_type)) {
         PyErr_Format(PyExc_TypeError, "response_class made a %.100s, not a Response",
                      Py_TYPE(response)->tp_name);
+        Py_CLEAR(response);
     }
-    Py_DECREF(response);
+    return response;
+}
+
+/* A Response with the value's JSON, new reference. */
+static PyObject *make_json(struct wf_call *call, PyObject *value) {
+    struct wf_state *state = call->server->state;
+    struct wf_buf json;
+    wf_buf_init(&json, PLAIN_BYTES_MAX);
+    struct wf_response *r = NULL;
+    if (wf_json_encode(state, value, NULL, &json) == 0) {
+        PyTypeObject *type = state->http.response_type;
+        r = (struct wf_response *)type->tp_alloc(type, 0);
+    }
+    if (r != NULL) {
+        r->status_code = PyLong_FromLong(call->route->status);
+        struct wf_span text = wf_buf_span(&json);
+        r->body = PyBytes_FromStringAndSize(text.p, (Py_ssize_t)text.n);
+        r->raw_headers = Py_BuildValue("[(yy#)]", "content-type", json_type.p, json_type.n);
+        if (r->status_code == NULL || r->body == NULL || r->raw_headers == NULL) {
+            Py_CLEAR(r);
+        }
+    }
+    wf_buf_free(&json);
+    return (PyObject *)r;
+}
+
+static bool is_response(struct wf_call *call, PyObject *result) {
+    return PyObject_TypeCheck(result, call->server->state->http.response_type);
+}
+
+PyObject *wf_reply_prepare(struct wf_call *call, PyObject *result, bool *made) {
+    *made = !is_response(call, result);
+    return !*made                                ? Py_NewRef(result)
+           : call->route->response_class != NULL ? make_by_class(call, result)
+                                                 : make_json(call, result);
+}
+
+/* The BackgroundTasks parameter counts where the reply has no background of its own. */
+static void take_background(struct wf_call *call) {
+    if (wf_unlikely(call->plan.background != NULL)) {
+        Py_XSETREF(call->background, Py_NewRef(call->plan.background));
+    }
+}
+
+int wf_reply_prepared(struct wf_call *call, PyObject *response) {
+    take_background(call);
+    return reply_response(call, response, (struct wf_response *)call->plan.response);
+}
+
+static int reply_by_class(struct wf_call *call, PyObject *result) {
+    PyObject *response = make_by_class(call, result);
+    int rc = response != NULL
+                 ? reply_response(call, response, (struct wf_response *)call->plan.response)
+                 : -1;
+    Py_XDECREF(response);
     return rc;
 }
 
@@ -426,6 +480,7 @@ int wf_reply_result(struct wf_call *call, PyObject *result) {
     PyTypeObject *type = Py_TYPE(result);
     struct wf_route *route = call->route;
     bool plain = type == &PyDict_Type || type == &PyList_Type || type == &PyUnicode_Type;
+    take_background(call);
     if (wf_unlikely(!plain) && PyObject_TypeCheck(result, s->state->http.response_type)) {
         keep_background(call, (struct wf_response *)call->plan.response);
         return reply_response(call, result, NULL);
@@ -450,6 +505,12 @@ static int send_errors(struct wf_call *call, PyObject *errors) {
     return rc;
 }
 
+PyObject *wf_validation_error(struct wf_call *call, PyObject *errors) {
+    struct wf_http_server *s = call->server;
+    PyObject *args[] = {errors, call->plan.body != NULL ? call->plan.body : Py_None};
+    return PyObject_Vectorcall(s->validation_error, args, 1, s->state->http.kw_body);
+}
+
 int wf_reply_validation(struct wf_call *call, PyObject *errors) {
     struct wf_http_server *s = call->server;
     if (PyDict_GET_SIZE(s->by_class) != 0 || PyDict_GET_SIZE(s->by_status) != 0) {
@@ -459,9 +520,7 @@ int wf_reply_validation(struct wf_call *call, PyObject *errors) {
             return -1;
         }
         if (key != NULL) {
-            PyObject *args[] = {errors, call->plan.body != NULL ? call->plan.body : Py_None};
-            PyObject *exc =
-                PyObject_Vectorcall(s->validation_error, args, 1, s->state->http.kw_body);
+            PyObject *exc = wf_validation_error(call, errors);
             if (exc != NULL) {
                 wf_err_put(exc);
             }

@@ -108,6 +108,9 @@ static int fill(struct wf_route *route, const struct spec *spec) {
     route->cancel = spec->cancel != 0;
     route->kind = (uint8_t)kind;
     route->inside = kind == WF_ENDPOINT_INLINE || wf_plan_runs_python(route->plan);
+    unsigned n, nvalues;
+    (void)wf_plan_dependencies(route->plan, &n, &nvalues);
+    route->chained = n != 0;
     route->leaf.plan = route;
     route->leaf.body_mode = (uint8_t)wf_plan_body_mode(route->plan);
     return 0;

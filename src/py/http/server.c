@@ -100,6 +100,27 @@ static void cancel_background(struct wf_http_server *s) {
     Py_XDECREF(tasks);
 }
 
+/* Calls that go on without an exchange hear of no event. */
+static void cancel_left(struct wf_http_server *s) {
+    PyObject *tasks = PyList_New(0); /* the list of calls changes as they end */
+    for (struct wf_list *n = s->parked.next; tasks != NULL && n != &s->parked; n = n->next) {
+        struct wf_call *call = wf_container_of(n, struct wf_call, node);
+        if (call->plan.ex == NULL && call->task != NULL &&
+            PyList_Append(tasks, (PyObject *)call->task) < 0) {
+            Py_CLEAR(tasks);
+        }
+    }
+    for (Py_ssize_t i = 0; tasks != NULL && i < PyList_GET_SIZE(tasks); i++) {
+        if (wf_task_cancel((struct wf_task *)PyList_GET_ITEM(tasks, i)) < 0) { /* borrowed */
+            PyErr_WriteUnraisable(NULL);
+        }
+    }
+    if (tasks == NULL) {
+        PyErr_WriteUnraisable((PyObject *)s);
+    }
+    Py_XDECREF(tasks);
+}
+
 static void abort_or_end(struct wf_http_server *s, enum wf_owed what) {
     if (s->busy != 0) {
         s->owed = (uint8_t)WF_MAX(s->owed, what);
@@ -108,6 +129,7 @@ static void abort_or_end(struct wf_http_server *s, enum wf_owed what) {
     } else if (s->server != NULL) {
         s->aborted = true;
         wf_server_abort(s->server);
+        cancel_left(s);
         cancel_background(s);
     }
 }
@@ -371,7 +393,11 @@ static int traverse_calls(struct wf_http_server *s, visitproc visit, void *arg) 
         struct wf_call *call = wf_container_of(n, struct wf_call, node);
         Py_VISIT(call->plan.request);
         Py_VISIT(call->plan.response);
+        Py_VISIT(call->plan.background);
+        Py_VISIT(call->plan.parsed);
         Py_VISIT(call->plan.body);
+        Py_VISIT((PyObject *)call->chain);
+        Py_VISIT(call->pull);
         Py_VISIT(call->context);
         Py_VISIT((PyObject *)call->task);
         Py_VISIT(call->body_waiter);
@@ -402,6 +428,8 @@ static int server_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(s->submit);
     Py_VISIT(s->logger_error);
     Py_VISIT(s->on_error);
+    Py_VISIT(s->overrides);
+    Py_VISIT(s->override);
     Py_VISIT(s->fatal);
     Py_VISIT(s->stepper.loop);
     Py_VISIT((PyObject *)s->stepper.spare);
@@ -433,6 +461,8 @@ static int server_clear(PyObject *self) {
     Py_CLEAR(s->submit);
     Py_CLEAR(s->logger_error);
     Py_CLEAR(s->on_error);
+    Py_CLEAR(s->overrides);
+    Py_CLEAR(s->override);
     Py_CLEAR(s->fatal);
     Py_CLEAR(s->loop);
     return 0;
@@ -490,6 +520,17 @@ PyDoc_STRVAR(handlers_doc,
              "set_exception_handlers($self, by_class, by_status, /)\n--\n\n"
              "dict[type, handler] and dict[int, handler]; a handler is called with (request, exc), "
              "may be async, and returns the reply.");
+
+static PyObject *server_set_overrides(PyObject *self, PyObject *args) {
+    struct wf_http_server *s = (struct wf_http_server *)self;
+    PyObject *overrides, *override;
+    if (!PyArg_ParseTuple(args, "O!O", &PyDict_Type, &overrides, &override)) {
+        return NULL;
+    }
+    Py_XSETREF(s->overrides, Py_NewRef(overrides));
+    Py_XSETREF(s->override, Py_NewRef(override));
+    Py_RETURN_NONE;
+}
 
 static PyObject *server_set_exception_handlers(PyObject *self, PyObject *args) {
     struct wf_http_server *s = (struct wf_http_server *)self;
@@ -653,7 +694,7 @@ static PyObject *get_running(PyObject *self, void *closure) {
     struct wf_http_server *s = (struct wf_http_server *)self;
     uint64_t background = s->background != NULL ? (uint64_t)PySet_GET_SIZE(s->background) : 0;
     return PyLong_FromUnsignedLongLong(
-        background + (s->server != NULL ? wf_server_running_exchanges(s->server) : 0));
+        background + s->nleft + (s->server != NULL ? wf_server_running_exchanges(s->server) : 0));
 }
 
 static PyGetSetDef server_getset[] = {
@@ -667,6 +708,9 @@ static PyMethodDef server_methods[] = {
     {"add_route", (PyCFunction)(void (*)(void))server_add_route, METH_VARARGS | METH_KEYWORDS,
      add_route_doc},
     {"set_exception_handlers", server_set_exception_handlers, METH_VARARGS, handlers_doc},
+    {"set_overrides", server_set_overrides, METH_VARARGS,
+     "set_overrides($self, overrides, override, /)\n--\n\n"
+     "While the dict `overrides` is not empty, a plan with dependencies is run as override(plan)."},
     {"listen", server_listen, METH_VARARGS, listen_doc},
     {"listen_unix", server_listen_unix, METH_O, listen_unix_doc},
     {"listen_fd", server_listen_fd, METH_O, listen_fd_doc},
@@ -752,6 +796,7 @@ int wf_http_exec(PyObject *module, struct wf_state *state) {
                        NULL &&
                    (h->writer_type = add_type(module, &wf_writer_spec, NULL)) != NULL &&
                    (h->job_type = add_type(module, &wf_job_spec, NULL)) != NULL &&
+                   (h->chain_type = add_type(module, &wf_chain_spec, NULL)) != NULL &&
                    (h->server_type = add_type(module, &wf_server_spec, NULL)) != NULL
                ? 0
                : -1;
@@ -764,6 +809,8 @@ int wf_http_traverse(struct wf_http_state *s, visitproc visit, void *arg) {
     Py_VISIT(s->streaming_type);
     Py_VISIT(s->writer_type);
     Py_VISIT(s->job_type);
+    Py_VISIT(s->chain_type);
+    Py_VISIT(s->background_tasks);
     return 0;
 }
 
@@ -774,6 +821,8 @@ void wf_http_clear(struct wf_http_state *s) {
     Py_CLEAR(s->streaming_type);
     Py_CLEAR(s->writer_type);
     Py_CLEAR(s->job_type);
+    Py_CLEAR(s->chain_type);
+    Py_CLEAR(s->background_tasks);
     Py_CLEAR(s->kw_body);
     Py_CLEAR(s->kw_exc_info);
     Py_CLEAR(s->kw_status_code);

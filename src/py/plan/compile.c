@@ -15,7 +15,11 @@ static const char *const check_names[CHECK_COUNT] = {
 #undef X
 };
 static const char *const source_names[SOURCE_COUNT] = {
-    "path", "query", "header", "cookie", "body", "request", "response",
+    "path",    "query",    "header",     "cookie", "body",
+    "request", "response", "background", "value",  "dependency",
+};
+static const char *const kind_names[WF_DEPENDENCY_KINDS] = {
+    "async", "thread", "inline", "async_generator", "thread_generator", "inline_generator",
 };
 static const char *const default_names[] = {"required", "value", "copy", "factory"};
 
@@ -217,7 +221,8 @@ static int compile_step(struct wf_plan *plan, PyObject *desc, unsigned at) {
     if (slot < 0 || (path_index == -1 && PyErr_Occurred())) {
         return -1;
     }
-    if (path_index < 0 || path_index >= WF_ROUTE_PARAMS_MAX ||
+    if (path_index < 0 ||
+        path_index >= (source == SOURCE_DEPENDENCY ? WF_DEPENDENCIES_MAX : WF_ROUTE_PARAMS_MAX) ||
         (source < SOURCE_REQUEST && PyTuple_GET_SIZE(s->names) == 0) ||
         (at > 0 && source < plan->steps[at - 1].source)) {
         PyErr_Format(PyExc_ValueError, "step %R is out of order or has no name", name);
@@ -255,7 +260,93 @@ int plan_compile(struct wf_plan *plan) {
     return 0;
 }
 
+/* An attribute that is an index below `end`, or -1 with an exception. */
+static int attribute_index(PyObject *desc, const char *name, long end) {
+    PyObject *value = attribute(desc, name);
+    long i = value != NULL ? PyLong_AsLong(value) : -1;
+    if (i >= 0 && i < end) {
+        return (int)i;
+    }
+    if (!PyErr_Occurred()) {
+        PyErr_Format(PyExc_ValueError, "%s must be below %ld, not %ld", name, end, i);
+    }
+    return -1;
+}
+
+static int compile_use(struct wf_plan *plan, PyObject *desc, int at, int n) {
+    struct wf_dependency *d = &plan->dependencies[at];
+    PyObject *own = attribute(desc, "plan");
+    int kind = attribute_word(desc, "kind", kind_names, WF_DEPENDENCY_KINDS);
+    int value = attribute_index(desc, "value", n), key = attribute_index(desc, "key", n);
+    int parent = attribute_index(desc, "parent", n + 1);
+    int start = attribute_index(desc, "start", at + 1), first = attribute_index(desc, "first", n);
+    int repeat = attribute_flag(desc, "repeat"), shared = attribute_flag(desc, "shared");
+    int function_scope = attribute_flag(desc, "function_scope");
+    if (own == NULL || kind < 0 || value < 0 || key < 0 || parent < 0 || start < 0 || first < 0 ||
+        repeat < 0 || shared < 0 || function_scope < 0) {
+        return -1;
+    }
+    if (!Py_IS_TYPE(own, plan->state->plan.plan_type) || parent <= at || (repeat && first >= at)) {
+        PyErr_SetString(PyExc_ValueError, "the uses of dependencies are out of order");
+        return -1;
+    }
+    *d = (struct wf_dependency){
+        .plan = (struct wf_plan *)own,
+        .kind = (uint8_t)kind,
+        .value = (uint8_t)value,
+        .key = (uint8_t)key,
+        .parent = (uint8_t)parent,
+        .start = (uint8_t)start,
+        .first = (uint8_t)first,
+        .repeat = repeat != 0,
+        .shared = shared != 0,
+        .function_scope = function_scope != 0,
+    };
+    plan->nvalues = (uint8_t)WF_MAX(plan->nvalues, WF_MAX(value, key) + 1);
+    plan->reads_body |= d->plan->has_body;
+    return 0;
+}
+
+/* Is every value there that the steps of `plan` take? */
+static int check_values(const struct wf_plan *plan, unsigned nvalues) {
+    for (unsigned i = 0; i < plan->nsteps; i++) {
+        if (plan->steps[i].source == SOURCE_DEPENDENCY && plan->steps[i].index >= nvalues) {
+            PyErr_SetString(PyExc_ValueError, "a step takes the value of no dependency");
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int plan_compile_uses(struct wf_plan *plan) {
+    Py_ssize_t n = PyTuple_GET_SIZE(plan->uses);
+    plan->reads_body = plan->has_body;
+    if (n >= WF_DEPENDENCIES_MAX) {
+        PyErr_Format(PyExc_ValueError, "a route has fewer than %d dependencies",
+                     WF_DEPENDENCIES_MAX);
+        return -1;
+    }
+    plan->dependencies = PyMem_Calloc((size_t)n, sizeof(struct wf_dependency));
+    if (plan->dependencies == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        if (compile_use(plan, PyTuple_GET_ITEM(plan->uses, i), (int)i, (int)n) < 0) {
+            return -1;
+        }
+    }
+    plan->ndependencies = (uint8_t)n;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        if (check_values(plan->dependencies[i].plan, plan->nvalues) < 0) {
+            return -1;
+        }
+    }
+    return n != 0 ? check_values(plan, plan->nvalues) : 0;
+}
+
 void plan_free_compiled(struct wf_plan *plan) {
+    PyMem_Free(plan->dependencies);
     for (unsigned i = 0; i < plan->nsteps; i++) {
         free_conv(&plan->steps[i].conv);
     }

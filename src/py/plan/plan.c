@@ -3,10 +3,12 @@
 
 /* ---- the type ---- */
 
-PyDoc_STRVAR(plan_doc,
-             "Plan(endpoint, steps, positional, keywords, embed, body_mode, is_coroutine)\n"
-             "--\n\n"
-             "A handler's signature, compiled. Made by weft.signature.compile_plan().");
+PyDoc_STRVAR(
+    plan_doc,
+    "Plan(endpoint, steps, positional, keywords, embed, body_mode, is_coroutine, uses=())\n"
+    "--\n\n"
+    "A callable's signature, compiled; with `uses`, a handler's and its dependencies'. "
+    "Made by weft.dependencies.compile_plan().");
 
 static const char *const body_modes[] = {
     [WF_BODY_BUFFER] = "buffer",
@@ -15,14 +17,15 @@ static const char *const body_modes[] = {
 };
 
 static PyObject *plan_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *keywords[] = {"endpoint", "steps",     "positional",   "keywords",
-                               "embed",    "body_mode", "is_coroutine", NULL};
-    PyObject *endpoint, *steps, *positional, *names;
+    static char *keywords[] = {"endpoint",  "steps",        "positional", "keywords", "embed",
+                               "body_mode", "is_coroutine", "uses",       NULL};
+    PyObject *endpoint, *steps, *positional, *names, *uses = NULL;
     const char *body_mode;
     int embed, is_coroutine;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO!O!O!psp:Plan", keywords, &endpoint,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO!O!O!psp|O!:Plan", keywords, &endpoint,
                                      &PyTuple_Type, &steps, &PyTuple_Type, &positional,
-                                     &PyTuple_Type, &names, &embed, &body_mode, &is_coroutine)) {
+                                     &PyTuple_Type, &names, &embed, &body_mode, &is_coroutine,
+                                     &PyTuple_Type, &uses)) {
         return NULL;
     }
     if (!PyCallable_Check(endpoint)) {
@@ -36,7 +39,8 @@ static PyObject *plan_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     plan->endpoint = Py_NewRef(endpoint);
     plan->description = Py_NewRef(steps);
     plan->param_names = PySequence_Concat(positional, names);
-    if (plan->state == NULL || plan->param_names == NULL) {
+    plan->uses = uses != NULL ? Py_NewRef(uses) : PyTuple_New(0);
+    if (plan->state == NULL || plan->param_names == NULL || plan->uses == NULL) {
         goto fail;
     }
     if (PyTuple_GET_SIZE(names) != 0) {
@@ -54,7 +58,7 @@ static PyObject *plan_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
         PyErr_Format(PyExc_ValueError, "body_mode cannot be %s", body_mode);
         goto fail;
     }
-    if (plan_compile(plan) < 0) {
+    if (plan_compile(plan) < 0 || plan_compile_uses(plan) < 0) {
         goto fail;
     }
     plan->npositional = (uint8_t)PyTuple_GET_SIZE(positional);
@@ -72,6 +76,7 @@ static int plan_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(plan->description);
     Py_VISIT(plan->param_names);
     Py_VISIT(plan->kwnames);
+    Py_VISIT(plan->uses);
     return 0;
 }
 
@@ -91,6 +96,7 @@ static void plan_dealloc(PyObject *self) {
     Py_XDECREF(plan->description);
     Py_XDECREF(plan->param_names);
     Py_XDECREF(plan->kwnames);
+    Py_XDECREF(plan->uses);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -115,6 +121,8 @@ static PyMemberDef plan_members[] = {
      "Where each value comes from, in the order in which they are read."},
     {"param_names", Py_T_OBJECT_EX, offsetof(struct wf_plan, param_names), Py_READONLY,
      "The handler's parameters."},
+    {"uses", Py_T_OBJECT_EX, offsetof(struct wf_plan, uses), Py_READONLY,
+     "The uses of dependencies, in the order in which they run."},
     {"is_coroutine", Py_T_BOOL, offsetof(struct wf_plan, is_coroutine), Py_READONLY,
      "Is it an async def?"},
     {NULL},
@@ -147,6 +155,13 @@ bool wf_plan_runs_python(const struct wf_plan *plan) {
 
 bool wf_plan_is_coroutine(const struct wf_plan *plan) {
     return plan->is_coroutine;
+}
+
+const struct wf_dependency *wf_plan_dependencies(const struct wf_plan *plan, unsigned *n,
+                                                 unsigned *nvalues) {
+    *n = plan->ndependencies;
+    *nvalues = plan->nvalues;
+    return plan->dependencies;
 }
 
 enum wf_body_mode wf_plan_body_mode(const struct wf_plan *plan) {

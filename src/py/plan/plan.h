@@ -36,15 +36,48 @@ void wf_plan_clear(struct wf_plan_state *s);
 
 struct wf_plan; /* a PyObject */
 
+/* How a dependency is called. The words of weft/dependencies.py, in this order. */
+enum wf_dependency_kind {
+    WF_DEPENDENCY_ASYNC,           /* awaited */
+    WF_DEPENDENCY_THREAD,          /* in the thread pool */
+    WF_DEPENDENCY_INLINE,          /* on the loop */
+    WF_DEPENDENCY_ASYNC_GENERATOR, /* its first item is the value; goes on after the reply */
+    WF_DEPENDENCY_THREAD_GENERATOR,
+    WF_DEPENDENCY_INLINE_GENERATOR,
+    WF_DEPENDENCY_KINDS
+};
+
+enum { WF_DEPENDENCIES_MAX = 255 }; /* of one plan, each use counted: indexes fit a byte */
+
+/* One use of a dependency. Those of a plan stand in the order in which they run: each behind those
+ * it needs itself, which are `start` to its own index. */
+struct wf_dependency {
+    struct wf_plan *plan; /* borrowed: the callable and its own parameters */
+    uint8_t kind;         /* enum wf_dependency_kind */
+    uint8_t value;        /* where in wf_plan_call.values its value is put; uses may share it */
+    uint8_t key;          /* where else it is put when nothing is there yet: for uses that share */
+    uint8_t parent;       /* index of the use that needs it; that of no use: the endpoint */
+    uint8_t start;        /* index of the first use in its tree */
+    uint8_t first;        /* `repeat`: the use that this one repeats */
+    bool repeat;          /* nothing to be called: the value is there, or `first` was invalid */
+    bool shared;          /* not called where the value is there already */
+    bool function_scope;  /* a generator: goes on before the reply is sent, not after it */
+};
+
 /* What a plan may ask of the request beyond the exchange; made by py/http on first use. Zero it
- * before the call; give up request, response and body after it, whatever the outcome. */
+ * before the call; give up what it owns after it, whatever the outcome. */
 struct wf_plan_call {
     struct wf_exchange *ex; /* borrowed */
     PyObject *request;      /* owned, or NULL until a step asks */
     PyObject *response;     /* owned, or NULL: the Response parameter whose headers are merged in */
+    PyObject *background;   /* owned, or NULL: the BackgroundTasks parameter */
+    PyObject **values;      /* borrowed: what its dependencies gave, by wf_dependency.value */
     /* new reference or NULL; the plan keeps it in `request` or `response` */
     PyObject *(*make_request)(struct wf_plan_call *call);
     PyObject *(*make_response)(struct wf_plan_call *call);
+    PyObject *(*make_background)(struct wf_plan_call *call);
+    PyObject *parsed; /* owned, or NULL without one: what wf_plan_read found in the body */
+    bool read;        /* wf_plan_read was called: the body is in `parsed` */
     PyObject
         *body; /* owned, or NULL without one: what the body held, for RequestValidationError.body */
 };
@@ -62,6 +95,17 @@ enum wf_plan_outcome wf_plan_call(struct wf_plan *plan, struct wf_plan_call *cal
 /* The same without calling, for the thread pool: *out is a new reference to a callable that takes
  * no arguments. */
 enum wf_plan_outcome wf_plan_bind(struct wf_plan *plan, struct wf_plan_call *call, PyObject **out);
+
+/* Its dependencies, for the caller to run in this order before the plan itself; *n is 0 for a plan
+ * that has none. *nvalues, at most WF_DEPENDENCIES_MAX: how many values they have. Borrowed. */
+const struct wf_dependency *wf_plan_dependencies(const struct wf_plan *plan, unsigned *n,
+                                                 unsigned *nvalues);
+/* For a plan with dependencies, before they run: reads the body for all of them, where one wants it.
+ * CALLED: go on; INVALID and FAILED as for wf_plan_call. */
+enum wf_plan_outcome wf_plan_read(struct wf_plan *plan, struct wf_plan_call *call, PyObject **out);
+/* Only looks for errors: CALLED (there are none, *out is NULL), INVALID or FAILED. For a plan whose
+ * dependencies were invalid. */
+enum wf_plan_outcome wf_plan_check(struct wf_plan *plan, struct wf_plan_call *call, PyObject **out);
 
 /* Handlers of `async def` return a coroutine; the others run in the thread pool. */
 bool wf_plan_is_coroutine(const struct wf_plan *plan);

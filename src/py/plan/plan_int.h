@@ -89,6 +89,9 @@ enum step_source {
     SOURCE_BODY,
     SOURCE_REQUEST,
     SOURCE_RESPONSE,
+    SOURCE_BACKGROUND,
+    SOURCE_VALUE,      /* the default of the step */
+    SOURCE_DEPENDENCY, /* wf_plan_call.values[index] */
     SOURCE_COUNT
 };
 
@@ -97,7 +100,7 @@ enum step_default { DEFAULT_REQUIRED, DEFAULT_VALUE, DEFAULT_COPY, DEFAULT_FACTO
 struct step {
     uint8_t source;       /* enum step_source */
     uint8_t default_kind; /* enum step_default */
-    uint8_t index;        /* PATH: of the parameter in the pattern */
+    uint8_t index;        /* PATH: of the parameter in the pattern; DEPENDENCY: of its value */
     bool many;
     bool validate_default;
     uint16_t slot;           /* in the argument array */
@@ -118,17 +121,21 @@ struct name {
 
 struct wf_plan {
     PyObject_HEAD
-    struct wf_state *state; /* borrowed: the type keeps the module */
-    PyObject *endpoint;     /* owned */
-    PyObject *description;  /* owned: tuple of weft.signature.Step */
-    PyObject *param_names;  /* owned: tuple of str, in the order of the arguments */
-    PyObject *kwnames;      /* owned: tuple of str, or NULL */
-    struct step *steps;     /* owned: in the order of their sources */
-    struct name *names;     /* owned */
+    struct wf_state *state;             /* borrowed: the type keeps the module */
+    PyObject *endpoint;                 /* owned */
+    PyObject *description;              /* owned: tuple of weft.signature.Step */
+    PyObject *param_names;              /* owned: tuple of str, in the order of the arguments */
+    PyObject *kwnames;                  /* owned: tuple of str, or NULL */
+    struct step *steps;                 /* owned: in the order of their sources */
+    struct name *names;                 /* owned */
+    PyObject *uses;                     /* owned: tuple of weft.dependencies.Use */
+    struct wf_dependency *dependencies; /* owned */
+    uint8_t ndependencies, nvalues;
     uint8_t nsteps, npositional;
     uint16_t nnames;
     uint16_t query_names, header_names,
         cookie_names; /* how many of each, in this order in `names` */
+    bool reads_body;  /* it has a body step, or one of its dependencies has */
     bool has_body, embed, is_coroutine, runs_python;
     uint8_t body_mode; /* enum wf_body_mode */
 };
@@ -137,6 +144,8 @@ struct wf_plan {
 
 /* Reads plan->description into steps and names. 0, or -1 with an exception. */
 int plan_compile(struct wf_plan *plan);
+/* Reads plan->uses into dependencies. 0, or -1 with an exception. */
+int plan_compile_uses(struct wf_plan *plan);
 void plan_free_compiled(struct wf_plan *plan);
 
 /* ---- errors.c: what a request got wrong ---- */

@@ -16,6 +16,10 @@ static PyObject *make_response(struct wf_plan_call *call) {
     return PyUnicode_FromString("response");
 }
 
+static PyObject *make_background(struct wf_plan_call *call) {
+    return PyUnicode_FromString("background");
+}
+
 static int append_bytes(struct wf_buf *b, PyObject *bytes) {
     char *p;
     Py_ssize_t n;
@@ -122,7 +126,11 @@ PyObject *plan_test(PyObject *module, PyObject *args, PyObject *kwargs) {
     }
     for (int i = 0; i < repeat; i++) {
         struct wf_plan_call call = {
-            .ex = &p->ex, .make_request = make_request, .make_response = make_response};
+            .ex = &p->ex,
+            .make_request = make_request,
+            .make_response = make_response,
+            .make_background = make_background,
+        };
         PyObject *value = NULL;
         enum wf_plan_outcome outcome =
             bind ? wf_plan_bind(plan, &call, &value) : wf_plan_call(plan, &call, &value);
@@ -133,6 +141,7 @@ PyObject *plan_test(PyObject *module, PyObject *args, PyObject *kwargs) {
         Py_XDECREF(value);
         Py_XDECREF(call.request);
         Py_XDECREF(call.response);
+        Py_XDECREF(call.background);
         Py_XDECREF(call.body);
         wf_arena_reset(&p->ex.arena);
         if (outcome == WF_PLAN_FAILED) {

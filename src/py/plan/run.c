@@ -370,6 +370,13 @@ static enum conv_result run_step(struct plan_run *run, const struct step *s,
         return step_object(&call->request, call->make_request, call, out);
     case SOURCE_RESPONSE:
         return step_object(&call->response, call->make_response, call, out);
+    case SOURCE_BACKGROUND:
+        return step_object(&call->background, call->make_background, call, out);
+    case SOURCE_VALUE:
+        return use_default(run, s, out);
+    case SOURCE_DEPENDENCY:
+        *out = Py_NewRef(call->values[s->index]);
+        return CONV_OK;
     case SOURCE_COUNT:
         break;
     }
@@ -380,16 +387,24 @@ static bool has_errors(const struct plan_run *run) {
     return run->errors != NULL && PyList_GET_SIZE(run->errors) != 0;
 }
 
+/* Of a plan that has one. */
+static const struct step *find_body_step(const struct wf_plan *plan) {
+    const struct step *s = plan->steps;
+    while (s->source != SOURCE_BODY) {
+        s++;
+    }
+    return s;
+}
+
 /* Fills args (all NULL before) by the steps; on OK each is owned by the caller, else some are. */
 static enum conv_result run_steps(struct plan_run *run, struct found *found, PyObject **args,
-                                  PyObject **body) {
+                                  PyObject **body, bool only_check) {
     const struct wf_plan *plan = run->plan;
-    if (plan->has_body) {
+    if (plan->has_body && run->call->read) {
+        *body = Py_XNewRef(run->call->parsed);
+    } else if (plan->has_body) {
         /* first of all, since a body that is no JSON is the only error reported, as in FastAPI */
-        run->step = &plan->steps[plan->nsteps - 1];
-        while (run->step->source != SOURCE_BODY) {
-            run->step--;
-        }
+        run->step = find_body_step(plan);
         run->whole_body = true;
         enum conv_result result = plan_read_body(run, body);
         if (result != CONV_OK) {
@@ -406,7 +421,7 @@ static enum conv_result run_steps(struct plan_run *run, struct found *found, PyO
     }
     for (unsigned i = 0; i < plan->nsteps; i++) {
         const struct step *s = &plan->steps[i];
-        if (s->source >= SOURCE_REQUEST && has_errors(run)) {
+        if (s->source >= SOURCE_REQUEST && (only_check || has_errors(run))) {
             break; /* nobody will look at them */
         }
         run->step = s;
@@ -420,6 +435,7 @@ static enum conv_result run_steps(struct plan_run *run, struct found *found, PyO
 }
 
 /* What is done with the arguments once they are there. */
+/* NULL: nothing, only errors are looked for. */
 typedef PyObject *finish_fn(struct wf_plan *plan, PyObject *const *args);
 
 static PyObject *finish_call(struct wf_plan *plan, PyObject *const *args) {
@@ -474,9 +490,9 @@ static enum wf_plan_outcome run_plan(struct wf_plan *plan, struct wf_plan_call *
         found[i].present = false;
         args[i] = NULL;
     }
-    enum conv_result result = run_steps(&run, found, args, &body);
+    enum conv_result result = run_steps(&run, found, args, &body, finish == NULL);
     *out = NULL;
-    if (wf_likely(result == CONV_OK)) {
+    if (wf_likely(result == CONV_OK) && finish != NULL) {
         WF_ASSERT(plan->nsteps == nsteps && plan->npositional <= nsteps);
         *out = finish(plan, args);
         result = *out != NULL ? CONV_OK : CONV_FAILED;
@@ -536,4 +552,27 @@ enum wf_plan_outcome wf_plan_bind(struct wf_plan *plan, struct wf_plan_call *cal
         return WF_PLAN_CALLED;
     }
     return run_any(plan, call, finish_bind, out);
+}
+
+enum wf_plan_outcome wf_plan_check(struct wf_plan *plan, struct wf_plan_call *call,
+                                   PyObject **out) {
+    *out = NULL;
+    return plan->nsteps != 0 ? run_any(plan, call, NULL, out) : WF_PLAN_CALLED;
+}
+
+enum wf_plan_outcome wf_plan_read(struct wf_plan *plan, struct wf_plan_call *call, PyObject **out) {
+    *out = NULL;
+    if (!plan->reads_body) {
+        return WF_PLAN_CALLED;
+    }
+    const struct wf_plan *reader = plan;
+    for (unsigned i = 0; !reader->has_body; i++) {
+        reader = plan->dependencies[i].plan;
+    }
+    struct plan_run run = {
+        .plan = plan, .call = call, .step = find_body_step(reader), .whole_body = true};
+    enum conv_result result = plan_read_body(&run, &call->parsed);
+    call->read = true;
+    *out = run.errors;
+    return (enum wf_plan_outcome)result;
 }
