@@ -30,13 +30,14 @@ help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 # An environment with weft installed in editable form: importing weft rebuilds what changed.
-$(VENV)/.built: meson.build meson.options pyproject.toml tools/requirements.txt
+$(VENV)/.built: meson.build meson.options pyproject.toml tools/requirements.txt tools/requirements-pages.txt
 	@tools/install-system run
 	@$(bin)/python -m pip --version >/dev/null 2>&1 || { python=$$(tools/find-python) && \
 	    echo "Making $(VENV) with $$($$python --version), $$python" && $$python -m venv --clear $(VENV); }
 	@$(pip) -r tools/requirements.txt
 	@echo "Building weft"
 	@$(in_venv) $(pip) --no-build-isolation --editable . --config-settings=build-dir=$(BUILD)
+	@$(pip) --no-deps -r tools/requirements-pages.txt
 	@touch $@
 
 $(VENV)/.tests: $(VENV)/.built tests/requirements.txt

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from weft.datastructures import State
 from weft.requests import Request
 from weft.responses import Response
-from weft.routing import Router
+from weft.routing import Router, Webhooks
 
 if TYPE_CHECKING:
     from weft.server import Limits
@@ -19,14 +19,65 @@ Lifespan = Callable[["App"], AbstractAsyncContextManager[Mapping[str, Any] | Non
 Handler = TypeVar("Handler", bound=ExceptionHandler)
 
 
+class Documentation(TypedDict, total=False):
+    """What an App says of itself (OpenAPI's Info Object and its kin), and where it says it."""
+
+    summary: str | None
+    description: str
+    """in Markdown"""
+    terms_of_service: str | None
+    """a URL"""
+    contact: Mapping[str, Any] | None
+    """`name`, `url`, `email`"""
+    license_info: Mapping[str, Any] | None
+    """`name`, and `url` or `identifier` (SPDX)"""
+    servers: Sequence[Mapping[str, Any]]
+    """`url` and `description` of each"""
+    openapi_version: str
+    openapi_tags: Sequence[Mapping[str, Any]]
+    """`name` and `description` of each, in the order they are to be shown in"""
+    openapi_external_docs: Mapping[str, Any] | None
+    separate_input_output_schemas: bool
+    """a model that differs as input and as output has two schemas: True"""
+    openapi_url: str | None
+    """path of the document; None for none, and no pages either"""
+    docs_url: str | None
+    """path of Swagger UI; None for no such page"""
+    redoc_url: str | None
+    """path of Redoc; None for no such page"""
+    swagger_ui_oauth2_redirect_url: str | None
+    swagger_ui_init_oauth: Mapping[str, Any] | None
+    """what Swagger UI's `initOAuth` takes"""
+    swagger_ui_parameters: Mapping[str, Any] | None
+    """Swagger UI's own parameters"""
+
+
 class App(Router):
     """A service: declare its routes with `@app.get(...)`, serve it with `weft main:app`.
 
     `lifespan` is an async context manager around the time it serves, called with the App; a mapping
     it yields is what each `request.state` starts with. `exception_handlers` maps exception classes
     and statuses to functions of (request, exception) that give the reply. `dependencies` run before
-    every endpoint.
+    every endpoint. The rest is for its OpenAPI document and the pages that show it, see
+    `Documentation`.
     """
+
+    summary: str | None = None
+    description: str = ""
+    terms_of_service: str | None = None
+    contact: Mapping[str, Any] | None = None
+    license_info: Mapping[str, Any] | None = None
+    servers: Sequence[Mapping[str, Any]] = ()
+    openapi_version: str = "3.1.0"
+    openapi_tags: Sequence[Mapping[str, Any]] = ()
+    openapi_external_docs: Mapping[str, Any] | None = None
+    separate_input_output_schemas: bool = True
+    openapi_url: str | None = "/openapi.json"
+    docs_url: str | None = "/docs"
+    redoc_url: str | None = "/redoc"
+    swagger_ui_oauth2_redirect_url: str | None = "/docs/oauth2-redirect"
+    swagger_ui_init_oauth: Mapping[str, Any] | None = None
+    swagger_ui_parameters: Mapping[str, Any] | None = None
 
     def __init__(
         self,
@@ -38,6 +89,7 @@ class App(Router):
         dependencies: Sequence[Any] = (),
         default_response_class: type[Response] | None = None,
         max_body_size: int | None = None,
+        **documentation: Unpack[Documentation],
     ) -> None:
         super().__init__(
             dependencies=dependencies,
@@ -46,6 +98,12 @@ class App(Router):
         )
         self.title = title
         self.version = version
+        self.webhooks = Webhooks()
+        """Requests it sends to others, for its OpenAPI document only."""
+        for name in Documentation.__annotations__:
+            setattr(self, name, documentation.pop(name, getattr(type(self), name)))  # type: ignore[misc]
+        if documentation:
+            raise TypeError(f"App() got an unexpected keyword argument {min(documentation)!r}")
         self.lifespan = lifespan
         self.state = State()
         self.lifespan_state: dict[str, Any] = {}
@@ -91,6 +149,15 @@ class App(Router):
             return handler
 
         return declare
+
+    def openapi(self) -> dict[str, Any]:
+        """Its OpenAPI document. Assign a function to `app.openapi` to serve another.
+
+        `weft.openapi.SchemaError` when a type has no JSON Schema, or pydantic is not installed.
+        """
+        from weft.openapi import openapi
+
+        return openapi(self)
 
     @asynccontextmanager
     async def running_lifespan(self) -> AsyncIterator[None]:

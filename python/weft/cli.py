@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 
 from weft import __version__, log
 from weft.app import App
+from weft.dependencies import Tree
 from weft.exceptions import SignatureError
 from weft.routing import endpoint_name
-from weft.server import route_tree
 from weft.signature import Step
 
 _TARGET_HELP = "the module and the App in it, as in main:app; ':app' may be left out"
@@ -29,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args[:1] == ["routes"]:
             return _routes(args[1:])
+        if args[:1] == ["openapi"]:
+            return _openapi(args[1:])
         return _serve(args)
     except Problem as problem:
         word = "\x1b[31merror\x1b[0m" if log.has_colours(sys.stderr) else "error"
@@ -40,7 +44,8 @@ def _serve(args: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="weft",
         description="Serve a weft App.",
-        epilog="'weft routes main:app' lists its routes and what is done for each.",
+        epilog="'weft routes main:app' lists its routes and what is done for each; "
+        "'weft openapi main:app' prints its OpenAPI document.",
     )
     _add_target(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
@@ -73,6 +78,30 @@ def _routes(args: list[str]) -> int:
     return 0
 
 
+def _openapi(args: list[str]) -> int:
+    from weft.openapi import SchemaError
+
+    parser = argparse.ArgumentParser(
+        prog="weft openapi", description="Write the OpenAPI document of a weft App, in JSON."
+    )
+    _add_target(parser)
+    parser.add_argument("-o", "--output", metavar="FILE", help="write it there, not to the screen")
+    options = parser.parse_args(args)
+    app = load_app(options.target, options.app_dir)
+    try:
+        text = json.dumps(app.openapi(), indent=2, ensure_ascii=False) + "\n"
+    except (SchemaError, SignatureError) as exc:
+        raise Problem(str(exc)) from None
+    if options.output is None:
+        sys.stdout.write(text)
+        return 0
+    try:
+        Path(options.output).write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise Problem(f"cannot write {options.output}: {exc.strerror}.") from None
+    return 0
+
+
 def _add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="module:app", help=_TARGET_HELP)
     parser.add_argument(
@@ -85,7 +114,7 @@ def routes_table(app: App) -> str:
     rows = [("METHOD", "PATH", "ENDPOINT", "PLAN")]
     for route in app.routes:
         try:
-            tree = route_tree(route)
+            tree = Tree.of(route)
         except SignatureError as exc:
             raise Problem(str(exc)) from None
         endpoint = f"{route.endpoint.__module__}.{endpoint_name(route.endpoint)}"

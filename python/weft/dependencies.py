@@ -18,7 +18,9 @@ from typing import Any
 from weft import _core
 from weft.exceptions import SignatureError
 from weft.params import Dependency
-from weft.routing import endpoint_name, is_async_callable
+from weft.requests import Request
+from weft.responses import Response
+from weft.routing import Route, endpoint_name, is_async_callable
 from weft.security.base import SecurityBase
 from weft.security.scopes import SecurityScopes
 from weft.signature import Description, Step, body_mode, describe, embeds
@@ -130,6 +132,18 @@ class Tree:
         self.overrides = overrides or {}
         self._originals: dict[int, Node] = {}
         self.root = Node(endpoint, self)
+
+    @classmethod
+    def of(cls, route: Route, overrides: Overrides | None = None) -> Tree:
+        """The tree of a route's endpoint."""
+        return cls(
+            route.endpoint,
+            route.path,
+            request_class=Request,
+            response_class=Response,
+            dependencies=route.dependencies,
+            overrides=overrides,
+        )
 
     def describe(self, call: Callable[..., Any]) -> Description:
         return describe(call, self.path, **self.classes)

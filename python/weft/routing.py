@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypedDict, TypeVar, Unpack
 
 from weft.datastructures import URLPath
@@ -15,6 +15,8 @@ from weft.responses import Response
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
+_EXPRESSION = re.compile(r"\{\$[^{}]*\}")  # OpenAPI's, in the paths of callbacks
+UNSET: Any = ...  # where None means something else than nothing given
 _PARAM = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?::([A-Za-z_][A-Za-z0-9_]*))?\}")
 
 
@@ -38,9 +40,19 @@ class RouteOptions(TypedDict, total=False):
     tags: Sequence[str]
     summary: str | None
     description: str | None
+    """in Markdown; the endpoint's docstring when not given"""
     operation_id: str | None
     deprecated: bool | None
     include_in_schema: bool
+    response_model: Any
+    """the type of what it returns; its return annotation when not given, None for no model"""
+    response_description: str
+    responses: Mapping[int | str, Mapping[str, Any]] | None
+    """other replies it may give, by status: what OpenAPI says of one, and `model` for its type"""
+    callbacks: Sequence[Route] | None
+    """requests it will send to its client, as routes of a Router"""
+    openapi_extra: Mapping[str, Any] | None
+    """merged into what the OpenAPI document says of it"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +75,32 @@ class Route:
     operation_id: str | None = None
     deprecated: bool | None = None
     include_in_schema: bool = True
+    response_model: Any = UNSET
+    response_description: str = "Successful Response"
+    responses: Mapping[int | str, Mapping[str, Any]] = field(default_factory=dict)
+    callbacks: tuple[Route, ...] = ()
+    openapi_extra: Mapping[str, Any] | None = None
+
+    @property
+    def path_format(self) -> str:
+        """Its path as OpenAPI writes it, without convertors."""
+        return _PARAM.sub(r"{\1}", self.path)
+
+    @property
+    def unique_id(self) -> str:
+        """Its operation id in the OpenAPI document."""
+        text = f"{self.name}{self.path_format}_{self.methods[0].lower()}"
+        return self.operation_id or re.sub(r"\W", "_", text)
+
+    @property
+    def default_status(self) -> int:
+        """Of a reply made from a value: its own, or what its response class has by default."""
+        if self.status_code is not None:
+            return self.status_code
+        if self.response_class is None:
+            return 200
+        parameter = inspect.signature(self.response_class).parameters.get("status_code")
+        return parameter.default if parameter and isinstance(parameter.default, int) else 200
 
     @property
     def kind(self) -> Literal["async", "thread", "inline"]:
@@ -177,11 +215,9 @@ class Router:
         **options: Unpack[RouteOptions],
     ) -> None:
         """Declares a route; `ValueError` or `TypeError` says what cannot be one."""
-        _check_path(path)
+        self._check_path(path)
         if isinstance(methods, str):
             raise TypeError(f"methods must be a list of names, not the string {methods!r}")
-        if not (path.startswith("/") or (path == "" and self.prefix)):
-            raise ValueError(f"a path must start with '/': {path!r}")
         if not callable(endpoint):
             raise TypeError(f"the endpoint of {path!r} cannot be called: {endpoint!r}")
         _check_endpoint(path, endpoint)
@@ -189,6 +225,8 @@ class Router:
         given["name"] = given.get("name") or endpoint_name(endpoint)
         given["tags"] = tuple(given.get("tags") or ())
         given["dependencies"] = _check_dependencies(given.get("dependencies") or ())
+        given["responses"] = dict(given.get("responses") or {})
+        given["callbacks"] = tuple(given.get("callbacks") or ())
         if given.get("status_code") is not None:
             given["status_code"] = int(given["status_code"])
             if not 200 <= given["status_code"] <= 599:
@@ -198,11 +236,17 @@ class Router:
             raise ValueError(f"the route {path!r} has no methods")
         self._declared.append(Route(path=path, endpoint=endpoint, methods=verbs, **given))
 
+    def _check_path(self, path: str) -> None:
+        _check_path(path)
+        # One that starts with an OpenAPI runtime expression is of a callback.
+        if not (path.startswith(("/", "{$")) or (path == "" and self.prefix)):
+            raise ValueError(f"a path must start with '/': {path!r}")
+
     def api_route(
         self, path: str, *, methods: Iterable[str] = ("GET",), **options: Unpack[RouteOptions]
     ) -> Callable[[Endpoint], Endpoint]:
         """Declares the decorated function as the endpoint of these methods; it stays as it is."""
-        _check_path(path)
+        self._check_path(path)
 
         def declare(endpoint: Endpoint) -> Endpoint:
             self.add_api_route(path, endpoint, methods=methods, **options)
@@ -279,6 +323,13 @@ class Router:
         raise LookupError(f"no route is called {name!r} and takes {wanted}")
 
 
+class Webhooks(Router):
+    """Requests an App sends to others: what stands for a path is any name."""
+
+    def _check_path(self, path: str) -> None:
+        _check_path(path)
+
+
 def _check_prefix(prefix: str) -> None:
     if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
         raise ValueError(f"a prefix must start with '/' and not end with it: {prefix!r}")
@@ -290,7 +341,7 @@ def _check_path(path: object) -> None:
         raise TypeError(
             f"a route is declared with its path first, as in @app.get('/items'), not with {what}"
         )
-    if (brace := re.search("[{}]", _PARAM.sub("", path))) is not None:
+    if (brace := re.search("[{}]", _EXPRESSION.sub("", _PARAM.sub("", path)))) is not None:
         raise ValueError(
             f"bad path {path!r}: {brace[0]!r} is no part of a parameter, which is written {{name}} "
             "or {name:convertor}"

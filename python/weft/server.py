@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import inspect
 import os
 import signal
 import socket
@@ -19,6 +18,7 @@ from weft import _core, log
 from weft.dependencies import Overrides, Tree
 from weft.exceptions import HTTPException, SignatureError
 from weft.loop import new_event_loop
+from weft.openapi.pages import documentation_routes
 from weft.requests import Request
 from weft.responses import JSONResponse, Response
 from weft.routing import Route, endpoint_name
@@ -227,23 +227,11 @@ class Server:
 
 def compile_routes(app: App) -> list[tuple[Route, _core.Plan]]:
     """Each route with its plan; `SignatureError` names the function and parameter that has none."""
-    return [(route, compile_one(route)) for route in app.routes]
+    return [(route, compile_one(route)) for route in (*documentation_routes(app), *app.routes)]
 
 
 def compile_one(route: Route, overrides: Overrides | None = None) -> _core.Plan:
-    return route_tree(route, overrides).compile()
-
-
-def route_tree(route: Route, overrides: Overrides | None = None) -> Tree:
-    """The endpoint with all it depends on."""
-    return Tree(
-        route.endpoint,
-        route.path,
-        request_class=Request,
-        response_class=Response,
-        dependencies=route.dependencies,
-        overrides=overrides,
-    )
+    return Tree.of(route, overrides).compile()
 
 
 def _add_route(core: _core.Server, route: Route, plan: _core.Plan) -> None:
@@ -258,7 +246,7 @@ def _add_route(core: _core.Server, route: Route, plan: _core.Plan) -> None:
             route.methods,
             plan,
             kind=route.kind,
-            status_code=_status_code(route),
+            status_code=route.default_status,
             response_class=made_by,
             text_type=_text_type(made_by),
             body_max=route.max_body_size,
@@ -268,16 +256,6 @@ def _add_route(core: _core.Server, route: Route, plan: _core.Plan) -> None:
         )
     except ValueError as exc:
         raise StartupError(f"The route of {name} cannot be served: {exc}.") from exc
-
-
-def _status_code(route: Route) -> int:
-    """Of a reply made from a value: the route's own, or what its response class has by default."""
-    if route.status_code is not None:
-        return route.status_code
-    if route.response_class is None:
-        return 200
-    parameter = inspect.signature(route.response_class).parameters.get("status_code")
-    return parameter.default if parameter and isinstance(parameter.default, int) else 200
 
 
 def run(app: App, config: Config) -> None:

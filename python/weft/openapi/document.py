@@ -1,0 +1,408 @@
+"""The OpenAPI 3.1 document of an App (https://spec.openapis.org/oas/v3.1.0), as FastAPI writes it.
+
+First every route says what values it takes and gives; then all schemas are generated together; then
+the routes are written down with them.
+"""
+
+from __future__ import annotations
+
+import http
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from weft import json
+from weft.dependencies import Node, Tree
+from weft.openapi.schemas import REF, Schema, Schemas, Value, merge
+from weft.params import BodyMarker, Marker
+from weft.responses import JSONResponse, Response
+from weft.routing import UNSET, Route
+from weft.security.base import SecurityBase
+from weft.signature import Step
+
+if TYPE_CHECKING:
+    from weft.app import App
+
+_PLACES = ("path", "query", "header", "cookie")
+_WITH_BODY = {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"}
+_NO_CONTENT = {204, 205, 304}
+_RANGES = {
+    "1XX": "Information",
+    "2XX": "Success",
+    "3XX": "Redirection",
+    "4XX": "Client Error",
+    "5XX": "Server Error",
+    "DEFAULT": "Default Response",
+}
+_ERRORS: dict[str, Schema] = {
+    "ValidationError": {
+        "title": "ValidationError",
+        "type": "object",
+        "properties": {
+            "loc": {
+                "title": "Location",
+                "type": "array",
+                "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+            },
+            "msg": {"title": "Message", "type": "string"},
+            "type": {"title": "Error Type", "type": "string"},
+            "input": {"title": "Input"},
+            "ctx": {"title": "Context", "type": "object"},
+        },
+        "required": ["loc", "msg", "type"],
+    },
+    "HTTPValidationError": {
+        "title": "HTTPValidationError",
+        "type": "object",
+        "properties": {
+            "detail": {
+                "title": "Detail",
+                "type": "array",
+                "items": {"$ref": REF + "ValidationError"},
+            }
+        },
+    },
+}
+
+
+def openapi(app: App) -> dict[str, Any]:
+    """The OpenAPI document of an App's routes, as a dict that JSON can hold.
+
+    `SchemaError` when a value's type has no JSON Schema.
+    """
+    operations = [_Operation(route) for route in app.routes if route.include_in_schema]
+    hooks = [_Operation(route) for route in app.webhooks.routes if route.include_in_schema]
+    schemas = Schemas(
+        (value for operation in (*operations, *hooks) for value in operation.all_values()),
+        separate=app.separate_input_output_schemas,
+    )
+    document: dict[str, Any] = {"openapi": app.openapi_version, "info": _info(app)}
+    if app.servers:
+        document["servers"] = app.servers
+    ids: dict[str, Route] = {}
+    paths = _paths(operations, schemas, ids)
+    webhooks = _paths(hooks, schemas, ids)
+    definitions = schemas.definitions
+    if any(operation.may_be_invalid for operation in (*operations, *hooks)):
+        definitions |= _ERRORS
+    components: dict[str, Any] = {}
+    schemes = {
+        name: _scheme(scheme)
+        for operation in (*operations, *hooks)
+        for name, (scheme, _) in operation.schemes.items()
+    }
+    if schemes:
+        components["securitySchemes"] = schemes
+    if definitions:
+        components["schemas"] = dict(sorted(definitions.items()))
+    document["paths"] = paths
+    if webhooks:
+        document["webhooks"] = webhooks
+    if components:
+        document["components"] = components
+    if app.openapi_tags:
+        document["tags"] = app.openapi_tags
+    if app.openapi_external_docs:
+        document["externalDocs"] = app.openapi_external_docs
+    found: dict[str, Any] = json.decode(json.encode(document))
+    _drop_nulls(found)
+    return found
+
+
+def _drop_nulls(value: Any) -> None:
+    """`default: null` and the like say nothing; what an example holds stays."""
+    if isinstance(value, dict):
+        for key in [key for key, item in value.items() if item is None]:
+            del value[key]
+        for key, item in value.items():
+            if key not in ("example", "examples"):
+                _drop_nulls(item)
+    elif isinstance(value, list):
+        for item in value:
+            _drop_nulls(item)
+
+
+def _info(app: App) -> dict[str, Any]:
+    info = {
+        "title": app.title,
+        "version": app.version,
+        "summary": app.summary,
+        "description": app.description,
+        "termsOfService": app.terms_of_service,
+        "contact": app.contact,
+        "license": app.license_info,
+    }
+    return {name: value for name, value in info.items() if value}
+
+
+def _paths(
+    operations: Iterable[_Operation], schemas: Schemas, ids: dict[str, Route]
+) -> dict[str, Any]:
+    paths: dict[str, Any] = {}
+    for operation in operations:
+        place = paths.setdefault(operation.route.path_format, {})
+        for method in operation.route.methods:
+            place[method.lower()] = operation.written(method, schemas, ids)
+    return paths
+
+
+# ---- one route ----
+
+
+@dataclass(slots=True)
+class _Parameter:
+    place: str
+    name: str
+    required: bool
+    value: Value
+    documentation: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class _Body:
+    media_type: str
+    required: bool
+    value: Value
+    documentation: Mapping[str, Any]
+
+
+class _Operation:
+    """A route, and the values it takes and gives."""
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        tree = Tree.of(route)
+        nodes = list(_each_once(tree))
+        steps = [step for node in nodes for step in node.description.steps]
+        self.schemes = _schemes(nodes)
+        self.parameters = [p for place in _PLACES for p in _parameters(steps, place)]
+        self.body = _body(route, [step for step in steps if step.source == "body"])
+        self.may_be_invalid = bool(self.body) or any(step.source in _PLACES for step in steps)
+        self.reply = _reply(route)
+        self.replies = {
+            status: Value(model, "serialization", f"Response_{status}_{route.unique_id}")
+            for status, reply in route.responses.items()
+            if (model := reply.get("model")) is not None
+        }
+        self.callbacks = [_Operation(callback) for callback in route.callbacks]
+
+    def all_values(self) -> Iterable[Value]:
+        if self.body is not None:
+            yield self.body.value
+        if self.reply is not None:
+            yield self.reply
+        yield from self.replies.values()
+        for callback in self.callbacks:
+            yield from callback.all_values()
+        yield from (parameter.value for parameter in self.parameters)
+
+    def written(self, method: str, schemas: Schemas, ids: dict[str, Route]) -> dict[str, Any]:
+        route = self.route
+        operation: dict[str, Any] = {}
+        if route.tags:
+            operation["tags"] = list(route.tags)
+        operation["summary"] = route.summary or route.name.replace("_", " ").title()
+        description = route.description or inspect.cleandoc(route.endpoint.__doc__ or "")
+        description = description.split("\f")[0].strip()
+        if description:
+            operation["description"] = description
+        operation["operationId"] = route.unique_id
+        if route.deprecated:
+            operation["deprecated"] = route.deprecated
+        if self.schemes:
+            operation["security"] = [{name: scopes} for name, (_, scopes) in self.schemes.items()]
+        if self.parameters:
+            operation["parameters"] = _write_parameters(self.parameters, schemas)
+        if self.body is not None and method in _WITH_BODY:
+            operation["requestBody"] = _write_body(self.body, schemas)
+        if self.callbacks:
+            operation["callbacks"] = {
+                callback.route.name: _paths([callback], schemas, ids) for callback in self.callbacks
+            }
+        operation["responses"] = self._responses(schemas)
+        merge(operation, route.openapi_extra or {})
+        return operation
+
+    def _responses(self, schemas: Schemas) -> dict[str, Any]:
+        route = self.route
+        made_by = route.response_class or JSONResponse
+        reply: dict[str, Any] = {"description": route.response_description}
+        has_content = route.status_code is None or _has_content(route.status_code)
+        if has_content and made_by.media_type is not None:
+            schema: Schema = {"type": "string"}
+            if issubclass(made_by, JSONResponse):
+                schema = schemas.of(self.reply) if self.reply is not None else {}
+            reply["content"] = {made_by.media_type: {"schema": schema}}
+        responses = {str(route.default_status): reply}
+        for status, more in route.responses.items():
+            key = str(status).upper()
+            written = responses.setdefault("default" if key == "DEFAULT" else key, {})
+            added = {name: deepcopy(value) for name, value in more.items() if name != "model"}
+            if status in self.replies:
+                content = added.setdefault("content", {})
+                media = content.setdefault(made_by.media_type or "application/json", {})
+                merge(media.setdefault("schema", {}), schemas.of(self.replies[status]))
+            title = added.get("description") or written.get("description") or _reason(key)
+            merge(written, added)
+            written["description"] = title
+        if self.may_be_invalid and responses.keys().isdisjoint(("422", "4XX", "default")):
+            schema = {"$ref": REF + "HTTPValidationError"}
+            responses["422"] = {
+                "description": "Validation Error",
+                "content": {"application/json": {"schema": schema}},
+            }
+        return responses
+
+
+def _reason(status: str) -> str:
+    try:
+        return _RANGES.get(status) or http.HTTPStatus(int(status)).phrase
+    except ValueError:
+        return "Additional Response"
+
+
+def _has_content(status: int) -> bool:
+    return status >= 200 and status not in _NO_CONTENT
+
+
+# ---- what it takes ----
+
+
+def _each_once(tree: Tree) -> Iterable[Node]:
+    """The endpoint, then what it depends on: once each, however often it is used."""
+    seen = set()
+    for node in tree.root.walk():
+        key = tree.key(node)
+        if key not in seen:
+            seen.add(key)
+            yield node
+
+
+def _schemes(nodes: Iterable[Node]) -> dict[str, tuple[SecurityBase, list[str]]]:
+    """The security schemes a request has to satisfy, by name, each with the scopes it needs."""
+    found: dict[str, tuple[SecurityBase, list[str]]] = {}
+    for node in nodes:
+        scheme = inspect.unwrap(node.call)
+        if isinstance(scheme, SecurityBase):
+            _, scopes = found.setdefault(scheme.scheme_name, (scheme, []))
+            scopes += [scope for scope in node.scopes if scope not in scopes]
+    return found
+
+
+def _scheme(scheme: SecurityBase) -> Any:
+    """Its Security Scheme Object."""
+    model = scheme.model
+    dump = getattr(model, "model_dump", None)
+    return dump(mode="json", by_alias=True, exclude_none=True) if dump is not None else model
+
+
+def _parameters(steps: Sequence[Step], place: str) -> Iterable[_Parameter]:
+    for step in steps:
+        documentation = step.marker.documentation if step.marker is not None else {}
+        if step.source != place or documentation.get("include_in_schema") is False:
+            continue
+        name = step.names[0]
+        required = step.default_kind == "required"
+        yield _Parameter(place, name, required, _value(step, name), documentation)
+
+
+def _value(step: Step, name: str) -> Value:
+    options = _options(step.marker)
+    if step.default_kind in ("value", "copy"):
+        options["default"] = step.default
+    elif step.default_kind == "factory":
+        options["default_factory"] = step.default
+    return Value(step.annotation, "validation", name, options)
+
+
+def _options(marker: Marker | None) -> dict[str, Any]:
+    """What pydantic.Field takes of a marker."""
+    if marker is None:
+        return {}
+    options = {**marker.constraints, **marker.pydantic_options, **marker.documentation}
+    for name in ("openapi_examples", "include_in_schema", "example"):
+        options.pop(name, None)
+    return options
+
+
+def _write_parameters(parameters: Iterable[_Parameter], schemas: Schemas) -> list[dict[str, Any]]:
+    """Of a parameter that is there twice, the one that is required counts."""
+    found: dict[tuple[str, str], tuple[bool, dict[str, Any]]] = {}
+    for parameter in parameters:
+        key = (parameter.place, parameter.name)
+        if key in found and found[key][0] and not parameter.required:
+            continue
+        written: dict[str, Any] = {
+            "name": parameter.name,
+            "in": parameter.place,
+            "required": parameter.required,
+            "schema": schemas.of(parameter.value),
+        }
+        if parameter.documentation.get("description"):
+            written["description"] = parameter.documentation["description"]
+        _add_examples(written, parameter.documentation)
+        if parameter.documentation.get("deprecated"):
+            written["deprecated"] = True
+        found[key] = (parameter.required, written)
+    return [written for _, written in found.values()]
+
+
+def _add_examples(written: dict[str, Any], documentation: Mapping[str, Any]) -> None:
+    if documentation.get("openapi_examples"):
+        written["examples"] = documentation["openapi_examples"]
+    elif "example" in documentation:
+        written["example"] = documentation["example"]
+
+
+def _body(route: Route, steps: Sequence[Step]) -> _Body | None:
+    if not steps:
+        return None
+    markers = [step.marker for step in steps if isinstance(step.marker, BodyMarker)]
+    kinds = {marker.media_type for marker in markers}
+    media_type = kinds.pop() if len(kinds) == 1 else "application/json"
+    if len(steps) == 1 and not (markers and markers[0].embed):
+        step = steps[0]
+        documentation = step.marker.documentation if step.marker is not None else {}
+        required = step.default_kind == "required"
+        return _Body(media_type, required, _value(step, step.names[0]), documentation)
+    import pydantic
+
+    fields: dict[str, Any] = {}
+    for step in steps:
+        value = _value(step, step.names[0])
+        options = {"alias": step.names[0], **value.options}
+        fields[step.name] = (value.annotation, pydantic.Field(**options))
+    model = pydantic.create_model("Body_" + route.unique_id, **fields)
+    required = any(step.default_kind == "required" for step in steps)
+    options = {} if required else {"default": None}
+    return _Body(media_type, required, Value(model, "validation", "body", options), {})
+
+
+def _write_body(body: _Body, schemas: Schemas) -> dict[str, Any]:
+    media: dict[str, Any] = {"schema": schemas.of(body.value)}
+    _add_examples(media, body.documentation)
+    written: dict[str, Any] = {"required": True} if body.required else {}
+    return {**written, "content": {body.media_type: media}}
+
+
+# ---- what it gives ----
+
+
+def _reply(route: Route) -> Value | None:
+    """The model of its replies: what it says, or the annotation of what the endpoint returns."""
+    model = route.response_model
+    if model is UNSET:
+        model = _returned(route.endpoint)
+    if model is None or (inspect.isclass(model) and issubclass(model, Response)):
+        return None
+    return Value(model, "serialization", "Response_" + route.unique_id)
+
+
+def _returned(endpoint: Any) -> Any:
+    try:
+        hints = get_type_hints(inspect.unwrap(endpoint), include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        return None
+    return hints.get("return")

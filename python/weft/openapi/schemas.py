@@ -1,0 +1,177 @@
+"""The JSON Schemas of an OpenAPI document: one for each value a request or reply holds.
+
+All of a document's values are generated together, since what two of them share stands once, under
+`components`, and classes of the same name have to be told apart there. pydantic generates them:
+what it says of its models and of plain Python types is what FastAPI's users see.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+
+if TYPE_CHECKING:
+    from pydantic.json_schema import GenerateJsonSchema
+
+Mode = Literal["validation", "serialization"]
+Schema = dict[str, Any]
+
+REF = "#/components/schemas/"
+
+
+class SchemaError(Exception):
+    """No JSON Schema can be made: of a type, or without a library it takes."""
+
+
+@dataclass(eq=False, slots=True)
+class Value:
+    """Something that needs a schema.
+
+    `options` are those of `pydantic.Field` (title, description, constraints, default, ...);
+    `name` gives the title of a schema that has none of its own.
+    """
+
+    annotation: Any
+    mode: Mode
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    metadata: tuple[Any, ...] = ()
+
+
+class Schemas:
+    """The schemas of all `values`; `definitions` is what they refer to, by name.
+
+    With `separate` false, a model has one schema for input and output (the input's), unless it has
+    computed fields. `SchemaError` when a type has no JSON Schema.
+    """
+
+    def __init__(self, values: Iterable[Value], *, separate: bool = True) -> None:
+        try:
+            import pydantic
+        except ImportError:
+            raise SchemaError(
+                "the OpenAPI document is made with pydantic: install pydantic, "
+                "or turn the document off with App(openapi_url=None)"
+            ) from None
+        values = list(values)
+        inputs = []
+        modes: dict[int, Mode] = {}
+        with warnings.catch_warnings():
+            _ignore_unused_options()
+            for value in values:
+                adapter = _adapter(pydantic, value)
+                mode = value.mode
+                if not separate and not _has_computed_fields(value.annotation, adapter):
+                    mode = "validation"
+                modes[id(value)] = mode
+                inputs.append((value, mode, adapter.core_schema))
+            for model, mode in _nested(values, separate):
+                extra = Value(model, mode, model.__name__)
+                inputs.append((extra, mode, _adapter(pydantic, extra).core_schema))
+            generator = _generator()(ref_template=REF + "{model}")
+            try:
+                found, definitions = generator.generate_definitions(inputs)
+            except pydantic.errors.PydanticInvalidForJsonSchema as exc:
+                raise SchemaError(str(exc)) from exc
+        self._found: dict[Any, Schema] = dict(found)
+        self._modes = modes
+        self.definitions: dict[str, Schema] = {str(k): v for k, v in definitions.items()}
+        for definition in self.definitions.values():
+            if "description" in definition:  # of a docstring, up to a form feed
+                definition["description"] = definition["description"].split("\f")[0]
+
+    def of(self, value: Value) -> Schema:
+        """The schema of one of the values: a reference, or a schema with a title."""
+        schema = dict(self._found[value, self._modes[id(value)]])
+        if "$ref" not in schema:
+            title = value.options.get("title")
+            schema["title"] = title or value.name.title().replace("_", " ")
+        return schema
+
+
+def _ignore_unused_options() -> None:
+    import pydantic.warnings
+
+    if hasattr(pydantic.warnings, "UnsupportedFieldAttributeWarning"):
+        warnings.simplefilter("ignore", pydantic.warnings.UnsupportedFieldAttributeWarning)
+
+
+def _adapter(pydantic: Any, value: Value) -> Any:
+    extra = [*value.metadata, pydantic.Field(**value.options)]
+    try:
+        adapter = pydantic.TypeAdapter(Annotated[(value.annotation, *extra)])
+        adapter.rebuild()
+    except pydantic.errors.PydanticUserError as exc:
+        raise SchemaError(f"{value.annotation!r} has no JSON Schema: {exc}") from exc
+    return adapter
+
+
+def _generator() -> type[GenerateJsonSchema]:
+    from pydantic.json_schema import GenerateJsonSchema as Base
+
+    class Generator(Base):
+        def bytes_schema(self, schema: Any) -> Schema:
+            """Bytes by what OpenAPI 3.1 says of them, in place of 3.0's `format: binary`."""
+            json_schema: Schema = {
+                "type": "string",
+                "contentMediaType": "application/octet-stream",
+            }
+            config = self._config
+            mode = config.ser_json_bytes if self.mode == "serialization" else config.val_json_bytes
+            if mode == "base64":
+                json_schema["contentEncoding"] = "base64"
+            self.update_with_validations(json_schema, schema, self.ValidationsMapping.bytes)
+            return json_schema
+
+    return Generator
+
+
+def _has_computed_fields(annotation: Any, adapter: Any) -> bool:
+    if (adapter.core_schema.get("schema") or {}).get("computed_fields"):
+        return True
+    return any(getattr(m, "model_computed_fields", None) for m in _models_in(annotation, set()))
+
+
+def _nested(values: list[Value], separate: bool) -> Iterable[tuple[type, Mode]]:
+    """Models and enums inside the values, each once a mode: all of them get a definition."""
+    top = {id(value.annotation) for value in values}
+    for mode in ("validation", "serialization"):
+        seen: set[type] = set()
+        for value in values:
+            if value.mode == mode:
+                _models_in(value.annotation, seen)
+        for model in sorted(seen, key=lambda m: (m.__module__, m.__qualname__)):
+            if id(model) not in top:
+                as_input = not separate and not getattr(model, "model_computed_fields", None)
+                yield model, "validation" if as_input else mode
+
+
+def _models_in(annotation: Any, seen: set[type]) -> set[type]:
+    """Adds the pydantic models and enums of an annotation, and of their fields."""
+    pydantic = sys.modules["pydantic"]
+    if inspect.isclass(annotation) and issubclass(annotation, (pydantic.BaseModel, Enum)):
+        if annotation not in seen:
+            seen.add(annotation)
+            for info in getattr(annotation, "model_fields", {}).values():
+                _models_in(info.annotation, seen)
+    elif get_origin(annotation) is not None:
+        for arg in get_args(annotation):
+            _models_in(arg, seen)
+    return seen
+
+
+def merge(into: dict[str, Any], update: Mapping[str, Any]) -> None:
+    """Updates `into`, and the dicts and lists in it likewise."""
+    for key, value in update.items():
+        old = into.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            merge(old, value)
+        elif isinstance(old, list) and isinstance(value, list):
+            into[key] = old + value
+        else:
+            into[key] = value

@@ -1,0 +1,256 @@
+"""The judge is FastAPI: the same declarations give the same OpenAPI document.
+
+Differences that are meant: what stands in an example is kept as it is, nulls included.
+"""
+
+import datetime as dt
+import decimal
+import enum
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import fastapi
+import fastapi.responses
+import pydantic
+import pytest
+from openapi_spec_validator import validate
+from typing_extensions import TypedDict
+
+import weft
+from weft.cli import main
+from weft.openapi import SchemaError
+from weft.testing import TestClient
+
+T = TypeVar("T")
+
+
+class Color(str, enum.Enum):  # noqa: UP042
+    red = "red"
+    blue = "blue"
+
+
+class Sub(pydantic.BaseModel):
+    color: Color = Color.red
+    when: dt.datetime = pydantic.Field(default_factory=dt.datetime.now)
+
+    @pydantic.computed_field
+    @property
+    def size(self) -> int:
+        return 1
+
+
+class Item(pydantic.BaseModel):
+    """An item.\f Not for readers."""
+
+    name: str = pydantic.Field(max_length=3, description="what it is called", examples=["ab"])
+    price: float = 1.0
+    tags: list[str] = []
+    sub: Sub | None = None
+    parent: "Item | None" = None
+    secret: bytes = b""
+
+
+class Cat(pydantic.BaseModel):
+    kind: Literal["cat"]
+    lives: int = 9
+
+
+class Dog(pydantic.BaseModel):
+    kind: Literal["dog"]
+    good: bool = True
+
+
+class Page(pydantic.BaseModel, Generic[T]):
+    items: list[T]
+    total: Annotated[int, pydantic.Field(ge=0)]
+
+
+@dataclass
+class Point:
+    x: int
+    y: int = 0
+
+
+class Movie(TypedDict, total=False):
+    title: str
+    year: int
+
+
+def declare(m: Any, app: Any) -> Any:
+    """The same routes by weft or by FastAPI."""
+    responses = weft if m is weft else fastapi.responses
+    response = weft.Response if m is weft else fastapi.Response
+
+    @app.get("/items/{item_id}", tags=["items"], summary="One item")
+    async def read(
+        item_id: Annotated[int, m.Path(ge=1, title="The id")],
+        q: str | None = None,
+        color: Color = Color.red,
+        x_token: Annotated[list[str], m.Header()] = [],  # noqa: B006
+        session: Annotated[str, m.Cookie(examples=["a"], deprecated=True, description="d")] = "",
+        hidden: Annotated[int, m.Query(include_in_schema=False)] = 0,
+    ) -> Item:
+        """Reads it.
+
+        More about it.
+        """
+
+    @app.post(
+        "/items",
+        status_code=201,
+        response_description="made",
+        responses={404: {"model": Sub}, 418: {"description": "tea"}, "5XX": {}, "default": {}},
+    )
+    async def create(item: Item) -> list[Item]: ...
+
+    @app.put("/items/{item_id:path}", deprecated=True, operation_id="putter")
+    async def put(item_id: str, item: Item, sub: Sub | None = None, flag: bool = m.Body(False)): ...
+
+    @app.delete("/items/{item_id}", status_code=204, description="Gone *for good*")
+    async def remove(item_id: uuid.UUID): ...
+
+    @app.get("/plain", response_class=responses.PlainTextResponse)
+    async def plain(a: dt.timedelta, b: Literal["x", "y"] = "x") -> str: ...
+
+    @app.get("/moved", response_class=responses.RedirectResponse)
+    async def moved(): ...
+
+    @app.post("/embedded", openapi_extra={"x-more": {"b": 1}, "tags": ["late"]})
+    async def embedded(n: Annotated[int, m.Body(embed=True, gt=3, title="How many")]): ...
+
+    @app.post("/examples")
+    async def examples(
+        n: Annotated[
+            dict[str, int],
+            m.Body(openapi_examples={"one": {"value": {"x": 1}}}, media_type="application/x-yaml"),
+        ] = {},  # noqa: B006
+    ): ...
+
+    @app.get("/secret", include_in_schema=False)
+    async def secret(): ...
+
+    @app.api_route("/union", methods=["GET"])
+    async def union(
+        a: int | str,
+        b: Annotated[set[int], m.Query(alias="bee", min_length=1)],
+        c: decimal.Decimal = decimal.Decimal("1.5"),
+    ) -> dict[str, Any] | None: ...
+
+    @app.get("/reply")
+    async def reply() -> response: ...
+
+    @app.post("/animals")
+    async def animals(
+        animal: Annotated[Cat | Dog, m.Body(discriminator="kind")],
+    ) -> Page[Cat | Dog]: ...
+
+    @app.post("/plain-types")
+    async def plain_types(point: Point, movie: Movie) -> tuple[Point, Movie]: ...
+
+    @app.post("/model", response_model=Item)
+    async def model(body: Annotated[Any, m.Body()] = None) -> Any: ...
+
+    @app.post("/no-model", response_model=None)
+    async def no_model(body: bytes = m.Body()) -> Item: ...
+
+    callbacks = m.Router() if m is weft else fastapi.APIRouter()
+
+    @callbacks.post("{$callback_url}/done/{id}")
+    async def done(id: str, body: Sub) -> Item: ...
+
+    @app.post("/callbacks", callbacks=callbacks.routes)
+    async def with_callbacks(callback_url: pydantic.HttpUrl): ...
+
+    @app.webhooks.post("new-item")
+    async def new_item(body: Item): ...
+
+    return app
+
+
+INFO = {
+    "title": "Shop",
+    "version": "1.2",
+    "summary": "A shop",
+    "description": "*All* of it",
+    "terms_of_service": "https://example.com/terms",
+    "contact": {"name": "Me", "email": "me@example.com"},
+    "license_info": {"name": "MIT", "identifier": "MIT"},
+    "openapi_tags": [{"name": "items", "description": "Things"}],
+    "servers": [{"url": "/v1"}],
+    "openapi_external_docs": {"url": "https://example.com/"},
+}
+
+
+@pytest.mark.parametrize("separate", [True, False])
+def test_document_is_the_one_fastapi_writes(separate):
+    options = {**INFO, "separate_input_output_schemas": separate}
+    ours = declare(weft, weft.App(**options)).openapi()
+    theirs = declare(fastapi, fastapi.FastAPI(**options)).openapi()
+    assert ours == theirs
+    assert list(ours) == list(theirs)
+    assert list(ours["paths"]) == list(theirs["paths"])
+    validate(ours)
+
+
+def test_example_keeps_its_nulls():
+    app = weft.App()
+
+    @app.post("/")
+    async def post(x: Annotated[dict, weft.Body(openapi_examples={"a": {"value": {"n": None}}})]):
+        pass
+
+    media = app.openapi()["paths"]["/"]["post"]["requestBody"]["content"]["application/json"]
+    assert media["examples"] == {"a": {"value": {"n": None}}}
+
+
+def test_type_without_a_schema_is_named():
+    app = weft.App()
+
+    @app.get("/")
+    async def get() -> type(lambda: None):  # type: ignore[valid-type]
+        pass
+
+    with pytest.raises(SchemaError, match="function"):
+        app.openapi()
+
+
+def test_document_has_an_etag():
+    with TestClient(declare(weft, weft.App(title="Shop"))) as client:
+        reply = client.get("/openapi.json")
+        assert reply.headers["content-type"] == "application/json"
+        assert reply.json()["info"]["title"] == "Shop"
+        etag = reply.headers["etag"]
+        for known in (etag, f'W/{etag}, "other"', "*"):
+            again = client.get("/openapi.json", headers={"if-none-match": known})
+            assert (again.status_code, again.content) == (304, b"")
+        assert client.get("/openapi.json", headers={"if-none-match": '"x"'}).status_code == 200
+
+
+def test_document_may_be_replaced_and_moved():
+    app = weft.App(openapi_url="/api.json", docs_url=None)
+    app.openapi = lambda: {"openapi": "3.1.0", "mine": True}
+    with TestClient(app) as client:
+        assert client.get("/api.json").json() == {"openapi": "3.1.0", "mine": True}
+        assert client.get("/openapi.json").status_code == 404
+        assert client.get("/docs").status_code == 404
+
+
+def test_no_document_no_pages():
+    with TestClient(weft.App(openapi_url=None)) as client:
+        for path in ("/openapi.json", "/docs", "/redoc"):
+            assert client.get(path).status_code == 404
+
+
+def test_command_writes_the_document(tmp_path, monkeypatch, capsys):
+    (tmp_path / "documented.py").write_text("import weft\napp = weft.App(title='É')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["openapi", "documented:app", "-o", "out.json"]) == 0
+    written = (tmp_path / "out.json").read_text(encoding="utf-8")
+    assert json.loads(written)["info"]["title"] == "É"
+    assert main(["openapi", "documented:app"]) == 0
+    assert capsys.readouterr().out == written
+    assert main(["openapi", "documented:app", "-o", "no/such/folder"]) == 1
+    assert "No such file" in capsys.readouterr().err

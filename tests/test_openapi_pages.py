@@ -1,0 +1,147 @@
+"""The pages that show the OpenAPI document, fetched, and opened in a real browser."""
+
+import os
+import shutil
+import time
+from typing import Annotated
+
+import pytest
+
+import weft
+from weft.openapi import pages
+from weft.testing import TestClient
+
+
+def make_app(**options) -> weft.App:
+    app = weft.App(title="Shop <&>", **options)
+
+    @app.get("/double/{n}")
+    async def double(n: int, authorization: Annotated[str | None, weft.Header()] = None) -> dict:
+        return {"double": 2 * n, "who": authorization}
+
+    return app
+
+
+def test_pages_load_nothing_from_elsewhere():
+    with TestClient(make_app()) as client:
+        for path in ("/docs", "/redoc", "/docs/oauth2-redirect"):
+            reply = client.get(path)
+            assert reply.status_code == 200
+            assert reply.headers["content-type"] == "text/html; charset=utf-8"
+            assert "default-src 'none'" in reply.headers["content-security-policy"]
+            assert "//" not in reply.text
+        assert "<title>Shop &lt;&amp;&gt; - Swagger UI</title>" in client.get("/docs").text
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        ("/docs/-/swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
+        ("/docs/-/swagger-ui.css", "text/css; charset=utf-8"),
+        ("/docs/-/favicon-32x32.png", "image/png"),
+        ("/docs/-/oauth2-redirect.js", "text/javascript; charset=utf-8"),
+        ("/docs/-/swagger-initializer.js", "text/javascript; charset=utf-8"),
+        ("/redoc/-/redoc.standalone.js", "text/javascript; charset=utf-8"),
+    ],
+)
+def test_files_of_the_pages(path, media_type):
+    with TestClient(make_app()) as client:
+        reply = client.get(path)
+        assert (reply.status_code, reply.headers["content-type"]) == (200, media_type)
+        etag = reply.headers["etag"]
+        assert client.get(path, headers={"if-none-match": etag}).status_code == 304
+
+
+@pytest.mark.parametrize(
+    "name", ["redoc.standalone.js", "..%2f..%2f__init__.py", "%2e%2e", "LICENSE", "nope.js"]
+)
+def test_other_files_are_not_to_be_had(name):
+    with TestClient(make_app()) as client:
+        assert client.get(f"/docs/-/{name}").status_code == 404
+
+
+def test_initializer_has_the_apps_own_parameters():
+    app = make_app(
+        swagger_ui_parameters={"deepLinking": False, "x": "</script>"},
+        swagger_ui_init_oauth={"clientId": "me"},
+        swagger_ui_oauth2_redirect_url=None,
+    )
+    with TestClient(app) as client:
+        script = client.get("/docs/-/swagger-initializer.js").text
+        assert '"deepLinking":false' in script
+        assert 'initOAuth({"clientId":"me"})' in script
+        assert "oauth2RedirectUrl" not in script
+        assert client.get("/docs/oauth2-redirect").status_code == 404
+
+
+def test_without_its_files_a_page_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(pages.importlib.util, "find_spec", lambda name: None)
+    with TestClient(make_app()) as client:
+        for path in ("/docs", "/redoc"):
+            reply = client.get(path)
+            assert reply.status_code == 200
+            assert "pip install --no-deps drf-spectacular-sidecar" in reply.text
+        assert client.get("/docs/-/swagger-ui.css").status_code == 404
+
+
+# ---- in a browser ----
+
+
+@pytest.fixture(scope="module")
+def browser():
+    webdriver = pytest.importorskip("selenium.webdriver")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("Chromium and its driver are not installed")
+    if "libasan" in os.environ.get("LD_PRELOAD", ""):
+        pytest.skip("Chromium does not run under AddressSanitizer")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,1600"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    browser.implicitly_wait(20)
+    yield browser
+    browser.quit()
+
+
+def complaints(browser) -> list[str]:
+    """What the browser's console has to say, the policy's refusals among it."""
+    return [line["message"] for line in browser.get_log("browser") if "favicon" not in str(line)]
+
+
+def click(browser, selector: str) -> None:
+    element = browser.find_element("css selector", selector)
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+    browser.execute_script("arguments[0].click()", element)
+
+
+def executed(browser) -> str:
+    """Clicks on Execute until there is a reply: the page needs a moment for what was typed."""
+    for _ in range(40):
+        click(browser, ".execute")
+        time.sleep(0.25)
+        script = "return document.querySelector('.live-responses-table')?.innerText"
+        if text := browser.execute_script(script):
+            return text
+    raise AssertionError("no reply is shown")
+
+
+def test_swagger_ui_tries_an_operation(browser):
+    with TestClient(make_app()) as client:
+        browser.get(f"http://127.0.0.1:{client._worker.port}/docs")
+        assert browser.find_element("css selector", ".title").text.startswith("Shop <&>")
+        click(browser, ".opblock-summary-control")
+        click(browser, ".try-out__btn")
+        browser.find_element("css selector", "tr[data-param-name=n] input").send_keys("21")
+        assert '"double": 42' in executed(browser)
+        assert complaints(browser) == []
+
+
+def test_redoc_shows_the_operation(browser):
+    with TestClient(make_app()) as client:
+        browser.get(f"http://127.0.0.1:{client._worker.port}/redoc")
+        assert "Double" in browser.find_element("css selector", "[data-section-id^=operation]").text
+        # It has a logo on another host, which the policy refuses.
+        assert all("logo" in complaint for complaint in complaints(browser))
