@@ -8,6 +8,7 @@
 # make test-asyncio       CPython's own asyncio tests on weft's loop, under every CPython there is
 # make dist      build sdist and wheel, look at what is in them, install and import the wheel
 # make bench-loop, make bench-codec   the event loop, and JSON and BSON, by themselves
+# make bench-instructions   the instructions of a request, beside those recorded
 # make clean     throw away what was built
 #
 # PYTHON=...     which CPython (3.11 or newer) to make the environment with; otherwise tools/find-python chooses
@@ -23,7 +24,7 @@ bin := $(abspath $(VENV))/bin
 in_venv := PATH="$(bin):$$PATH"
 pip := $(bin)/python -m pip install -q --disable-pip-version-check
 
-.PHONY: help run test test-c test-python test-all-pythons test-asyncio bench bench-loop bench-codec fuzz lint sanitize dist clean
+.PHONY: help run test test-c test-python test-all-pythons test-asyncio bench bench-loop bench-codec bench-instructions fuzz lint sanitize dist clean
 .DEFAULT_GOAL := help
 
 help:
@@ -75,6 +76,9 @@ bench-loop: $(VENV)/.built
 
 bench-codec: $(VENV)/.built
 	@$(in_venv) tools/bench-codec
+
+bench-instructions: $(VENV)/.built
+	@$(in_venv) tools/bench-instructions
 
 fuzz: $(VENV)/.built
 	@tools/install-system fuzz

@@ -5,7 +5,11 @@ Starts the server under valgrind, sends requests over one keep-alive connection,
 difference of two runs of different length, so that start-up and warm-up cancel out. Kernel work
 is not counted.
 
-Usage: python bench/instructions.py [--out FILE.json] [--requests 2000] [plaintext json params]
+With --compare FILE the counts are set beside those of FILE, and more than --limit percent above one
+of them is a failure; where interpreter, compiler or machine are others, nothing is, since counts
+differ for that reason alone. With --out FILE they are written there, to be committed.
+
+Usage: python bench/instructions.py [--compare FILE] [--out FILE] [WORKLOAD ...]
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import re
 import signal
 import socket
@@ -22,8 +27,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from run import ROOT, WORKLOADS, free_port
+from run import ROOT, free_port
 
+# "bare" is bare_server, where it has been built; "parked" is a handler that waits once.
+PATHS = {
+    "plaintext": "/plaintext",
+    "json": "/json",
+    "params": "/items/42?q=weft",
+    "parked": "/parked",
+    "bare": "/plaintext",
+}
+WARM_UP = 500  # requests, until caches and pools are full
 VALGRIND = ["valgrind", "--tool=callgrind", "--callgrind-out-file={out}"]
 
 
@@ -74,40 +88,76 @@ def total(command: list[str], path: str, count: int) -> int:
         return int(re.search(rb"Collected : (\d+)", errors)[1])  # type: ignore[index]
 
 
+def per_request(command: list[str], path: str, requests: int) -> int:
+    few, many = (total(command, path, n) for n in (WARM_UP, WARM_UP + requests))
+    return round((many - few) / requests)
+
+
+def first_line(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[
+        0
+    ]
+
+
+def environment(weft: str) -> dict[str, str]:
+    """What else the counts depend on."""
+    return {
+        "python": first_line(weft, "--version"),
+        "compiler": first_line(os.environ.get("CC", "cc"), "--version"),
+        "valgrind": first_line("valgrind", "--version"),
+        "machine": platform.machine(),
+    }
+
+
+def compare(counts: dict[str, int], here: dict[str, str], recorded: Path, limit: float) -> bool:
+    """Prints the differences; is none of them too large?"""
+    old = json.loads(recorded.read_text())
+    too_many = []
+    for name, count in counts.items():
+        before = old["instructions"].get(name)
+        if before is None:
+            print(f"{name:10} {count:>8,}  (not recorded)")
+            continue
+        percent = (count / before - 1) * 100
+        print(f"{name:10} {count:>8,}  recorded {before:>8,}  {percent:+6.1f}%")
+        if percent > limit:
+            too_many.append(name)
+    if old["environment"] != here:
+        print(f"recorded with {old['environment']}, counted with {here}: not judged")
+        return True
+    if too_many:
+        print(f"more than {limit:g}% above what {recorded} says: {', '.join(too_many)}")
+    return not too_many
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("workloads", nargs="*", default=["plaintext", "json", "params"])
-    parser.add_argument("--requests", type=int, default=2000)
-    parser.add_argument("--weft", default=sys.executable)
-    parser.add_argument("--bare", help="path of bare_server, to count it too")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("workloads", nargs="*", choices=[[], *PATHS], default=[])
+    parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument("--weft", default=sys.executable, help="interpreter that has weft")
+    parser.add_argument("--bare", type=Path, help="bare_server, to count it too")
+    parser.add_argument("--compare", type=Path, metavar="FILE")
+    parser.add_argument("--limit", type=float, default=10, help="percent (%(default)s)")
+    parser.add_argument("--out", type=Path, metavar="FILE")
     args = parser.parse_args()
-    weft = [
-        args.weft,
-        "-m",
-        "weft",
-        "bench.apps.weft_app:app",
-        "--port",
-        "{port}",
-        "--no-access-log",
-        "--log-level",
-        "warning",
-    ]
-    counted = {}
-    for name in args.workloads:
-        few, many = (total(weft, WORKLOADS[name].path, n) for n in (1000, 1000 + args.requests))
-        counted[f"weft {name}"] = round((many - few) / args.requests)
-        print(f"weft {name}: {counted[f'weft {name}']} instructions a request", flush=True)
-    if args.bare:
-        few, many = (
-            total([args.bare, "--port", "{port}"], "/", n) for n in (1000, 1000 + args.requests)
-        )
-        counted["bare_server"] = round((many - few) / args.requests)
-        print(f"bare_server: {counted['bare_server']} instructions a request", flush=True)
+    weft = [args.weft, "-m", "weft", "bench.apps.weft_app:app", "--port", "{port}"]
+    weft += ["--no-access-log", "--log-level", "warning"]
+    counts = {}
+    for name in args.workloads or PATHS:
+        if name == "bare" and args.bare is None:
+            continue
+        command = [str(args.bare), "--port", "{port}"] if name == "bare" else weft
+        counts[name] = per_request(command, PATHS[name], args.requests)
+        if args.compare is None:
+            print(f"{name:10} {counts[name]:>8,} instructions a request", flush=True)
+    here = environment(args.weft)
+    good = args.compare is None or compare(counts, here, args.compare, args.limit)
     if args.out:
-        args.out.write_text(json.dumps(counted, indent=1) + "\n")
+        recorded = {"environment": here, "instructions": counts}
+        args.out.write_text(json.dumps(recorded, indent=1) + "\n")
+    raise SystemExit(0 if good else 1)
 
 
 if __name__ == "__main__":

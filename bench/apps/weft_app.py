@@ -26,3 +26,9 @@ async def item(item_id: int, q: str | None = None):
 async def sleep():
     await asyncio.sleep(0.01)
     return {"slept": True}
+
+
+@app.get("/parked")
+async def parked():
+    await asyncio.sleep(0)
+    return {"message": "Hello, World!"}
