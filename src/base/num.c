@@ -6,24 +6,28 @@
 #include "base/check.h"
 #include "base/pow10_table.h"
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 /* Bottom-up: integers; what printing and parsing of doubles share; printing; parsing. */
 
 typedef unsigned __int128 u128;
 
 /* ---- integers ---- */
 
-static const char two_digits[200] = "00010203040506070809"
-                                    "10111213141516171819"
-                                    "20212223242526272829"
-                                    "30313233343536373839"
-                                    "40414243444546474849"
-                                    "50515253545556575859"
-                                    "60616263646566676869"
-                                    "70717273747576777879"
-                                    "80818283848586878889"
-                                    "90919293949596979899";
+const char wf_two_digits[200] = "00010203040506070809"
+                                "10111213141516171819"
+                                "20212223242526272829"
+                                "30313233343536373839"
+                                "40414243444546474849"
+                                "50515253545556575859"
+                                "60616263646566676869"
+                                "70717273747576777879"
+                                "80818283848586878889"
+                                "90919293949596979899";
 
-static const uint64_t pow10_u64[] = {
+const uint64_t wf_pow10_u64[20] = {
     1ull,
     10ull,
     100ull,
@@ -46,56 +50,32 @@ static const uint64_t pow10_u64[] = {
     10000000000000000000ull,
 };
 
-static unsigned digit_count(uint64_t v) {
-    unsigned bits = 64 - (unsigned)__builtin_clzll(v | 1);
-    unsigned guess = bits * 1233 >> 12; /* bits * log10(2), never too large */
-    return guess + (guess < 20 && v >= pow10_u64[guess]) + (v == 0);
-}
-
-/* The eight digits of v < 10^8, one a byte, the first one lowest: halves, then quarters, then
- * single digits, all of a kind divided by one multiplication. */
-static uint64_t digits8(uint32_t v) {
-    uint64_t x = v / 10000 | (uint64_t)(v % 10000) << 32;
-    uint64_t hundreds = (x * 10486 >> 20) & UINT64_C(0x0000007f0000007f);
-    x = hundreds | (x - 100 * hundreds) << 16;
-    uint64_t tens = (x * 103 >> 10) & UINT64_C(0x000f000f000f000f);
-    return tens | (x - 10 * tens) << 8;
-}
-
-static void store_digits8(char *out, uint64_t digits) {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    digits = __builtin_bswap64(digits);
-#endif
-    digits += UINT64_C(0x3030303030303030);
-    memcpy(out, &digits, 8);
-}
+const double wf_pow10_double[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                    1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                    1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
 size_t wf_u64_write(char *out, uint64_t v) {
-    unsigned n = digit_count(v);
-    char *p = out + n;
-    for (; v >= 100000000; v /= 100000000) {
-        p -= 8;
-        store_digits8(p, digits8((uint32_t)(v % 100000000)));
+    const uint64_t e8 = 100000000;
+    if (v <= UINT32_MAX) {
+        return wf_u32_write(out, (uint32_t)v);
     }
-    uint32_t rest = (uint32_t)v;
-    for (; rest >= 100; rest /= 100) {
-        p -= 2;
-        memcpy(p, two_digits + rest % 100 * 2, 2);
-    }
-    if (rest >= 10) {
-        memcpy(p - 2, two_digits + rest * 2, 2);
+    uint64_t high = v / e8;
+    size_t n;
+    if (high <= UINT32_MAX) {
+        n = wf_u32_write(out, (uint32_t)high);
     } else {
-        p[-1] = (char)('0' + rest);
+        n = wf_u32_write(out, (uint32_t)(high / e8));
+        wf_put_8_digits(out + n, (uint32_t)(high % e8));
+        n += 8;
     }
-    return n;
+    wf_put_8_digits(out + n, (uint32_t)(v % e8));
+    return n + 8;
 }
 
 size_t wf_i64_write(char *out, int64_t v) {
-    if (v >= 0) {
-        return wf_u64_write(out, (uint64_t)v);
-    }
-    *out = '-';
-    return 1 + wf_u64_write(out + 1, 0 - (uint64_t)v);
+    size_t sign = (uint64_t)v >> 63;
+    *out = '-'; /* overwritten where there is no sign */
+    return sign + wf_u64_write(out + sign, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
 }
 
 /* ---- doubles: shared ---- */
@@ -155,23 +135,8 @@ static uint64_t scale_round_to_odd(struct pow10 g, uint64_t c) {
     return (uint64_t)(sum >> 64) | ((uint64_t)sum > 1);
 }
 
-/* v as bits: finite, positive, not zero */
-static struct decimal shortest(uint64_t bits) {
-    uint64_t c = bits & MANTISSA_MASK;
-    int exponent = (int)(bits >> MANTISSA_BITS);
-    /* Below a power of two the neighbour is only half as far away. */
-    bool lower_is_closer = c == 0 && exponent > 1;
-    int q;
-    if (exponent != 0) {
-        c |= UINT64_C(1) << MANTISSA_BITS;
-        q = exponent - EXPONENT_BIAS;
-        if (q <= 0 && q >= -MANTISSA_BITS && (c & ((UINT64_C(1) << -q) - 1)) == 0) {
-            return (struct decimal){c >> -q, 0}; /* an integer up to 2^53: its own digits */
-        }
-    } else {
-        q = 1 - EXPONENT_BIAS;
-    }
-
+/* v = c * 2^q */
+static WF_NOINLINE struct decimal shortest_by_three(uint64_t c, int q, bool lower_is_closer) {
     /* k = floor(log10(2^q)), or of 3/4 * 2^q where the interval is that much shorter */
     int k = (q * 1262611 - (lower_is_closer ? 524031 : 0)) >> 22;
     unsigned h = (unsigned)(q + log2_pow10(-k) + 1);
@@ -205,70 +170,176 @@ static struct decimal shortest(uint64_t bits) {
     return (struct decimal){s + up, k};
 }
 
-/* The digits of a decimal as text. */
+/* The same from one product, with 64 bits behind the point and all but the last of them right. Where
+ * that leaves a comparison open (rarer than one in 10^17) the answer is false.
+ * v = c * 2^q, whose neighbours are equally far away. */
+static inline bool shortest_in_128_bits(uint64_t c, int q, struct decimal *out) {
+    int k = (q * 1262611) >> 22; /* floor(log10(2^q)) */
+    unsigned h = (unsigned)(q + log2_pow10(-k) + 1);
+    const struct pow10 *g = pow10_of(-k);
+    u128 product = (u128)g->hi * (c << h) + (uint64_t)((u128)g->lo * (c << h) >> 64);
+    uint64_t whole = (uint64_t)(product >> 64), fraction = (uint64_t)product;
+
+    /* With 4 bits before the point and 60 behind it: half the distance to a neighbour, 1/2 to 5, and
+     * how far the next multiple of ten is. */
+    const uint64_t error = 4;
+    uint64_t half = g->hi >> (5 - h);
+    uint64_t digit = whole % 10;
+    uint64_t above = digit << 60 | fraction >> 4;
+    uint64_t below = (UINT64_C(10) << 60) - above;
+    bool up = below < above;
+    uint64_t distance = up ? below : above;
+
+    /* Which of them it is cannot be foreseen: no branches but one. */
+    bool ten_fits = distance < half;
+    bool open = distance - (half - error) < 2 * error;
+    open |= fraction - ((UINT64_C(1) << 63) - error) < 2 * error && !ten_fits;
+    *out = (struct decimal){ten_fits ? whole - digit + (up ? 10 : 0) : whole + (fraction >> 63), k};
+    return !open;
+}
+
+/* v as bits: finite, positive, not zero */
+static inline struct decimal shortest(uint64_t bits) {
+    uint64_t c = bits & MANTISSA_MASK;
+    int exponent = (int)(bits >> MANTISSA_BITS);
+    int q = exponent - EXPONENT_BIAS;
+    /* Below a power of two the neighbour is only half as far away. */
+    if (wf_likely(c != 0 && exponent != 0)) {
+        struct decimal quick;
+        c |= UINT64_C(1) << MANTISSA_BITS;
+        if (wf_likely(shortest_in_128_bits(c, q, &quick))) {
+            return quick;
+        }
+        return shortest_by_three(c, q, false);
+    }
+    if (exponent == 0) {
+        return shortest_by_three(c, 1 - EXPONENT_BIAS, false);
+    }
+    if (q <= 0 && q >= -MANTISSA_BITS) {
+        return (struct decimal){(UINT64_C(1) << MANTISSA_BITS) >> -q, 0}; /* 2^n: its own digits */
+    }
+    return shortest_by_three(UINT64_C(1) << MANTISSA_BITS, q, exponent > 1);
+}
+
+/* Eight characters, the first one lowest. */
+static inline void store8(char *out, uint64_t chars) {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    chars = __builtin_bswap64(chars);
+#endif
+    memcpy(out, &chars, 8);
+}
+
+#if defined(__SSE2__)
+/* The sixteen digits of two numbers below 10^8, one a byte: halves, then quarters, then single
+ * digits, all of a kind divided by one multiplication. */
+static inline __m128i digits16(uint32_t high, uint32_t low) {
+    __m128i v = _mm_set_epi64x(low, high);
+    __m128i q = _mm_srli_epi64(_mm_mul_epu32(v, _mm_set1_epi32((int)3518437209u)), 45);
+    __m128i r = _mm_sub_epi32(v, _mm_mul_epu32(q, _mm_set1_epi32(10000)));
+    v = _mm_or_si128(q, _mm_slli_epi64(r, 32));
+    q = _mm_srli_epi16(_mm_mulhi_epu16(v, _mm_set1_epi32(5243)), 3);
+    r = _mm_sub_epi16(v, _mm_mullo_epi16(q, _mm_set1_epi32(100)));
+    v = _mm_or_si128(q, _mm_slli_epi32(r, 16));
+    q = _mm_mulhi_epu16(v, _mm_set1_epi16(6554));
+    r = _mm_sub_epi16(v, _mm_mullo_epi16(q, _mm_set1_epi16(10)));
+    return _mm_or_si128(q, _mm_slli_epi16(r, 8));
+}
+#else
+/* The eight digits of v < 10^8, one a byte, the first one lowest: halves, then quarters, then
+ * single digits, all of a kind divided by one multiplication. */
+static inline uint64_t digits8(uint32_t v) {
+    uint64_t x = v / 10000 | (uint64_t)(v % 10000) << 32;
+    uint64_t hundreds = (x * 10486 >> 20) & UINT64_C(0x0000007f0000007f);
+    x = hundreds | (x - 100 * hundreds) << 16;
+    uint64_t tens = (x * 103 >> 10) & UINT64_C(0x000f000f000f000f);
+    return tens | (x - 10 * tens) << 8;
+}
+#endif
+
+/* The digits of a decimal as text, without zeros in front. They stay in registers: a load of what was
+ * just stored in parts would have to wait. */
 struct digits {
-    char text[1 + 8 + 8 + 16]; /* all 17, and room to copy 16 from anywhere among them */
-    unsigned first, end;       /* without zeros before and behind */
+    char top;
+    uint64_t high, low; /* the eight behind it, and the eight behind these */
+    int n;              /* without zeros behind */
+    int point;          /* where the decimal point falls, counted from the first digit */
 };
 
-static void to_digits(struct digits *out, uint64_t v) {
-    uint64_t top = v / 10000000000000000;
-    uint64_t high = digits8((uint32_t)(v / 100000000 % 100000000));
-    uint64_t low = digits8((uint32_t)(v % 100000000));
-    out->text[0] = (char)('0' + top);
-    store_digits8(out->text + 1, high);
-    store_digits8(out->text + 9, low);
-    /* The first of eight digits is the lowest byte. */
-    out->first = top != 0    ? 0
-                 : high != 0 ? 1 + (unsigned)__builtin_ctzll(high) / 8
-                             : 9 + (unsigned)__builtin_ctzll(low) / 8;
-    out->end = low != 0    ? 17 - (unsigned)__builtin_clzll(low) / 8
-               : high != 0 ? 9 - (unsigned)__builtin_clzll(high) / 8
-                           : 1;
+/* d.digits is not 0 */
+static inline struct digits to_digits(struct decimal d) {
+    const uint64_t e8 = 100000000, e15 = 10000000 * e8, zeros = UINT64_C(0x3030303030303030);
+    while (wf_unlikely(d.digits < e15)) { /* a power of two, or subnormal */
+        d.digits *= 10;
+        d.exp10--;
+    }
+    bool sixteen = d.digits < 10 * e15;
+    uint64_t v = sixteen ? 10 * d.digits : d.digits;
+    struct digits t = {.point = 17 + d.exp10 - sixteen};
+    uint64_t v_high = v / e8, top = v_high / e8;
+    t.top = (char)('0' + top);
+    uint32_t high = (uint32_t)(v_high - top * e8), low = (uint32_t)(v - v_high * e8);
+#if defined(__SSE2__)
+    __m128i digits = digits16(high, low);
+    unsigned zero = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(digits, _mm_setzero_si128()));
+    t.n = 32 - __builtin_clz((zero ^ 0xffff) << 1 | 1);
+    t.high = (uint64_t)_mm_cvtsi128_si64(digits) + zeros;
+    t.low = (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(digits, digits)) + zeros;
+#else
+    t.high = digits8(high);
+    t.low = digits8(low);
+    t.n = t.low != 0    ? 17 - __builtin_clzll(t.low) / 8
+          : t.high != 0 ? 9 - __builtin_clzll(t.high) / 8
+                        : 1;
+    t.high += zeros;
+    t.low += zeros;
+#endif
+    return t;
 }
 
-static char *put(char *p, const char *text, size_t n) {
-    memcpy(p, text, n);
-    return p + n;
+/* Eight of the digits with the point behind the first `n` (0 to 7) of them; the last one is lost. */
+static inline uint64_t insert_point(uint64_t digits, int n) {
+    uint64_t before = (UINT64_C(1) << 8 * n) - 1;
+    return (digits & before) | (uint64_t)'.' << 8 * n | (digits & ~before) << 8;
 }
 
-/* The layout of repr(float). Copies 16 bytes, needed or not: that is faster than to ask.
- * digits   n of them
- * point    where the decimal point falls, counted from the first digit */
-static size_t lay_out(char *out, const char *digits, unsigned n, int point) {
+/* The layout of repr(float). Writes digits that are not needed rather than ask. */
+static inline size_t lay_out(char *out, struct digits t) {
     char *p = out;
-    if (point > 16 || point < -3) {
-        p[0] = digits[0];
-        p[1] = '.';
-        memcpy(p + 2, digits + 1, 16);
-        p += n > 1 ? n + 1 : 1;
-        int e = point - 1;
-        *p++ = 'e';
-        *p++ = e < 0 ? '-' : '+';
-        e = e < 0 ? -e : e;
-        if (e >= 100) {
-            *p++ = (char)('0' + e / 100);
+    if (wf_likely(t.point > 0 && t.point <= 16)) {
+        *p++ = t.top;
+        if (t.point <= 8) {
+            store8(p + 1, t.high);
+            store8(p + 9, t.low);
+            store8(p, insert_point(t.high, t.point - 1));
+        } else {
+            store8(p, t.high);
+            store8(p + 9, t.low);
+            store8(p + 8, insert_point(t.low, t.point - 9));
         }
-        memcpy(p, two_digits + e % 100 * 2, 2);
-        return (size_t)(p + 2 - out);
+        return (size_t)WF_MAX(t.n, t.point + 1) + 1;
     }
-    if (point <= 0) {
-        put(p, "0.000", 5);
-        p += 2 - point;
-        memcpy(p, digits, 16);
-        p[16] = digits[16];
-        return (size_t)(p + n - out);
+    if (t.point <= 0 && t.point >= -3) {
+        memcpy(p, "0.000", 5);
+        p += 2 - t.point;
+        *p++ = t.top;
+        store8(p, t.high);
+        store8(p + 8, t.low);
+        return (size_t)(p - 1 + t.n - out);
     }
-    unsigned whole = (unsigned)point;
-    memcpy(p, digits, 16);
-    if (n <= whole) {
-        memset(p + n, '0', whole - n);
-        put(p + whole, ".0", 2);
-        return whole + 2;
+    p[0] = t.top;
+    p[1] = '.';
+    store8(p + 2, t.high);
+    store8(p + 10, t.low);
+    p += t.n > 1 ? t.n + 1 : 1;
+    int e = t.point - 1;
+    *p++ = 'e';
+    *p++ = e < 0 ? '-' : '+';
+    e = e < 0 ? -e : e;
+    if (e >= 100) {
+        *p++ = (char)('0' + e / 100);
     }
-    p[whole] = '.';
-    memcpy(p + whole + 1, digits + whole, 16);
-    return n + 1;
+    wf_put_2_digits(p, (uint32_t)(e % 100));
+    return (size_t)(p + 2 - out);
 }
 
 size_t wf_double_write(char *out, double v) {
@@ -279,13 +350,10 @@ size_t wf_double_write(char *out, double v) {
     bits &= ~SIGN_BIT;
     WF_ASSERT(bits < INF_BITS);
     if (bits == 0) {
-        put(out, "0.0", 3);
+        memcpy(out, "0.0", 3);
         return sign + 3;
     }
-    struct decimal d = shortest(bits);
-    struct digits t;
-    to_digits(&t, d.digits);
-    return sign + lay_out(out, t.text + t.first, t.end - t.first, 17 - (int)t.first + d.exp10);
+    return sign + lay_out(out, to_digits(shortest(bits)));
 }
 
 /* ---- parsing ----
@@ -429,12 +497,12 @@ static void big_read(struct big *b, const char *p, const char *end, int *exp10) 
         chunk = chunk * 10 + (uint64_t)(*p - '0');
         n++;
         if (++chunk_n == DIGITS_FAST) {
-            big_mul_add(b, pow10_u64[chunk_n], chunk);
+            big_mul_add(b, wf_pow10_u64[chunk_n], chunk);
             chunk = 0;
             chunk_n = 0;
         }
     }
-    big_mul_add(b, pow10_u64[chunk_n], chunk);
+    big_mul_add(b, wf_pow10_u64[chunk_n], chunk);
     *exp10 -= (int)n - 1;
     if (more) { /* one more digit stands for all the rest */
         big_mul_add(b, 10, 1);
@@ -524,44 +592,7 @@ static WF_NOINLINE uint64_t nearest_of_many(const char *p, const char *end, int6
     return round_exactly(&text, first, bits);
 }
 
-/* Eight ASCII digits at once; the text is little-endian in `chunk`. */
-static bool all_digits8(uint64_t chunk) {
-    return (((chunk + UINT64_C(0x4646464646464646)) | (chunk - UINT64_C(0x3030303030303030))) &
-            UINT64_C(0x8080808080808080)) == 0;
-}
-
-static uint64_t value_of_digits8(uint64_t chunk) {
-    chunk -= UINT64_C(0x3030303030303030);
-    chunk = chunk * 10 + (chunk >> 8); /* pairs, in every other byte */
-    const uint64_t mask = UINT64_C(0x000000ff000000ff);
-    uint64_t left = (chunk & mask) * (100 + (UINT64_C(1000000) << 32));
-    uint64_t right = (chunk >> 16 & mask) * (1 + (UINT64_C(10000) << 32));
-    return (left + right) >> 32;
-}
-
-/* Reads digits on top of *value, which may wrap: past 19 digits it is read again. */
-static const char *read_digits(const char *p, const char *end, uint64_t *value) {
-    uint64_t v = *value;
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    while (end - p >= 8) {
-        uint64_t chunk;
-        memcpy(&chunk, p, 8);
-        if (!all_digits8(chunk)) {
-            break;
-        }
-        v = v * 100000000 + value_of_digits8(chunk);
-        p += 8;
-    }
-#endif
-    while (p < end && is_digit(*p)) {
-        v = v * 10 + (uint64_t)(*p++ - '0');
-    }
-    *value = v;
-    return p;
-}
-
-/* [eE][+-]?digits at p: adds it to *exp10 and returns its end; p where there is none. */
-static const char *read_exponent(const char *p, const char *end, int64_t *exp10) {
+const char *wf_exponent_read(const char *p, const char *end, int64_t *exp10) {
     if (p == end || (*p | 0x20) != 'e') {
         return p;
     }
@@ -583,7 +614,7 @@ static const char *read_exponent(const char *p, const char *end, int64_t *exp10)
     return q;
 }
 
-double wf_double_make(uint64_t digits, int64_t exp10) {
+double wf_double_nearest(uint64_t digits, int64_t exp10) {
     return from_bits(nearest(digits, exp10));
 }
 
@@ -596,12 +627,12 @@ WF_ALWAYS_INLINE const char *read_double(const char *p, const char *end, bool la
     }
     const char *start = p;
     uint64_t digits = 0;
-    p = read_digits(p, end, &digits);
+    p = wf_digits_read(p, end, &digits);
     const char *whole_end = p;
     int64_t exp10 = 0;
     int64_t n = p - start;
     if (p < end && *p == '.' && (lax || (n > 0 && end - p >= 2 && is_digit(p[1])))) {
-        p = read_digits(p + 1, end, &digits);
+        p = wf_digits_read(p + 1, end, &digits);
         exp10 = whole_end + 1 - p;
         n -= exp10;
     }
@@ -609,10 +640,10 @@ WF_ALWAYS_INLINE const char *read_double(const char *p, const char *end, bool la
         return NULL;
     }
     const char *digits_end = p;
-    p = read_exponent(p, end, &exp10);
-    uint64_t bits = wf_likely(n <= DIGITS_FAST) ? nearest(digits, exp10)
-                                                : nearest_of_many(start, digits_end, exp10);
-    *out = from_bits(bits | sign);
+    p = wf_exponent_read(p, end, &exp10);
+    double v = wf_likely(n <= DIGITS_FAST) ? wf_double_make(digits, exp10)
+                                           : from_bits(nearest_of_many(start, digits_end, exp10));
+    *out = from_bits(to_bits(v) | sign);
     return p;
 }
 

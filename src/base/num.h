@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum {
     WF_U64_DIGITS_MAX = 20,  /* 18446744073709551615 */
@@ -16,7 +17,54 @@ enum {
     WF_DOUBLE_CHARS_MAX = 40 /* -2.2250738585072014e-308 has 24; what is behind may be scratched */
 };
 
-/* Writes v in decimal at `out` (room for WF_U64_DIGITS_MAX); returns the bytes written. No NUL. */
+extern const char wf_two_digits[200]; /* "00" to "99" */
+
+static inline void wf_put_2_digits(char *out, uint32_t v) {
+    memcpy(out, wf_two_digits + v * 2, 2);
+}
+
+static inline void wf_put_4_digits(char *out, uint32_t v) {
+    wf_put_2_digits(out, v / 100);
+    wf_put_2_digits(out + 2, v % 100);
+}
+
+static inline void wf_put_8_digits(char *out, uint32_t v) {
+    wf_put_4_digits(out, v / 10000);
+    wf_put_4_digits(out + 4, v % 10000);
+}
+
+/* Writes v < 10^4 without zeros in front; returns the bytes written. */
+static inline size_t wf_u32_write_below_e4(char *out, uint32_t v) {
+    uint32_t high = v >= 100 ? v / 100 : v;
+    size_t n;
+    if (high < 10) {
+        *out = (char)('0' + high);
+        n = 1;
+    } else {
+        wf_put_2_digits(out, high);
+        n = 2;
+    }
+    if (v >= 100) {
+        wf_put_2_digits(out + n, v % 100);
+        n += 2;
+    }
+    return n;
+}
+
+/* Writes v in decimal at `out` (room for 10, 20 and 20 bytes); returns the bytes written. No NUL. */
+static inline size_t wf_u32_write(char *out, uint32_t v) {
+    if (v < 10000) {
+        return wf_u32_write_below_e4(out, v);
+    }
+    if (v < 100000000) {
+        size_t n = wf_u32_write_below_e4(out, v / 10000);
+        wf_put_4_digits(out + n, v % 10000);
+        return n + 4;
+    }
+    size_t n = wf_u32_write_below_e4(out, v / 100000000);
+    wf_put_8_digits(out + n, v % 100000000);
+    return n + 8;
+}
 size_t wf_u64_write(char *out, uint64_t v);
 size_t wf_i64_write(char *out, int64_t v);
 
@@ -36,8 +84,57 @@ const char *wf_double_read(const char *p, const char *end, double *out);
 /* The same, but digits may be missing on one side of the point (".5", "5."), as in float(str). */
 const char *wf_double_read_lax(const char *p, const char *end, double *out);
 
-/* The double nearest to digits * 10^exp10 (any digits, any exp10; may be inf): for callers that
- * have scanned a number of up to 19 digits themselves. */
-double wf_double_make(uint64_t digits, int64_t exp10);
+/* (e|E) [+-] digits at p: adds it to *exp10 and returns its end; p where there is none. */
+const char *wf_exponent_read(const char *p, const char *end, int64_t *exp10);
+
+/* The double nearest to digits * 10^exp10 (any digits, any exp10; may be inf). */
+double wf_double_nearest(uint64_t digits, int64_t exp10);
+
+extern const double wf_pow10_double[23]; /* exact */
+extern const uint64_t wf_pow10_u64[20];
+
+/* The same, for callers that have scanned a number of up to 19 digits themselves: at once where both
+ * factors are doubles, since then one operation rounds, and rightly (Clinger, 1990). */
+static inline double wf_double_make(uint64_t digits, int64_t exp10) {
+    if (digits <= UINT64_C(1) << 53 && exp10 >= -22 && exp10 <= 22) {
+        double d = (double)digits;
+        return exp10 < 0 ? d / wf_pow10_double[-exp10] : d * wf_pow10_double[exp10];
+    }
+    return wf_double_nearest(digits, exp10);
+}
+
+/* Reads digits on top of *value, eight at a time; it wraps past 19 of them. Returns their end. */
+static inline const char *wf_digits_read(const char *p, const char *end, uint64_t *value) {
+    uint64_t v = *value;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    while (end - p >= 8) {
+        uint64_t chunk;
+        memcpy(&chunk, p, 8);
+        chunk ^= UINT64_C(0x3030303030303030); /* digits are 0 to 9 now, and nothing else is */
+        uint64_t other = ((chunk + UINT64_C(0x7676767676767676)) | chunk) &
+                         UINT64_C(0x8080808080808080); /* above the first one carries may lie */
+        unsigned n = other != 0 ? (unsigned)__builtin_ctzll(other) / 8 : 8;
+        if (n == 0) {
+            break;
+        }
+        chunk <<= 64 - 8 * n;              /* zeros in front */
+        chunk = chunk * 10 + (chunk >> 8); /* pairs, in every other byte */
+        const uint64_t mask = UINT64_C(0x000000ff000000ff);
+        uint64_t left = (chunk & mask) * (100 + (UINT64_C(1000000) << 32));
+        uint64_t right = (chunk >> 16 & mask) * (1 + (UINT64_C(10000) << 32));
+        v = v * wf_pow10_u64[n] + ((left + right) >> 32);
+        p += n;
+        if (n < 8) {
+            *value = v;
+            return p;
+        }
+    }
+#endif
+    while (p < end && (unsigned char)(*p - '0') <= 9) {
+        v = v * 10 + (unsigned char)(*p++ - '0');
+    }
+    *value = v;
+    return p;
+}
 
 #endif

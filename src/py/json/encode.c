@@ -16,7 +16,7 @@ enum {
      * encoders nested in encoders (by way of default) cannot use up the C stack together. */
     DEPTH_UNCOUNTED = 16,
     FIRST_BYTES = 1024,
-    WIDE_BLOCK = 512 /* characters of a str that room is made for at a time */
+    DATETIME_CHARS_MAX = 40
 };
 
 /* A bytes object that grows. Short JSON never meets it: it stays in the caller's `first` buffer. */
@@ -37,40 +37,55 @@ struct encoder {
     bool fallback_off; /* inside a key */
 };
 
-static int encode(struct encoder *e, PyObject *o);
+/* Writers take the place to write at and give the place behind what they wrote, so that it stays in a
+ * register; NULL with an exception. Each asks for the room it needs, and leaves WF_JSON_SLACK for
+ * punctuation. */
+static char *encode(struct encoder *e, char *d, PyObject *o);
 
-static WF_NOINLINE int fail_grow(struct encoder *e, int rc) {
+static WF_NOINLINE char *grow(struct encoder *e, char *d, size_t n) {
+    e->out.p = d;
+    int rc = e->out.grow(&e->out, n + WF_JSON_SLACK);
+    if (wf_likely(rc == WF_BUF_OK)) {
+        return e->out.p;
+    }
     if (rc == WF_BUF_FULL) {
         PyErr_SetString(e->s->encode_error, "the JSON is larger than its buffer may become");
     } else if (!PyErr_Occurred()) {
         PyErr_NoMemory();
     }
-    return -1;
+    return NULL;
 }
 
-static inline int need(struct encoder *e, size_t n) {
-    int rc = wf_json_need(&e->out, n);
-    return wf_likely(rc == WF_BUF_OK) ? 0 : fail_grow(e, rc);
+/* Room for n bytes and the slack; what was written may move. */
+static inline char *room(struct encoder *e, char *d, size_t n) {
+    return wf_likely((size_t)(e->out.end - d) >= n + WF_JSON_SLACK) ? d : grow(e, d, n);
 }
 
-static inline int check(struct encoder *e, int rc) {
-    return wf_likely(rc == WF_BUF_OK) ? 0 : fail_grow(e, rc);
+static inline char *put_bytes(struct encoder *e, char *d, const char *text, size_t n) {
+    d = room(e, d, n);
+    if (wf_likely(d != NULL)) {
+        memcpy(d, text, n);
+        d += n;
+    }
+    return d;
 }
 
-static inline void put(struct encoder *e, char c) {
-    *e->out.p++ = c;
+static WF_NOINLINE int enter_counted(struct encoder *e) {
+    if (e->depth >= WF_JSON_DEPTH_MAX) {
+        PyErr_Format(e->s->encode_error, "nested more than %d deep, or in itself",
+                     WF_JSON_DEPTH_MAX);
+        return -1;
+    }
+    if (Py_EnterRecursiveCall(" while encoding JSON") != 0) {
+        return -1;
+    }
+    e->depth++;
+    return 0;
 }
 
 static inline int enter(struct encoder *e) {
     if (wf_unlikely(e->depth >= DEPTH_UNCOUNTED)) {
-        if (e->depth >= WF_JSON_DEPTH_MAX) {
-            PyErr_Format(e->s->encode_error, "nested more than %d deep, or in itself",
-                         WF_JSON_DEPTH_MAX);
-            return -1;
-        }
-        if (Py_EnterRecursiveCall(" while encoding JSON") != 0) {
-            return -1;
-        }
+        return enter_counted(e);
     }
     e->depth++;
     return 0;
@@ -85,358 +100,400 @@ static inline void leave(struct encoder *e) {
 
 /* ---- strings ---- */
 
-WF_ALWAYS_INLINE int encode_wide_as(struct encoder *e, PyObject *str, int kind) {
-    const void *data = PyUnicode_DATA(str);
-    Py_ssize_t n = PyUnicode_GET_LENGTH(str), i = 0;
-    if (need(e, 1) < 0) {
-        return -1;
-    }
-    put(e, '"');
-    while (i < n) {
-        Py_ssize_t block_end = i + WF_MIN(n - i, (Py_ssize_t)WIDE_BLOCK);
-        if (need(e, (size_t)(block_end - i) * 6 + 1) < 0) { /* \u001f is the longest */
-            return -1;
+/* Text of UTF-8 that has something to escape. */
+static WF_NOINLINE char *put_escaped(struct encoder *e, char *d, const char *s, size_t n) {
+    *d++ = '"';
+    while (n != 0) {
+        size_t block = WF_MIN(n, (size_t)WF_JSON_BLOCK);
+        d = room(e, d, block * 6 + (n - block));
+        if (d == NULL) {
+            return NULL;
         }
-        char *d = e->out.p;
-        for (; i < block_end; i++) {
-            Py_UCS4 c = PyUnicode_READ(kind, data, i);
-            if (c < 0x80) {
-                if (wf_unlikely(wf_json_escapes[c] != 0)) {
-                    d = wf_json_put_escape(d, (unsigned char)c);
-                } else {
-                    *d++ = (char)c;
-                }
-            } else if (c < 0x800) {
-                *d++ = (char)(0xc0 | c >> 6);
-                *d++ = (char)(0x80 | (c & 0x3f));
-            } else if (kind == PyUnicode_2BYTE_KIND || c < 0x10000) {
-                if (wf_unlikely((c & 0xf800) == 0xd800)) {
-                    char hex[8];
-                    snprintf(hex, sizeof(hex), "%04X", (unsigned)c);
-                    PyErr_Format(e->s->encode_error,
-                                 "lone surrogate U+%s at index %zd of a str has no UTF-8", hex, i);
-                    return -1;
-                }
-                *d++ = (char)(0xe0 | c >> 12);
-                *d++ = (char)(0x80 | (c >> 6 & 0x3f));
-                *d++ = (char)(0x80 | (c & 0x3f));
-            } else {
-                *d++ = (char)(0xf0 | c >> 18);
-                *d++ = (char)(0x80 | (c >> 12 & 0x3f));
-                *d++ = (char)(0x80 | (c >> 6 & 0x3f));
-                *d++ = (char)(0x80 | (c & 0x3f));
-            }
-        }
-        e->out.p = d;
+        d = wf_json_copy_escaped(d, s, block);
+        s += block;
+        n -= block;
     }
-    put(e, '"');
-    return 0;
+    *d++ = '"';
+    return d;
 }
 
-static WF_NOINLINE int encode_wide(struct encoder *e, PyObject *str) {
+/* before  as in wf_json_copy_if_plain */
+WF_ALWAYS_INLINE char *put_text(struct encoder *e, char *d, const char *s, size_t n, bool before) {
+    d = room(e, d, n + 2);
+    if (wf_unlikely(d == NULL)) {
+        return NULL;
+    }
+    if (wf_unlikely(!wf_json_copy_if_plain(d + 1, s, n, before))) {
+        return put_escaped(e, d, s, n);
+    }
+    d[0] = '"';
+    d[n + 1] = '"';
+    return d + n + 2;
+}
+
+static char *put_wide(struct encoder *e, char *d, PyObject *str) {
+    const char *s = PyUnicode_DATA(str);
+    size_t n = (size_t)PyUnicode_GET_LENGTH(str), at = 0;
+    unsigned width = PyUnicode_KIND(str);
+    d = room(e, d, 1);
+    if (d == NULL) {
+        return NULL;
+    }
+    *d++ = '"';
+    while (at < n) {
+        size_t block = WF_MIN(n - at, (size_t)WF_JSON_BLOCK), done;
+        d = room(e, d, block * 6 + 64);
+        if (d == NULL) {
+            return NULL;
+        }
+        d = wf_json_copy_wide(d, s + at * width, block, width, &done);
+        at += done;
+        if (wf_unlikely(done < block)) {
+            char hex[8];
+            snprintf(hex, sizeof(hex), "%04X", (unsigned)PyUnicode_READ_CHAR(str, at));
+            PyErr_Format(e->s->encode_error,
+                         "lone surrogate U+%s at index %zd of a str has no UTF-8", hex,
+                         (Py_ssize_t)at);
+            return NULL;
+        }
+    }
+    *d++ = '"';
+    return d;
+}
+
+static WF_NOINLINE char *encode_wide(struct encoder *e, char *d, PyObject *str) {
     if (wf_json_str_ready(str) < 0) {
-        return -1;
+        return NULL;
     }
     if (PyUnicode_IS_ASCII(str)) { /* a subclass of str */
-        return check(
-            e, wf_json_put_text(&e->out, PyUnicode_DATA(str), (size_t)PyUnicode_GET_LENGTH(str)));
+        return put_text(e, d, PyUnicode_DATA(str), (size_t)PyUnicode_GET_LENGTH(str), false);
     }
     const PyCompactUnicodeObject *cached = (const PyCompactUnicodeObject *)str;
     if (cached->utf8 != NULL) { /* somebody has made the UTF-8 already */
-        return check(e, wf_json_put_text(&e->out, cached->utf8, (size_t)cached->utf8_length));
+        return put_text(e, d, cached->utf8, (size_t)cached->utf8_length, false);
     }
-    switch (PyUnicode_KIND(str)) {
-    case PyUnicode_1BYTE_KIND:
-        return encode_wide_as(e, str, PyUnicode_1BYTE_KIND);
-    case PyUnicode_2BYTE_KIND:
-        return encode_wide_as(e, str, PyUnicode_2BYTE_KIND);
-    default:
-        return encode_wide_as(e, str, PyUnicode_4BYTE_KIND);
-    }
+    return put_wide(e, d, str);
 }
 
-static inline int encode_str(struct encoder *e, PyObject *str) {
+WF_ALWAYS_INLINE char *encode_str(struct encoder *e, char *d, PyObject *str) {
     if (wf_likely(PyUnicode_IS_COMPACT_ASCII(str))) {
-        return check(e, wf_json_put_text(&e->out, (const char *)((PyASCIIObject *)str + 1),
-                                         (size_t)PyUnicode_GET_LENGTH(str)));
+        return put_text(e, d, (const char *)((PyASCIIObject *)str + 1),
+                        (size_t)PyUnicode_GET_LENGTH(str), true);
     }
-    return encode_wide(e, str);
+    return encode_wide(e, d, str);
 }
 
 /* str(o) and the like: `str` is stolen; NULL is passed on. */
-static int encode_str_stolen(struct encoder *e, PyObject *str) {
+static char *encode_str_stolen(struct encoder *e, char *d, PyObject *str) {
     if (str == NULL) {
-        return -1;
+        return NULL;
     }
-    int rc = -1;
     if (PyUnicode_Check(str)) {
-        rc = encode_str(e, str);
+        d = encode_str(e, d, str);
     } else {
         PyErr_Format(PyExc_TypeError, "expected a str, got %.100s", Py_TYPE(str)->tp_name);
+        d = NULL;
     }
     Py_DECREF(str);
-    return rc;
+    return d;
 }
 
-static int encode_bytes(struct encoder *e, PyObject *bytes) {
+static char *encode_bytes(struct encoder *e, char *d, PyObject *bytes) {
     struct wf_span s = wf_span(PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
     if (!wf_utf8_valid(s)) {
         PyErr_SetString(e->s->encode_error, "bytes that are not UTF-8");
-        return -1;
+        return NULL;
     }
-    return check(e, wf_json_put_text(&e->out, s.p, s.n));
+    return put_text(e, d, s.p, s.n, false);
 }
 
 /* ---- numbers ---- */
 
-static WF_NOINLINE int encode_big_int(struct encoder *e, PyObject *o) {
+static WF_NOINLINE char *encode_big_int(struct encoder *e, char *d, PyObject *o) {
+    int overflow;
+    int64_t v = PyLong_AsLongLongAndOverflow(o, &overflow);
+    if (overflow == 0) {
+        d = room(e, d, WF_I64_DIGITS_MAX);
+        return d == NULL ? NULL : d + wf_i64_write(d, v);
+    }
     PyObject *text = PyLong_Type.tp_repr(o); /* not the subclass's */
     if (text == NULL) {
         if (PyErr_ExceptionMatches(PyExc_ValueError)) {
             wf_json_raise_from(e->s->encode_error, "integer with more digits than "
                                                    "sys.get_int_max_str_digits() allows");
         }
-        return -1;
+        return NULL;
     }
-    int rc = check(
-        e, wf_json_put_bytes(&e->out, PyUnicode_DATA(text), (size_t)PyUnicode_GET_LENGTH(text)));
+    d = put_bytes(e, d, PyUnicode_DATA(text), (size_t)PyUnicode_GET_LENGTH(text));
     Py_DECREF(text);
-    return rc;
+    return d;
 }
 
-static inline int encode_int(struct encoder *e, PyObject *o) {
+WF_ALWAYS_INLINE char *encode_int(struct encoder *e, char *d, PyObject *o) {
 #if PY_VERSION_HEX >= 0x030C0000
-    if (wf_likely(PyUnstable_Long_IsCompact((PyLongObject *)o))) {
-        return check(e, wf_json_put_i64(&e->out, PyUnstable_Long_CompactValue((PyLongObject *)o)));
+    if (wf_unlikely(!PyUnstable_Long_IsCompact((PyLongObject *)o))) {
+        return encode_big_int(e, d, o);
     }
+    Py_ssize_t v = PyUnstable_Long_CompactValue((PyLongObject *)o);
+    bool negative = v < 0;
+    uint32_t magnitude = (uint32_t)(negative ? -v : v);
 #else
-    if (wf_likely((size_t)Py_SIZE(o) + 1 <= 2)) { /* -1, 0 or 1 digits of 30 bits */
-        int64_t v = Py_SIZE(o) * (int64_t)((PyLongObject *)o)->ob_digit[0];
-        return check(e, wf_json_put_i64(&e->out, v));
+    Py_ssize_t size = Py_SIZE(o);
+    if (wf_unlikely((size_t)size + 1 > 2)) { /* not -1, 0 or 1 digits of 30 bits */
+        return encode_big_int(e, d, o);
     }
+    bool negative = size < 0;
+    uint32_t magnitude = size == 0 ? 0 : ((PyLongObject *)o)->ob_digit[0];
 #endif
-    int overflow;
-    int64_t v = PyLong_AsLongLongAndOverflow(o, &overflow);
-    if (wf_unlikely(overflow != 0)) {
-        return encode_big_int(e, o);
+    d = room(e, d, WF_I64_DIGITS_MAX);
+    if (wf_unlikely(d == NULL)) {
+        return NULL;
     }
-    return check(e, wf_json_put_i64(&e->out, v));
+    *d = '-'; /* overwritten where there is no sign */
+    d += negative;
+    return d + wf_u32_write(d, magnitude);
 }
 
-static inline int encode_double(struct encoder *e, double v) {
+static char *encode_double(struct encoder *e, char *d, double v) {
     if (wf_unlikely(!isfinite(v))) {
         PyErr_Format(e->s->encode_error, "%s has no JSON form",
                      isnan(v) ? "nan"
                      : v > 0  ? "inf"
                               : "-inf");
-        return -1;
+        return NULL;
     }
-    return check(e, wf_json_put_double(&e->out, v));
+    d = room(e, d, WF_DOUBLE_CHARS_MAX);
+    return wf_unlikely(d == NULL) ? NULL : d + wf_double_write(d, v);
 }
 
 /* ---- containers ---- */
 
+/* Anything but the types that encode_inline knows. */
+static WF_NOINLINE char *encode_complex(struct encoder *e, char *d, PyObject *o);
+
+/* Inlined in the loops of list, tuple and dict. */
+WF_ALWAYS_INLINE char *encode_inline(struct encoder *e, char *d, PyObject *o) {
+    PyTypeObject *type = Py_TYPE(o);
+    if (type == &PyUnicode_Type) {
+        return encode_str(e, d, o);
+    }
+    if (type == &PyLong_Type) {
+        return encode_int(e, d, o);
+    }
+    if (type == &PyFloat_Type) {
+        return encode_double(e, d, PyFloat_AS_DOUBLE(o));
+    }
+    if (o == Py_None) {
+        return put_bytes(e, d, "null", 4);
+    }
+    if (type == &PyBool_Type) {
+        return o == Py_True ? put_bytes(e, d, "true", 4) : put_bytes(e, d, "false", 5);
+    }
+    return encode_complex(e, d, o);
+}
+
 /* Containers write a comma behind each item, or a space where they have none, and their end over
  * it. */
-static inline int finish(struct encoder *e, char c) {
-    e->out.p[-1] = c;
-    return need(e, 0); /* many may end at once, and each took a byte of the slack */
+static inline char *finish(struct encoder *e, char *d, char c) {
+    leave(e);
+    d[-1] = c;
+    return room(e, d, 0); /* many may end at once, and each took a byte of the slack */
 }
 
-static int encode_list(struct encoder *e, PyObject *list) {
-    if (enter(e) < 0 || need(e, 2) < 0) {
-        return -1;
+static char *encode_list(struct encoder *e, char *d, PyObject *list) {
+    if (enter(e) < 0 || (d = room(e, d, 2)) == NULL) {
+        return NULL;
     }
-    put(e, '[');
+    *d++ = '[';
     if (PyList_GET_SIZE(list) == 0) {
-        put(e, ' ');
+        *d++ = ' ';
     }
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) { /* it may shrink on the way */
-        if (encode(e, PyList_GET_ITEM(list, i)) < 0) {
-            return -1;
+        d = encode_inline(e, d, PyList_GET_ITEM(list, i));
+        if (wf_unlikely(d == NULL)) {
+            return NULL;
         }
-        put(e, ',');
+        *d++ = ',';
     }
-    leave(e);
-    return finish(e, ']');
+    return finish(e, d, ']');
 }
 
-static int encode_tuple(struct encoder *e, PyObject *tuple) {
-    if (enter(e) < 0 || need(e, 2) < 0) {
-        return -1;
+static char *encode_tuple(struct encoder *e, char *d, PyObject *tuple) {
+    if (enter(e) < 0 || (d = room(e, d, 2)) == NULL) {
+        return NULL;
     }
     Py_ssize_t n = PyTuple_GET_SIZE(tuple);
-    put(e, '[');
+    *d++ = '[';
     if (n == 0) {
-        put(e, ' ');
+        *d++ = ' ';
     }
     for (Py_ssize_t i = 0; i < n; i++) {
-        if (encode(e, PyTuple_GET_ITEM(tuple, i)) < 0) {
-            return -1;
+        d = encode(e, d, PyTuple_GET_ITEM(tuple, i));
+        if (wf_unlikely(d == NULL)) {
+            return NULL;
         }
-        put(e, ',');
+        *d++ = ',';
     }
-    leave(e);
-    return finish(e, ']');
+    return finish(e, d, ']');
 }
 
-static int encode_iterated(struct encoder *e, PyObject *o) {
-    if (enter(e) < 0 || need(e, 2) < 0) {
-        return -1;
+static char *encode_iterated(struct encoder *e, char *d, PyObject *o) {
+    if (enter(e) < 0 || (d = room(e, d, 2)) == NULL) {
+        return NULL;
     }
     PyObject *it = PyObject_GetIter(o), *item;
     if (it == NULL) {
-        return -1;
+        return NULL;
     }
-    put(e, '[');
+    *d++ = '[';
     bool empty = true;
     while ((item = PyIter_Next(it)) != NULL) {
-        int rc = encode(e, item);
+        d = encode(e, d, item);
         Py_DECREF(item);
-        if (rc < 0) {
+        if (d == NULL) {
             break;
         }
-        put(e, ',');
+        *d++ = ',';
         empty = false;
     }
     Py_DECREF(it);
     if (PyErr_Occurred()) {
-        return -1;
+        return NULL;
     }
     if (empty) {
-        put(e, ' ');
+        *d++ = ' ';
     }
-    leave(e);
-    return finish(e, ']');
+    return finish(e, d, ']');
 }
 
 /* A key that is not exactly a str: what it would be as a value, in quotes. */
-static WF_NOINLINE int encode_odd_key(struct encoder *e, PyObject *key) {
-    size_t at = (size_t)(e->out.p - e->out.start);
+static WF_NOINLINE char *encode_odd_key(struct encoder *e, char *d, PyObject *key) {
+    size_t at = (size_t)(d - e->out.start);
     bool was_off = e->fallback_off;
     e->fallback_off = true;
-    int rc = encode(e, key);
+    d = encode(e, d, key);
     e->fallback_off = was_off;
-    if (rc < 0 || need(e, 2) < 0) {
-        return -1;
+    if (d == NULL || (d = room(e, d, 2)) == NULL) {
+        return NULL;
     }
     char *text = e->out.start + at;
     if (*text == '[' || *text == '{') {
         PyErr_Format(e->s->encode_error, "keys of type %.200s have no JSON form",
                      Py_TYPE(key)->tp_name);
-        return -1;
+        return NULL;
     }
     if (*text != '"') {
-        memmove(text + 1, text, (size_t)(e->out.p - text));
+        memmove(text + 1, text, (size_t)(d - text));
         *text = '"';
-        e->out.p++;
-        put(e, '"');
+        d[1] = '"';
+        d += 2;
     }
-    return 0;
+    return d;
 }
 
-/* key, value  borrowed from something that Python code may change */
-static inline int encode_member(struct encoder *e, PyObject *key, PyObject *value) {
-    int rc;
+/* A member with a key that is not exactly a str. Both are borrowed from something that Python code
+ * may change. */
+static WF_NOINLINE char *encode_odd_member(struct encoder *e, char *d, PyObject *key,
+                                           PyObject *value) {
+    Py_INCREF(key);
+    Py_INCREF(value);
+    d = encode_odd_key(e, d, key);
+    if (d != NULL) {
+        *d++ = ':';
+        d = encode(e, d, value);
+    }
+    Py_DECREF(key);
+    Py_DECREF(value);
+    return d;
+}
+
+/* key, value  borrowed likewise */
+WF_ALWAYS_INLINE char *encode_member(struct encoder *e, char *d, PyObject *key, PyObject *value) {
     if (wf_likely(PyUnicode_CheckExact(key))) {
-        rc = encode_str(e, key);
-        if (wf_unlikely(rc < 0)) {
-            return -1;
+        d = encode_str(e, d, key);
+        if (wf_unlikely(d == NULL)) {
+            return NULL;
         }
-        put(e, ':');
-        rc = encode(e, value);
-    } else {
-        Py_INCREF(key);
-        Py_INCREF(value);
-        rc = encode_odd_key(e, key);
-        if (rc == 0) {
-            put(e, ':');
-            rc = encode(e, value);
-        }
-        Py_DECREF(key);
-        Py_DECREF(value);
+        *d++ = ':';
+        return encode_inline(e, d, value);
     }
-    if (wf_likely(rc == 0)) { /* else nobody has seen to the room, and many levels may fail at once */
-        put(e, ',');
-    }
-    return rc;
+    return encode_odd_member(e, d, key, value);
 }
 
-static int encode_dict(struct encoder *e, PyObject *dict) {
-    if (enter(e) < 0 || need(e, 2) < 0) {
-        return -1;
+static char *encode_dict(struct encoder *e, char *d, PyObject *dict) {
+    if (enter(e) < 0 || (d = room(e, d, 2)) == NULL) {
+        return NULL;
     }
     Py_ssize_t n = PyDict_GET_SIZE(dict), at = 0;
     PyObject *key, *value; /* borrowed from dict */
-    put(e, '{');
+    *d++ = '{';
     if (n == 0) {
-        put(e, ' ');
+        *d++ = ' ';
     }
     while (PyDict_Next(dict, &at, &key, &value)) {
-        if (encode_member(e, key, value) < 0) {
-            return -1;
+        d = encode_member(e, d, key, value);
+        if (wf_unlikely(d == NULL)) {
+            return NULL;
         }
+        *d++ = ',';
         if (wf_unlikely(PyDict_GET_SIZE(dict) != n)) {
             PyErr_SetString(e->s->encode_error, "a dict changed its size while it was encoded");
-            return -1;
+            return NULL;
         }
     }
-    leave(e);
-    return finish(e, '}');
+    return finish(e, d, '}');
 }
 
-/* A dict whose class may have an order of its own (OrderedDict) or its own items(). */
-static int encode_mapping(struct encoder *e, PyObject *o) {
-    if (enter(e) < 0 || need(e, 2) < 0) {
-        return -1;
+/* The pairs of a list; it is stolen, NULL is passed on. */
+static char *encode_pairs(struct encoder *e, char *d, PyObject *items) {
+    if (items == NULL || enter(e) < 0 || (d = room(e, d, 2)) == NULL) {
+        Py_XDECREF(items);
+        return NULL;
     }
-    PyObject *items = PyMapping_Items(o); /* a list */
-    if (items == NULL) {
-        return -1;
-    }
-    int rc = 0;
-    put(e, '{');
+    *d++ = '{';
     if (PyList_GET_SIZE(items) == 0) {
-        put(e, ' ');
+        *d++ = ' ';
     }
-    for (Py_ssize_t i = 0; rc == 0 && i < PyList_GET_SIZE(items); i++) {
+    for (Py_ssize_t i = 0; d != NULL && i < PyList_GET_SIZE(items); i++) {
         PyObject *pair = PyList_GET_ITEM(items, i); /* borrowed: the list is ours */
         if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) {
             PyErr_SetString(PyExc_TypeError, "items() must give pairs");
-            rc = -1;
+            d = NULL;
             break;
         }
-        rc = encode_member(e, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1));
+        d = encode_member(e, d, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1));
+        if (d != NULL) {
+            *d++ = ',';
+        }
     }
     Py_DECREF(items);
-    if (rc < 0) {
-        return -1;
-    }
-    leave(e);
-    return finish(e, '}');
+    return d == NULL ? NULL : finish(e, d, '}');
 }
 
 /* The attributes `names` of o, in order. */
-static int encode_fields(struct encoder *e, PyObject *o, PyObject *names) {
-    if (enter(e) < 0 || need(e, 2) < 0) {
-        return -1;
+static char *encode_fields(struct encoder *e, char *d, PyObject *o, PyObject *names) {
+    if (enter(e) < 0 || (d = room(e, d, 2)) == NULL) {
+        return NULL;
     }
     Py_ssize_t n = PyTuple_GET_SIZE(names);
-    put(e, '{');
+    *d++ = '{';
     if (n == 0) {
-        put(e, ' ');
+        *d++ = ' ';
     }
     for (Py_ssize_t i = 0; i < n; i++) {
         PyObject *name = PyTuple_GET_ITEM(names, i); /* borrowed from names */
         PyObject *value = PyObject_GetAttr(o, name);
-        int rc = value == NULL ? -1 : encode_member(e, name, value);
-        Py_XDECREF(value);
-        if (rc < 0) {
-            return -1;
+        if (value == NULL) {
+            return NULL;
         }
+        d = encode_member(e, d, name, value);
+        Py_DECREF(value);
+        if (d == NULL) {
+            return NULL;
+        }
+        *d++ = ',';
     }
-    leave(e);
-    return finish(e, '}');
+    return finish(e, d, '}');
 }
 
 /* ---- dates and times ---- */
@@ -484,9 +541,7 @@ static bool is_utc(struct wf_json_state *s, PyObject *tz) {
 }
 
 /* Exactly datetime, date or time: isoformat() without the call where no time zone has a say. */
-static int encode_datetime(struct encoder *e, PyObject *o, enum rule_kind kind) {
-    char text[40];
-    char *d = text;
+static char *encode_datetime(struct encoder *e, char *d, PyObject *o, enum rule_kind kind) {
     bool utc = false;
     (void)PyDateTimeAPI; /* the header's static, which the macros used here do without */
     if (kind != RULE_DATE) {
@@ -494,8 +549,13 @@ static int encode_datetime(struct encoder *e, PyObject *o, enum rule_kind kind) 
             kind == RULE_TIME ? PyDateTime_TIME_GET_TZINFO(o) : PyDateTime_DATE_GET_TZINFO(o);
         utc = tz != Py_None && is_utc(e->s, tz);
         if (tz != Py_None && !utc) {
-            return encode_str_stolen(e, PyObject_CallMethodNoArgs(o, e->s->names[NAME_isoformat]));
+            return encode_str_stolen(e, d,
+                                     PyObject_CallMethodNoArgs(o, e->s->names[NAME_isoformat]));
         }
+    }
+    d = room(e, d, DATETIME_CHARS_MAX);
+    if (d == NULL) {
+        return NULL;
     }
     *d++ = '"';
     if (kind != RULE_TIME) {
@@ -514,188 +574,177 @@ static int encode_datetime(struct encoder *e, PyObject *o, enum rule_kind kind) 
         d += 6;
     }
     *d++ = '"';
-    return check(e, wf_json_put_bytes(&e->out, text, (size_t)(d - text)));
+    return d;
 }
 
 /* ---- other types ---- */
 
 /* Encodes what a call gave instead of the object; `o` is stolen, NULL is passed on. A level, since
  * what it gives may have to be replaced again, without end. */
-static int encode_stolen(struct encoder *e, PyObject *o) {
-    if (o == NULL) {
-        return -1;
+static char *encode_stolen(struct encoder *e, char *d, PyObject *o) {
+    if (o == NULL || enter(e) < 0) {
+        Py_XDECREF(o);
+        return NULL;
     }
-    int rc = enter(e);
-    if (rc == 0) {
-        rc = encode(e, o);
-        if (rc == 0) {
-            leave(e);
-        }
+    d = encode(e, d, o);
+    if (d != NULL) {
+        leave(e);
     }
     Py_DECREF(o);
-    return rc;
+    return d;
 }
 
 /* As FastAPI: an int where it has no digits behind the point, else the nearest float. */
-static int encode_decimal(struct encoder *e, PyObject *o) {
+static char *encode_decimal(struct encoder *e, char *d, PyObject *o) {
     PyObject *parts = PyObject_CallMethodNoArgs(o, e->s->names[NAME_as_tuple]);
     PyObject *exponent = parts != NULL ? PyObject_GetAttr(parts, e->s->names[NAME_exponent]) : NULL;
     Py_XDECREF(parts);
     if (exponent == NULL) {
-        return -1;
+        return NULL;
     }
     /* 'n', 'N' and 'F' are its nan and inf */
     bool whole = PyLong_Check(exponent) && PyObject_RichCompareBool(exponent, Py_False, Py_GE) == 1;
     Py_DECREF(exponent);
-    return encode_stolen(e, whole ? PyNumber_Long(o) : PyNumber_Float(o));
+    return encode_stolen(e, d, whole ? PyNumber_Long(o) : PyNumber_Float(o));
 }
 
-static int encode_model(struct encoder *e, PyObject *o) {
+static char *encode_model(struct encoder *e, char *d, PyObject *o) {
     PyObject **names = e->s->names;
     PyObject *kwnames = PyTuple_Pack(2, names[NAME_mode], names[NAME_by_alias]);
     if (kwnames == NULL) {
-        return -1;
+        return NULL;
     }
     PyObject *args[] = {o, names[NAME_json], Py_True};
     PyObject *dump = PyObject_VectorcallMethod(names[NAME_model_dump], args, 1, kwnames);
     Py_DECREF(kwnames);
-    return encode_stolen(e, dump);
+    return encode_stolen(e, d, dump);
 }
 
-static int encode_struct(struct encoder *e, PyObject *o) {
+static char *encode_struct(struct encoder *e, char *d, PyObject *o) {
     PyObject *to_builtins;
     if (wf_json_loaded("msgspec", "to_builtins", &to_builtins) < 0) {
-        return -1;
+        return NULL;
     }
     if (to_builtins == NULL) {
         PyErr_SetString(e->s->encode_error, "msgspec has no to_builtins");
-        return -1;
+        return NULL;
     }
     PyObject *plain = PyObject_CallOneArg(to_builtins, o);
     Py_DECREF(to_builtins);
-    return encode_stolen(e, plain);
+    return encode_stolen(e, d, plain);
 }
 
-static int encode_by_fallback(struct encoder *e, PyObject *o) {
+static char *encode_by_fallback(struct encoder *e, char *d, PyObject *o) {
     if (e->fallback == NULL || e->fallback_off) {
         PyErr_Format(e->s->encode_error,
                      e->fallback_off ? "keys of type %.200s have no JSON form"
                                      : "objects of type %.200s have no JSON form",
                      Py_TYPE(o)->tp_name);
-        return -1;
+        return NULL;
     }
-    return encode_stolen(e, PyObject_CallOneArg(e->fallback, o));
+    return encode_stolen(e, d, PyObject_CallOneArg(e->fallback, o));
 }
 
 /* o is held on to by the caller. */
-static WF_NOINLINE int encode_other(struct encoder *e, PyObject *o) {
+static WF_NOINLINE char *encode_other(struct encoder *e, char *d, PyObject *o) {
     struct rule rule;
     if (wf_json_rule_find(e->s, Py_TYPE(o), &rule) < 0) {
-        return -1;
+        return NULL;
     }
     PyObject **names = e->s->names;
-    int rc = -1;
     switch (rule.kind) {
     case RULE_NONE:
-        rc = encode_by_fallback(e, o);
+        d = encode_by_fallback(e, d, o);
         break;
     case RULE_STR:
-        rc = encode_str(e, o);
+        d = encode_str(e, d, o);
         break;
     case RULE_INT:
-        rc = encode_int(e, o);
+        d = encode_int(e, d, o);
         break;
     case RULE_FLOAT:
-        rc = encode_double(e, PyFloat_AS_DOUBLE(o));
+        d = encode_double(e, d, PyFloat_AS_DOUBLE(o));
         break;
     case RULE_DICT:
-        rc = encode_mapping(e, o);
+        d = encode_pairs(e, d, PyMapping_Items(o));
         break;
     case RULE_TUPLE:
-        rc = encode_tuple(e, o);
+        d = encode_tuple(e, d, o);
         break;
     case RULE_ITERATE:
-        rc = encode_iterated(e, o);
+        d = encode_iterated(e, d, o);
         break;
     case RULE_FIELDS:
-        rc = encode_fields(e, o, rule.names);
+        d = encode_fields(e, d, o, rule.names);
         break;
     case RULE_VALUE:
-        rc = encode_stolen(e, PyObject_GetAttr(o, names[NAME_value]));
+        d = encode_stolen(e, d, PyObject_GetAttr(o, names[NAME_value]));
         break;
     case RULE_PATTERN:
-        rc = encode_stolen(e, PyObject_GetAttr(o, names[NAME_pattern]));
+        d = encode_stolen(e, d, PyObject_GetAttr(o, names[NAME_pattern]));
         break;
     case RULE_TEXT:
-        rc = encode_str_stolen(e, PyObject_Str(o));
+        d = encode_str_stolen(e, d, PyObject_Str(o));
         break;
     case RULE_BYTES:
-        rc = encode_bytes(e, o);
+        d = encode_bytes(e, d, o);
         break;
     case RULE_DATETIME:
     case RULE_DATE:
     case RULE_TIME:
-        rc = encode_datetime(e, o, rule.kind);
+        d = encode_datetime(e, d, o, rule.kind);
         break;
     case RULE_ISOFORMAT:
-        rc = encode_str_stolen(e, PyObject_CallMethodNoArgs(o, names[NAME_isoformat]));
+        d = encode_str_stolen(e, d, PyObject_CallMethodNoArgs(o, names[NAME_isoformat]));
         break;
     case RULE_TIMEDELTA:
-        rc = encode_stolen(e, PyObject_CallMethodNoArgs(o, names[NAME_total_seconds]));
+        d = encode_stolen(e, d, PyObject_CallMethodNoArgs(o, names[NAME_total_seconds]));
         break;
     case RULE_DECIMAL:
-        rc = encode_decimal(e, o);
+        d = encode_decimal(e, d, o);
         break;
     case RULE_MODEL:
-        rc = encode_model(e, o);
+        d = encode_model(e, d, o);
         break;
     case RULE_STRUCT:
-        rc = encode_struct(e, o);
+        d = encode_struct(e, d, o);
         break;
     case RULE_NULL:
-        rc = check(e, wf_json_put_bytes(&e->out, "null", 4));
+        d = put_bytes(e, d, "null", 4);
         break;
     }
     Py_XDECREF(rule.names);
-    return rc;
+    return d;
 }
 
-/* Writes o, and leaves room for some punctuation. On failure depth is not restored: it is over.
- * o  borrowed, and held on to where Python code may run: what is behind the first five runs none */
-static int encode(struct encoder *e, PyObject *o) {
+/* o  borrowed, and held on to: Python code may run */
+static WF_NOINLINE char *encode_complex(struct encoder *e, char *d, PyObject *o) {
     PyTypeObject *type = Py_TYPE(o);
-    if (type == &PyUnicode_Type) {
-        return encode_str(e, o);
-    }
-    if (type == &PyLong_Type) {
-        return encode_int(e, o);
-    }
-    if (type == &PyFloat_Type) {
-        return encode_double(e, PyFloat_AS_DOUBLE(o));
-    }
-    if (o == Py_None) {
-        return check(e, wf_json_put_bytes(&e->out, "null", 4));
-    }
-    if (type == &PyBool_Type) {
-        return o == Py_True ? check(e, wf_json_put_bytes(&e->out, "true", 4))
-                            : check(e, wf_json_put_bytes(&e->out, "false", 5));
-    }
     Py_INCREF(o);
-    int rc = type == &PyDict_Type    ? encode_dict(e, o)
-             : type == &PyList_Type  ? encode_list(e, o)
-             : type == &PyTuple_Type ? encode_tuple(e, o)
-                                     : encode_other(e, o);
+    d = type == &PyDict_Type    ? encode_dict(e, d, o)
+        : type == &PyList_Type  ? encode_list(e, d, o)
+        : type == &PyTuple_Type ? encode_tuple(e, d, o)
+                                : encode_other(e, d, o);
     Py_DECREF(o);
-    return rc;
+    return d;
 }
 
-/* The whole of it: 0 or -1, with the levels that a failure left given back. */
+static char *encode(struct encoder *e, char *d, PyObject *o) {
+    return encode_inline(e, d, o);
+}
+
+/* The whole of it: 0, or -1 with the levels that a failure left given back. */
 static int encode_all(struct encoder *e, PyObject *o) {
-    int rc = encode(e, o);
-    while (wf_unlikely(e->depth > 0)) {
+    char *d = room(e, e->out.p, 0);
+    d = d == NULL ? NULL : encode(e, d, o);
+    if (wf_likely(d != NULL)) {
+        e->out.p = d;
+        return 0;
+    }
+    while (e->depth > 0) {
         leave(e);
     }
-    return rc;
+    return -1;
 }
 
 int wf_json_encode(struct wf_state *state, PyObject *obj, PyObject *fallback, struct wf_buf *out) {

@@ -72,12 +72,17 @@ static inline const char *wf_json_plain_tail(const char *p, const char *end, uns
 }
 
 #if defined(__SSE2__)
-/* One bit a byte of v: quotes, backslashes and control bytes. */
-static inline unsigned wf_json_special16(__m128i v) {
+/* Quotes, backslashes and control bytes of v: all their bits set. */
+static inline __m128i wf_json_specials16(__m128i v) {
     __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
     __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"'));
     __m128i backslash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
-    return (unsigned)_mm_movemask_epi8(_mm_or_si128(control, _mm_or_si128(quote, backslash)));
+    return _mm_or_si128(control, _mm_or_si128(quote, backslash));
+}
+
+/* The same, one bit a byte. */
+static inline unsigned wf_json_special16(__m128i v) {
+    return (unsigned)_mm_movemask_epi8(wf_json_specials16(v));
 }
 
 static inline const char *wf_json_plain(const char *p, const char *end, unsigned *high) {
@@ -151,6 +156,43 @@ struct wf_json_number {
     };
 };
 
+/* The rest of wf_json_number_read behind the whole digits: a fraction or an exponent or both.
+ * q       in: at '.', 'e' or 'E'; out: behind the number, or the offending byte
+ * v, n    the whole digits and how many they are */
+static inline enum wf_json_error wf_json_fraction_read(const char *first, const char **q,
+                                                       const char *end, uint64_t v, size_t n,
+                                                       double *out) {
+    const char *p = *q;
+    int64_t exp10 = 0;
+    if (*p == '.') {
+        const char *fraction = ++p;
+        p = wf_digits_read(p, end, &v);
+        if (wf_unlikely(p == fraction)) {
+            return WF_JSON_NUMBER;
+        }
+        exp10 = fraction - p;
+        n += (size_t)(p - fraction);
+    }
+    *q = p;
+    if (p < end && (*p | 0x20) == 'e') {
+        p = wf_exponent_read(p, end, &exp10);
+        if (wf_unlikely(p == *q)) {
+            return WF_JSON_NUMBER;
+        }
+        *q = p;
+    }
+    if (wf_unlikely(p < end && (*p == '.' || (*p | 0x20) == 'e'))) {
+        return WF_JSON_NUMBER;
+    }
+    if (wf_likely(n <= 19)) {
+        double d = wf_double_make(v, exp10);
+        *out = *first == '-' ? -d : d;
+    } else {
+        wf_double_read(first, end, out);
+    }
+    return WF_JSON_OK;
+}
+
 /* p is at '-' or a digit. */
 static inline enum wf_json_error wf_json_number_read(const char **p, const char *end,
                                                      unsigned flags, struct wf_json_number *out) {
@@ -158,27 +200,23 @@ static inline enum wf_json_error wf_json_number_read(const char **p, const char 
     const char *q = first;
     bool negative = *q == '-';
     q += negative;
-    if (wf_unlikely(q == end || !wf_json_is_digit(*q))) {
+    const char *digits = q;
+    uint64_t v = 0;
+    q = wf_digits_read(q, end, &v);
+    size_t n = (size_t)(q - digits);
+    if (wf_unlikely(n == 0)) {
         *p = q;
         return WF_JSON_NUMBER;
     }
-    const char *digits = q;
-    uint64_t v = 0;
-    do {
-        v = v * 10 + (unsigned char)(*q - '0');
-        q++;
-    } while (q < end && wf_json_is_digit(*q));
-    size_t n = (size_t)(q - digits);
     if (wf_unlikely(*digits == '0' && n > 1)) {
         *p = digits + 1; /* a leading zero */
         return WF_JSON_NUMBER;
     }
     if (q < end && (*q == '.' || (*q | 0x20) == 'e')) {
-        q = wf_double_read(first, end, &out->d);
-        /* it stops in front of a fraction or exponent that has no digits */
-        if (wf_unlikely(q == NULL || (q < end && (*q == '.' || (*q | 0x20) == 'e')))) {
-            *p = q == NULL ? first : q;
-            return WF_JSON_NUMBER;
+        enum wf_json_error e = wf_json_fraction_read(first, &q, end, v, n, &out->d);
+        if (wf_unlikely(e != WF_JSON_OK)) {
+            *p = q;
+            return e;
         }
         if (wf_unlikely(__builtin_isinf(out->d)) && !(flags & WF_JSON_NONFINITE)) {
             return WF_JSON_NUMBER_RANGE;

@@ -16,7 +16,10 @@
 #include "base/num.h"
 #include "wire/json/json_scan.h"
 
-enum { WF_JSON_SLACK = 32 };
+enum {
+    WF_JSON_SLACK = 32,
+    WF_JSON_BLOCK = 512 /* characters of text that room is made for at a time, if six bytes each */
+};
 
 struct wf_json_out {
     char *start; /* borrowed from the owner of the memory */
@@ -62,76 +65,78 @@ static inline char *wf_json_put_escape(char *d, unsigned char c) {
     return d;
 }
 
-/* Copies what needs no escape from *s to d, where there is room for end - *s + 16 bytes. Stops at a
- * byte that must be escaped or at end; moves *s there and returns the end of the copy.
- *
- * What is left of a run that is long enough is copied with some of what is before it, again: one
- * step in place of a loop over bytes. */
-static inline char *wf_json_copy_plain(char *d, const char **s, const char *end) {
-    const char *p = *s;
-    size_t left;
+/* For runs too long for what is inline: as wf_json_copy_if_plain, with the widest registers there
+ * are (copy.c). */
+bool wf_json_copy_if_plain_long(char *d, const char *s, size_t n);
+
+enum { WF_JSON_LONG = 128 /* bytes from which the call is worth it */ };
+
+/* Copies [s, s + n) to d, where there is room for n + 16 bytes. False where a byte of it must be
+ * escaped; what is at d then is rubbish.
+ * before  whether the 8 bytes in front of s may be read, as those of a str's text may */
+static inline bool wf_json_copy_if_plain(char *d, const char *s, size_t n, bool before) {
+    if (n >= 16) {
+        if (n >= WF_JSON_LONG) {
+            return wf_json_copy_if_plain_long(d, s, n);
+        }
 #if defined(__SSE2__)
-    while (end - p >= 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)p);
-        _mm_storeu_si128((__m128i *)d, v);
-        unsigned special = wf_json_special16(v);
-        if (special != 0) {
-            unsigned i = (unsigned)__builtin_ctz(special);
-            *s = p + i;
-            return d + i;
+        __m128i last = _mm_loadu_si128((const __m128i *)(s + n - 16));
+        _mm_storeu_si128((__m128i *)(d + n - 16), last);
+        __m128i special = wf_json_specials16(last);
+        for (size_t i = 0; i + 16 < n; i += 16) {
+            __m128i v = _mm_loadu_si128((const __m128i *)(s + i));
+            _mm_storeu_si128((__m128i *)(d + i), v);
+            special = _mm_or_si128(special, wf_json_specials16(v));
         }
-        p += 16;
-        d += 16;
-    }
-    left = (size_t)(end - p);
-    if (p != *s && left != 0) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(end - 16));
-        if (wf_json_special16(v) == 0) {
-            _mm_storeu_si128((__m128i *)(d + left - 16), v);
-            *s = end;
-            return d + left;
-        }
-    }
+        return _mm_movemask_epi8(special) == 0;
 #else
-    while (end - p >= 16) {
-        uint64_t x[2];
-        memcpy(x, p, 16);
-        if ((wf_json_special8(x[0]) | wf_json_special8(x[1])) != 0) {
-            break;
+        uint64_t x, special;
+        memcpy(&x, s + n - 8, 8);
+        memcpy(d + n - 8, &x, 8);
+        special = wf_json_special8(x);
+        for (size_t i = 0; i + 8 < n; i += 8) {
+            memcpy(&x, s + i, 8);
+            memcpy(d + i, &x, 8);
+            special |= wf_json_special8(x);
         }
-        memcpy(d, x, 16);
-        p += 16;
-        d += 16;
+        return special == 0;
+#endif
+    }
+    uint64_t x, y;
+    if (n > 8) {
+        memcpy(&x, s, 8);
+        memcpy(&y, s + n - 8, 8);
+        memcpy(d, &x, 8);
+        memcpy(d + n - 8, &y, 8);
+        return (wf_json_special8(x) | wf_json_special8(y)) == 0;
+    }
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (before) { /* what is in front is shifted out, and something plain put behind */
+        memcpy(&x, s + n - 8, 8);
+        unsigned half = (unsigned)(8 - n) * 4; /* 64 bits cannot be shifted at once */
+        x = x >> half >> half;
+        memcpy(d, &x, 8);
+        return wf_json_special8(x | UINT64_C(0x4040404040404040) << n * 4 << n * 4) == 0;
     }
 #endif
-    left = (size_t)(end - p);
-    if (left >= 8 && left < 16) {
-        uint64_t x, y;
-        memcpy(&x, p, 8);
-        memcpy(&y, end - 8, 8);
-        if ((wf_json_special8(x) | wf_json_special8(y)) == 0) {
-            memcpy(d, &x, 8);
-            memcpy(d + left - 8, &y, 8);
-            *s = end;
-            return d + left;
+    for (size_t i = 0; i < n; i++) {
+        if (wf_json_escapes[(unsigned char)s[i]] != 0) {
+            return false;
         }
-    } else if (left >= 4 && left < 8) {
-        uint32_t x, y;
-        memcpy(&x, p, 4);
-        memcpy(&y, end - 4, 4);
-        if (wf_json_special8((uint64_t)x << 32 | y) == 0) {
-            memcpy(d, &x, 4);
-            memcpy(d + left - 4, &y, 4);
-            *s = end;
-            return d + left;
-        }
+        d[i] = s[i];
     }
-    while (p < end && wf_json_escapes[(unsigned char)*p] == 0) {
-        *d++ = *p++;
-    }
-    *s = p;
-    return d;
+    return true;
 }
+
+/* Copies [s, s + n) to d and escapes what must be; d has room for 6 * n + 16 bytes. */
+char *wf_json_copy_escaped(char *d, const char *s, size_t n);
+
+/* The same for the inside of a str, whose characters have `width` bytes: as UTF-8. d has room for
+ * 6 * n + 64 bytes. Stops at a lone surrogate.
+ * done    out: how many characters were written */
+char *wf_json_copy_wide(char *d, const void *s, size_t n, unsigned width, size_t *done);
+/* It without the processor's widest registers, for others and for tests. */
+char *wf_json_copy_wide_plain(char *d, const void *s, size_t n, unsigned width, size_t *done);
 
 /* "..." with escapes; s is UTF-8. */
 static inline int wf_json_put_text(struct wf_json_out *o, const char *s, size_t n) {
@@ -139,19 +144,20 @@ static inline int wf_json_put_text(struct wf_json_out *o, const char *s, size_t 
     if (wf_unlikely(rc != WF_BUF_OK)) {
         return rc;
     }
-    const char *end = s + n;
     *o->p++ = '"';
-    for (;;) {
-        o->p = wf_json_copy_plain(o->p, &s, end);
-        if (s == end) {
-            break;
+    if (wf_likely(wf_json_copy_if_plain(o->p, s, n, false))) {
+        o->p += n;
+    } else {
+        while (n != 0) { /* by blocks: the room an escape may take is asked for only where it is */
+            size_t block = WF_MIN(n, (size_t)WF_JSON_BLOCK);
+            rc = wf_json_need(o, block * 6 + (n - block) + 2);
+            if (wf_unlikely(rc != WF_BUF_OK)) {
+                return rc;
+            }
+            o->p = wf_json_copy_escaped(o->p, s, block);
+            s += block;
+            n -= block;
         }
-        /* an escape and the rest; asked for here so that text without any costs its length only */
-        rc = wf_json_need(o, 6 + (size_t)(end - s) + 1);
-        if (wf_unlikely(rc != WF_BUF_OK)) {
-            return rc;
-        }
-        o->p = wf_json_put_escape(o->p, (unsigned char)*s++);
     }
     *o->p++ = '"';
     return WF_BUF_OK;

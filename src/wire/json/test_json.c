@@ -327,7 +327,7 @@ static void strings_are_written_as_plainly(void **state) {
     wf_buf_init(&got, 1 << 20);
     wf_buf_init(&expected, 1 << 20);
     for (int round = 0; round < 20000; round++) {
-        size_t n = random_u32() % 70;
+        size_t n = random_u32() % (round % 8 == 0 ? 700 : 70);
         char *p = malloc(n + 1);
         random_bytes(p, n, round % 2 == 0);
         if (round % 1000 == 0) {
@@ -362,6 +362,43 @@ static void each_byte_is_written_anywhere(void **state) {
     }
     wf_buf_free(&got);
     wf_buf_free(&expected);
+}
+
+/* A character of `width` bytes: plain, to be escaped, on an edge, now and then a surrogate. */
+static uint32_t random_char(unsigned width) {
+    static const uint32_t edges[] = {'"',    '\\',   0x1f,   0x20,    0x7f,    0x80,
+                                     0xff,   0x100,  0x7ff,  0x800,   0xd7ff,  0xd800,
+                                     0xdfff, 0xe000, 0xffff, 0x10000, 0x10ffff};
+    uint32_t max = width == 1 ? 0xff : width == 2 ? 0xffff : 0x10ffff;
+    uint32_t c = random_u32() % 4 == 0   ? edges[random_u32() % WF_ARRAY_LEN(edges)]
+                 : random_u32() % 2 == 0 ? 'a' + random_u32() % 26
+                                         : random_u32() % (max + 1);
+    bool surrogate = (c & 0xf800) == 0xd800;
+    return c > max || (surrogate && random_u32() % 8 != 0) ? 'x' : c;
+}
+
+static void wide_text_is_written_as_plainly(void **state) {
+    uint32_t units[70];
+    char got[70 * 6 + 64], expected[70 * 6 + 64];
+    for (int round = 0; round < 60000; round++) {
+        size_t n = random_u32() % 70, got_done, expected_done;
+        unsigned width = 1u << round % 3;
+        for (size_t i = 0; i < n; i++) {
+            uint32_t c = random_char(width);
+            if (width == 1) {
+                ((uint8_t *)units)[i] = (uint8_t)c;
+            } else if (width == 2) {
+                ((uint16_t *)units)[i] = (uint16_t)c;
+            } else {
+                units[i] = c;
+            }
+        }
+        char *end = wf_json_copy_wide(got, units, n, width, &got_done);
+        char *expected_end = wf_json_copy_wide_plain(expected, units, n, width, &expected_done);
+        assert_int_equal(got_done, expected_done);
+        assert_int_equal(end - got, expected_end - expected);
+        assert_memory_equal(got, expected, (size_t)(end - got));
+    }
 }
 
 static void writing_stops_where_the_buffer_does(void **state) {
@@ -417,6 +454,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(numbers_have_their_kind),
         cmocka_unit_test(strings_are_written_as_plainly),
         cmocka_unit_test(each_byte_is_written_anywhere),
+        cmocka_unit_test(wide_text_is_written_as_plainly),
         cmocka_unit_test(writing_stops_where_the_buffer_does),
         cmocka_unit_test(positions_are_lines_and_columns),
         cmocka_unit_test(each_error_has_a_sentence),
