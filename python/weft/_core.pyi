@@ -18,6 +18,8 @@ from typing import Any, Literal, Self, TypeVar, TypeVarTuple, Unpack, final
 
 from typing_extensions import Buffer, disjoint_base
 
+from weft.shapes.nodes import Node
+
 # ---- py/json ----
 
 class EncodeError(TypeError, ValueError): ...
@@ -28,11 +30,22 @@ class DecodeError(ValueError):
     pos: int
     lineno: int
     colno: int
+    path: str  # of a typed document: users[3].name
 
 def json_encode(obj: Any, /, *, default: Callable[[Any], Any] | None = None) -> bytes: ...
 def json_decode(data: Buffer | str, /) -> Any: ...
 def _json_loads(data: Buffer | str, /) -> Any: ...
 def _alloc_fail_from(nth: int, /) -> None: ...
+
+# ---- py/shape ----
+
+@final
+class Shape:
+    @property
+    def description(self) -> Node: ...
+    def __new__(cls, description: Node) -> Self: ...
+
+def _shape_json_decode(shape: Shape, data: Buffer | str, lax: bool, /) -> Any: ...
 
 # ---- py/bson ----
 

@@ -7,9 +7,10 @@
 #include "py/json/json.h"
 #include "py/loop/pyloop.h"
 #include "py/plan/plan.h"
+#include "py/shape/shape.h"
 #include "py/task/task.h"
 #include "py/transport/transport.h"
 
-#define WF_PY_ROOMS(X) X(json) X(bson) X(loop) X(transport) X(task) X(plan) X(http)
+#define WF_PY_ROOMS(X) X(json) X(shape) X(bson) X(loop) X(transport) X(task) X(plan) X(http)
 
 #endif

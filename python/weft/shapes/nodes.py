@@ -35,14 +35,14 @@ class Node:
     lax: bool = False
     base64: bool = False
     finite: bool = False
-    # one item of a container; a tuple's items; a dict's key and value; a union's or a tagged union's
-    # members
+    # one item of a container; a tuple's items; a dict's key and value; a union's members, tagged
+    # or not
     items: list[Node] = field(default_factory=list)
     # choice: (str or int in the input, value) each; tagged: (str or int, None), as many as items
     choices: list[tuple[str | int, Any]] = field(default_factory=list)
     classes: dict[str, int] = field(default_factory=dict)  # union: class of the input to item
     key: str = ""  # tagged: the discriminator
-    # what is below belongs to it: called with plain objects where the native walk finds them invalid
+    # what is below belongs to it: called with plain objects where the walk finds them invalid
     judge: Callable[[Any], Any] | None = None
     why: str = ""  # it is handed over
 
@@ -52,7 +52,6 @@ class Node:
     extra: str = "ignore"  # ignore, forbid, allow
     array: bool = False
     tag: tuple[str, str | int] | None = None  # a Struct's own
-    pre_init: str | None = None
     post_init: str | None = None
     private: dict[str, Any] | None = None  # a model's private attributes
 

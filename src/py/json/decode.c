@@ -457,8 +457,7 @@ static PyObject *decode_str(struct wf_json_state *s, PyObject *str, unsigned fla
     return NULL;
 }
 
-static inline PyObject *decode_any(PyObject *module, PyObject *data, unsigned flags) {
-    struct wf_json_state *s = &wf_state_of_module(module)->json;
+static inline PyObject *decode_any(struct wf_json_state *s, PyObject *data, unsigned flags) {
     if (wf_likely(PyBytes_Check(data))) {
         return decode(s, wf_span(PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data)), flags,
                       data);
@@ -494,10 +493,15 @@ static inline PyObject *decode_any(PyObject *module, PyObject *data, unsigned fl
     return v;
 }
 
+PyObject *wf_json_decode_object(struct wf_state *state, PyObject *data) {
+    return decode_any(&state->json, data, 0);
+}
+
 PyObject *wf_json_py_decode(PyObject *module, PyObject *data) {
-    return decode_any(module, data, 0);
+    return decode_any(&wf_state_of_module(module)->json, data, 0);
 }
 
 PyObject *wf_json_py_loads(PyObject *module, PyObject *data) {
-    return decode_any(module, data, WF_JSON_SURROGATES | WF_JSON_NONFINITE);
+    return decode_any(&wf_state_of_module(module)->json, data,
+                      WF_JSON_SURROGATES | WF_JSON_NONFINITE);
 }

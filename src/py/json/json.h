@@ -55,6 +55,9 @@ int wf_json_encode(struct wf_state *state, PyObject *obj, PyObject *fallback, st
  * returns  owned; NULL with DecodeError (its doc is None) or MemoryError */
 PyObject *wf_json_decode(struct wf_state *state, struct wf_span in, unsigned flags);
 
+/* The same of what Python code gives: bytes, a buffer or str, to the letter of RFC 8259. */
+PyObject *wf_json_decode_object(struct wf_state *state, PyObject *data);
+
 /* One value inside a document, for those that walk the rest of it themselves.
  * p        in: at the value or space in front of it; out: behind it, or the offending byte
  * end      of the document, which is readable up to there and must not change meanwhile

@@ -15,7 +15,7 @@
  * Generics    are resolved by the description: Box[int] and Box[str] are two nodes of one class.
  * Constraints are checks of the node they stand on; a value that breaks one is invalid.
  * Defaults    belong to fields; see enum wf_default.
- * Aliases     each name that input may use for a field is a wf_key; output has wf_field.out_key.
+ * Aliases     each name that input may use for a field is a wf_key; output has wf_object_field.out_key.
  * Making      a walker collects the values of an object's fields and wf_walk_object makes it in one
  *             go, so that nobody ever sees one half filled; enum wf_make says how.
  * Judges      a HANDED node belongs to pydantic. So does whatever a native node finds invalid below
@@ -84,8 +84,7 @@ enum wf_node_flags {
         2,              /* text is read by pydantic's grammar (wire/scalar), not by RFC 3339; tzinfo
                            * is pydantic_core.TzInfo */
     WF_NODE_BASE64 = 4, /* BYTES: text is base64 (RFC 4648), else it is its UTF-8 */
-    WF_NODE_FINITE = 8, /* FLOAT, DECIMAL: neither nan nor infinity */
-    WF_NODE_IMMUTABLE = 16 /* DICT, LIST ...: reserved for walkers that share */
+    WF_NODE_FINITE = 8  /* FLOAT, DECIMAL: neither nan nor infinity */
 };
 
 /* What the next value of the input is, before it is read: selects a union's member. */
@@ -152,7 +151,7 @@ enum wf_default {
 
 struct wf_node;
 
-struct wf_field {
+struct wf_object_field {
     PyObject *name;         /* str, interned: attribute, dict key or keyword */
     struct wf_span out_key; /* UTF-8: its name in output */
     const struct wf_node *node;
@@ -165,6 +164,7 @@ struct wf_field {
 struct wf_key {
     struct wf_span text; /* UTF-8 */
     uint64_t head;       /* its first eight bytes as they are in memory, zeros behind the end */
+    bool plain;          /* it stands in JSON as it is: nothing in it is escaped */
     uint16_t field;      /* index; of several names for one the first in order is the usual one */
 };
 
@@ -181,13 +181,14 @@ enum wf_make {
 enum wf_extra { WF_EXTRA_IGNORE, WF_EXTRA_FORBID, WF_EXTRA_ALLOW };
 
 struct wf_object {
-    uint8_t make;  /* enum wf_make */
-    uint8_t extra; /* enum wf_extra: names that are no key */
-    bool array;    /* msgspec's array_like: an array of values in order of the fields */
-    bool tag_int;
+    uint8_t make;      /* enum wf_make */
+    uint8_t extra;     /* enum wf_extra: names that are no key */
+    bool array;        /* msgspec's array_like: an array of values in order of the fields */
+    bool in_dict;      /* some fields are in the instance's dict */
+    bool extra_values; /* one more value behind those of the fields: a dict, or NULL */
     uint16_t nfields, nkeys;
     uint16_t nrequired;
-    const struct wf_field *fields; /* in order of declaration */
+    const struct wf_object_field *fields; /* in order of declaration */
     const struct wf_key *keys; /* the first nfields are the usual names, in order of the fields */
     struct wf_span tag_key;    /* a Struct's own tag, which is no field; p is NULL without */
     struct wf_choice tag;
@@ -196,7 +197,6 @@ struct wf_object {
     Py_ssize_t offset_fields_set, offset_extra, offset_private; /* MODEL */
     PyObject *private_template;                                 /* MODEL: dict, or NULL for None */
     PyObject *post_init; /* str: method to call when it is filled, or NULL */
-    PyObject *pre_init;
 };
 
 struct wf_tagged {
@@ -248,7 +248,9 @@ struct wf_shape_state {
     PyTypeObject *shape_type; /* owned: _core.Shape */
     PyObject *deepcopy;       /* owned, or NULL until a default needs it */
     PyObject *deque;          /* owned, or NULL, as the next */
-    PyObject *uuid_type, *uuid_int, *uuid_is_safe, *safe_unknown;
+    PyTypeObject *uuid_type;
+    PyObject *safe_unknown;            /* uuid.SafeUUID.unknown */
+    Py_ssize_t uuid_int, uuid_is_safe; /* offsets of the slots of a UUID */
     PyObject *decimal_type;
     PyObject *tz_info; /* pydantic_core.TzInfo */
     PyObject *tz_utc;  /* TzInfo(0) */
@@ -331,9 +333,27 @@ struct wf_walk {
 void wf_walk_init(struct wf_walk *w, struct wf_state *state, unsigned flags);
 void wf_walk_clear(struct wf_walk *w);
 
+int wf_walk_grow(struct wf_walk *w, size_t n);
+
 /* Pushes a value (stolen, NULL allowed), or n NULLs. 0, or -1 with MemoryError. */
-int wf_walk_push(struct wf_walk *w, PyObject *value);
-int wf_walk_push_nulls(struct wf_walk *w, size_t n);
+static inline int wf_walk_push(struct wf_walk *w, PyObject *value) {
+    if (wf_unlikely(w->len == w->cap) && wf_walk_grow(w, 1) < 0) {
+        Py_XDECREF(value);
+        return -1;
+    }
+    w->values[w->len++] = value;
+    return 0;
+}
+static inline int wf_walk_push_nulls(struct wf_walk *w, size_t n) {
+    if (wf_unlikely(w->cap - w->len < n) && wf_walk_grow(w, n) < 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < n; i++) {
+        w->values[w->len + i] = NULL;
+    }
+    w->len += n;
+    return 0;
+}
 
 /* Each takes the values from `at` on off the stack, makes what the node says of them, checks its
  * length checks where it has some, and gives it in *out (owned). On anything but OK they are gone
@@ -347,7 +367,12 @@ enum wf_walk_result wf_walk_object(struct wf_walk *w, const struct wf_node *node
                                    PyObject **out);
 
 /* Does the value keep the node's checks? */
-enum wf_walk_result wf_walk_checks(struct wf_walk *w, const struct wf_node *node, PyObject *value);
+enum wf_walk_result wf_walk_checks_slow(struct wf_walk *w, const struct wf_node *node,
+                                        PyObject *value);
+static inline enum wf_walk_result wf_walk_checks(struct wf_walk *w, const struct wf_node *node,
+                                                 PyObject *value) {
+    return wf_likely(node->nchecks == 0) ? WF_WALK_OK : wf_walk_checks_slow(w, node, value);
+}
 
 /* Text (UTF-8, whole) to the value of a scalar node (not STR, ANY, containers), checks included; also
  * how a DICT's keys are made of text. */
@@ -359,7 +384,7 @@ enum wf_walk_result wf_walk_judge(struct wf_walk *w, const struct wf_node *node,
                                   PyObject **out);
 
 /* A step of the path to what is invalid, on the way back up. */
-void wf_walk_at_field(struct wf_walk *w, const struct wf_field *field);
+void wf_walk_at_field(struct wf_walk *w, const struct wf_object_field *field);
 void wf_walk_at_key(struct wf_walk *w, struct wf_span key);
 void wf_walk_at_index(struct wf_walk *w, Py_ssize_t index);
 
@@ -376,17 +401,20 @@ PyObject *wf_make_timedelta(struct wf_state *state, const struct wf_timedelta *v
 
 /* ---- walkers ---- */
 
-/* A JSON document (RFC 8259) to a value of the shape.
- * in      borrowed; must not change meanwhile, though application code may run
- * flags   of enum wf_json_flags
- * out     owned, on OK
- * returns OK; FAILED with an exception; INVALID with w->fail, which wf_walk_raise makes into one */
+/* A JSON document (RFC 8259, strictly) to a value of the shape. The root's own judge is not asked:
+ * that is for the caller, who knows what to make plain objects of.
+ * in       borrowed; must not change meanwhile, though application code may run
+ * out      owned, on OK
+ * returns  OK; FAILED with an exception; INVALID with w->fail */
 enum wf_walk_result wf_json_decode_shape(struct wf_walk *w, const struct wf_node *root,
-                                         struct wf_span in, unsigned flags, PyObject **out);
+                                         struct wf_span in, PyObject **out);
 
-/* Sets weft.json.DecodeError (msg, doc, pos, lineno, colno, path), or the judge's own error where the
- * root has a judge. doc: borrowed, what the caller gave. */
+/* Sets weft.json.DecodeError: msg, doc, pos, lineno, colno and path ("users[3].name").
+ * in   the document w->fail is about; doc  borrowed: what the caller gave */
 void wf_json_raise_fail(struct wf_walk *w, struct wf_span in, PyObject *doc);
+
+/* w->fail in words, without where. Owned; NULL with an exception. */
+PyObject *wf_walk_message(const struct wf_walk_fail *f);
 
 static inline const struct wf_key *wf_object_key(const struct wf_object *o, struct wf_span text,
                                                  unsigned *expected) {

@@ -57,6 +57,10 @@ void wf_json_position(struct wf_span in, size_t at, size_t *line, size_t *column
  * at         out: the offending byte */
 enum wf_json_error wf_json_validate(struct wf_span in, unsigned depth_max, size_t *at);
 
+/* Checks the one value at *p, or the space in front of it, and passes over it; strictly, too.
+ * p  out: behind it, or the offending byte */
+enum wf_json_error wf_json_skip(const char **p, const char *end, unsigned depth_max);
+
 /* Appends "..." with JSON escapes; `s` must be UTF-8. WF_BUF_OK, _NOMEM or _FULL. */
 int wf_json_write_string(struct wf_buf *b, struct wf_span s);
 

@@ -71,8 +71,8 @@ static enum wf_json_error read_key(const char **p, const char *end) {
     return WF_JSON_OK;
 }
 
-enum wf_json_error wf_json_validate(struct wf_span in, unsigned depth_max, size_t *at) {
-    const char *p = in.p, *end = in.p + in.n;
+enum wf_json_error wf_json_skip(const char **at, const char *end, unsigned depth_max) {
+    const char *p = *at;
     struct nesting open = {.depth = 0};
     enum wf_json_error e = WF_JSON_OK;
     depth_max = WF_MIN(depth_max, (unsigned)WF_JSON_DEPTH_MAX);
@@ -129,12 +129,21 @@ enum wf_json_error wf_json_validate(struct wf_span in, unsigned depth_max, size_
             }
         }
         if (!more) {
-            p = wf_json_skip_space(p, end);
-            e = p == end ? WF_JSON_OK : WF_JSON_TRAILING;
             break;
         }
     }
 done:
+    *at = p;
+    return e;
+}
+
+enum wf_json_error wf_json_validate(struct wf_span in, unsigned depth_max, size_t *at) {
+    const char *p = in.p, *end = in.p + in.n;
+    enum wf_json_error e = wf_json_skip(&p, end, depth_max);
+    if (e == WF_JSON_OK) {
+        p = wf_json_skip_space(p, end);
+        e = p == end ? WF_JSON_OK : WF_JSON_TRAILING;
+    }
     *at = (size_t)(p - in.p);
     return e;
 }

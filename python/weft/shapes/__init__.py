@@ -1,0 +1,11 @@
+"""Types, read once and compiled for the codecs.
+
+>>> weft.shape(list[int]).decode_json(b"[1, 2]")
+[1, 2]
+"""
+
+from __future__ import annotations
+
+from weft.shapes.shape import Shape, shape
+
+__all__ = ["Shape", "shape"]

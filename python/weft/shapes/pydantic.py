@@ -1,0 +1,742 @@
+"""From pydantic's core schema to the description of a shape.
+
+Only what can be proved is native: a schema whose every key is known here, whose valid input gives
+exactly what ``validate_python`` makes of what ``json.loads`` gives. The native walk may take
+less than pydantic does, never more: what it finds invalid is judged by pydantic itself, and so are
+the errors. Since pydantic is then asked from the start, nothing below a judge may run code of the
+application: where a validator is found, the whole type is handed over.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import decimal
+import enum
+import re
+import types
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from weft.shapes.nodes import Field, Node
+
+__all__ = ["adapter_of", "describe"]
+
+# Keys that say nothing about what is valid.
+_SILENT = {"type", "ref", "metadata", "serialization"}
+
+# Keys of a model's config that leave valid input as it is. Others are not known here.
+_CONFIG = {
+    "title",
+    "extra_fields_behavior",
+    "from_attributes",  # JSON has no attributes
+    "hide_input_in_errors",
+    "validation_error_cause",
+    "loc_by_alias",
+    "revalidate_instances",  # nor instances
+    "validate_by_alias",
+    "validate_by_name",
+    "coerce_numbers_to_str",  # takes more
+    "regex_engine",
+    "cache_strings",
+    "allow_inf_nan",  # JSON has neither; what json.loads takes beyond it is pydantic's to judge
+    "frozen",
+}
+
+
+class _Unproved(Exception):
+    """This much is pydantic's. ``runs_code``: and validating it runs code of the application, so
+    that nothing around it can be native either."""
+
+    def __init__(self, why: str, runs_code: bool = False) -> None:
+        super().__init__(why)
+        self.why = why
+        self.runs_code = runs_code
+
+
+def adapter_of(annotation: Any) -> Any:
+    """The TypeAdapter of an annotation; TypeError where pydantic cannot read it."""
+    import pydantic
+    import pydantic_core
+
+    try:
+        with warnings.catch_warnings():
+            # An alias in Field() has done its work elsewhere.
+            unsupported = getattr(
+                pydantic.warnings,
+                "UnsupportedFieldAttributeWarning",
+                pydantic.warnings.PydanticDeprecatedSince20,
+            )
+            warnings.simplefilter("ignore", unsupported)
+            adapter: Any = pydantic.TypeAdapter(annotation)
+            adapter.rebuild()
+    except (pydantic.errors.PydanticUserError, pydantic_core.SchemaError) as exc:
+        raise TypeError(f"pydantic cannot read {annotation!r}: {exc}") from exc
+    return adapter
+
+
+def describe(adapter: Any, judge: Callable[[Any], Any], label: str) -> Node:
+    """The description of what a TypeAdapter validates, with ``judge`` to fall back on."""
+    try:
+        node = _Reader(adapter.core_schema).root()
+        if node.judge is None:
+            # Another judge than this one may stand on the same node.
+            node = copy.copy(node)
+    except _Unproved as exc:
+        node = Node("handed", why=exc.why)
+    node.judge = judge
+    node.label = label
+    return node
+
+
+class _Reader:
+    def __init__(self, schema: Any) -> None:
+        self.schema = schema
+        self.definitions: list[Any] = []
+        self.by_ref: dict[str, Any] = {}
+        self.seen: dict[int, Node] = {}
+
+    def root(self) -> Node:
+        schema = self.schema
+        if schema["type"] == "definitions":
+            self.definitions = schema["definitions"]
+            self.by_ref = {definition["ref"]: definition for definition in self.definitions}
+            schema = schema["schema"]
+        return self.read(schema, {})
+
+    def read(self, schema: Any, config: Mapping[str, Any], where: str = "") -> Node:
+        """Native where proved; else handed over, or _Unproved where that runs application code."""
+        while schema["type"] == "definition-ref":
+            if set(schema) - _SILENT - {"schema_ref"} or schema["schema_ref"] not in self.by_ref:
+                raise _Unproved(f"{where or 'it'} refers to what is not known", runs_code=True)
+            schema = self.by_ref[schema["schema_ref"]]
+        if id(schema) in self.seen:
+            return self.seen[id(schema)]
+        node = self.seen[id(schema)] = Node("any")  # known before it is filled in: recursion
+        try:
+            found = self.native(schema, config, where)
+        except _Unproved as exc:
+            if exc.runs_code or (runs := _application_code(schema)):
+                del self.seen[id(schema)]
+                raise (
+                    exc
+                    if exc.runs_code
+                    else _Unproved(f"{where + ': ' if where else ''}{runs}", runs_code=True)
+                ) from None
+            found = self.handed(schema, config, exc.why, where)
+        for slot in Node.__dataclass_fields__:
+            setattr(node, slot, getattr(found, slot))
+        node.pydantic = True
+        return node
+
+    def handed(self, schema: Any, config: Mapping[str, Any], why: str, where: str) -> Node:
+        import pydantic_core
+
+        whole = {"type": "definitions", "schema": schema, "definitions": self.definitions}
+        try:
+            validator = pydantic_core.SchemaValidator(
+                whole if self.definitions else schema,
+                dict(config) or None,  # type: ignore[arg-type]
+            )
+        except pydantic_core.SchemaError:
+            raise _Unproved(f"{where or 'it'}: {why}", runs_code=True) from None
+        return Node("handed", label=schema["type"], judge=validator.validate_python, why=why)
+
+    def native(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        reader = getattr(self, "_" + schema["type"].replace("-", "_"), None)
+        if reader is None:
+            raise _Unproved(f"pydantic's {schema['type']} has no native form")
+        node: Node = reader(schema, config, where)
+        return node
+
+    # ---- scalars ----
+
+    def _any(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(schema)
+        return Node("any", label="any")
+
+    def _none(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(schema)
+        return Node("none", label="null")
+
+    def _bool(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(schema, "strict")
+        return Node("bool", label="bool")
+
+    def _int(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(schema, "strict", *_BOUNDS)
+        checks = [(op, schema[op]) for op in _BOUNDS if op in schema]
+        if not all(type(limit) is int for _, limit in checks) or schema.get("multiple_of") == 0:
+            raise _Unproved("limits of an int that are no int")
+        return Node("int", label="int", checks=checks)
+
+    def _float(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(schema, "allow_inf_nan", *_BOUNDS)
+        _lax(config)
+        checks = [(op, schema[op]) for op in _BOUNDS if op in schema]
+        if not all(type(limit) in (int, float) for _, limit in checks):
+            raise _Unproved("limits of a float that are no numbers")
+        if "multiple_of" in schema:
+            raise _Unproved("a float that is a multiple of something")
+        return Node("float", label="float", checks=checks)
+
+    def _str(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(schema, "strict", "min_length", "max_length", "pattern", "coerce_numbers_to_str")
+        checks = _lengths(schema)
+        if "pattern" in schema:
+            checks.append(("pattern", _pattern(schema["pattern"])))
+        return Node("str", label="str", checks=checks)
+
+    def _bytes(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(schema, "min_length", "max_length")
+        _lax(config)
+        return Node("bytes", type=bytes, label="bytes", checks=_lengths(schema))
+
+    def _date(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        return self._time_of("date", datetime.date, schema, config)
+
+    def _time(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        return self._time_of("time", datetime.time, schema, config)
+
+    def _datetime(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        return self._time_of("datetime", datetime.datetime, schema, config)
+
+    def _timedelta(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        return self._time_of("timedelta", datetime.timedelta, schema, config)
+
+    def _time_of(self, kind: str, cls: type, schema: Any, config: Mapping[str, Any]) -> Node:
+        _only(schema, "microseconds_precision")
+        _lax(config)
+        if schema.get("microseconds_precision", "truncate") != "truncate":
+            raise _Unproved("microseconds are not truncated")
+        return Node(kind, type=cls, label=kind)
+
+    def _uuid(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(schema)
+        _lax(config)
+        return Node("uuid", type=uuid.UUID, label="UUID")
+
+    def _decimal(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(schema)
+        _lax(config)
+        return Node("decimal", type=decimal.Decimal, label="Decimal")
+
+    def _enum(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(schema, "cls", "members", "sub_type", "missing")
+        _lax(config)
+        node = Node("choice", type=schema["cls"], label=schema["cls"].__name__)
+        for member in schema["members"]:
+            if schema.get("sub_type") == "float" or type(member.value) not in (str, int):
+                raise _Unproved("an enum whose values are neither str nor int")
+            node.choices.append((_plain(member.value), member))
+        return node
+
+    def _literal(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(schema, "expected", "strict")
+        values = schema["expected"]
+        if not all(type(value) in (str, int) for value in values):
+            raise _Unproved("a literal of something else than str and int")
+        label = f"Literal[{', '.join(map(repr, values))}]"
+        return Node("choice", label=label, choices=[(value, value) for value in values])
+
+    # ---- containers ----
+
+    def _list(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        return self._items("list", schema, config, where)
+
+    def _set(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        return self._items("set", schema, config, where)
+
+    def _frozenset(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        return self._items("frozenset", schema, config, where)
+
+    def _deque(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        return self._items("deque", schema, config, where)
+
+    def _items(self, kind: str, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(schema, "items_schema", "min_length", "max_length")
+        if kind != "list":
+            _lax(config)
+        item = self._inner(schema.get("items_schema"), config, f"{where}[]")
+        if kind in ("set", "frozenset") and item.kind not in _HASHABLE:
+            raise _Unproved(f"a {kind} of {item.label}")
+        return Node(kind, label=f"{kind}[{item.label}]", items=[item], checks=_lengths(schema))
+
+    def _tuple(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(schema, "items_schema", "variadic_item_index")
+        _lax(config)
+        items = [self._inner(item, config, f"{where}[]") for item in schema["items_schema"]]
+        if "variadic_item_index" not in schema:
+            return Node("tuple", label="tuple", items=items)
+        if schema["variadic_item_index"] != 0 or len(items) != 1:
+            raise _Unproved("a tuple that varies in its middle")
+        return Node("vartuple", label=f"tuple[{items[0].label}, ...]", items=items)
+
+    def _dict(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(schema, "keys_schema", "values_schema", "min_length", "max_length", "strict")
+        if schema.get("strict"):
+            raise _Unproved("strict")
+        key = self._inner(schema.get("keys_schema"), config, f"{where} keys")
+        value = self._inner(schema.get("values_schema"), config, f"{where}[]")
+        if key.kind not in ("any", "str", "int", "choice", "uuid", "date", "datetime"):
+            raise _Unproved(f"keys that are {key.label}")
+        label = f"dict[{key.label}, {value.label}]"
+        return Node("dict", label=label, items=[key, value], checks=_lengths(schema))
+
+    def _inner(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        return self.read(schema, config, where) if schema is not None else Node("any", label="any")
+
+    def _json_or_python(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(schema, "json_schema", "python_schema")
+        inner = schema["python_schema"]
+        if inner["type"] == "chain" and len(inner["steps"]) == 2:  # Sequence[T]
+            first, second = inner["steps"]
+            function = second.get("function", {}).get("function")
+            if (
+                first["type"] == "is-instance"
+                and second["type"] == "function-wrap"
+                and getattr(function, "__name__", "") == "sequence_validator"
+                and _is_pydantics(function)
+                and second["schema"]["type"] == "list"
+            ):
+                return self.native(second["schema"], config, where)
+        return self.native(inner, config, where)
+
+    def _lax_or_strict(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(schema, "lax_schema", "strict_schema")
+        _lax(config)
+        return self.native(schema["lax_schema"], config, where)
+
+    # ---- unions ----
+
+    def _nullable(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(schema, "schema")
+        return self._one_of(
+            [Node("none", label="null"), self.read(schema["schema"], config, where)]
+        )
+
+    def _union(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(schema, "choices", "mode")
+        if schema.get("mode", "smart") != "smart":
+            raise _Unproved("a union that is tried from left to right")
+        members = []
+        for choice in schema["choices"]:
+            member = choice[0] if isinstance(choice, tuple) else choice
+            members.append(self.read(member, config, where))
+        return self._one_of(members)
+
+    def _one_of(self, members: list[Node]) -> Node:
+        """Each member takes what is exactly its own in JSON, so that pydantic's smart mode has no
+        better one: where that is not so, the class of input is left out, and judged."""
+        if len(members) == 2 and members[0].kind == "none" and members[1].kind == "union":
+            members = [members[0], *members[1].items]
+        node = Node("union", label=" | ".join(m.label for m in reversed(members)), items=members)
+        scalars = [m for m in members if m.kind not in _COMPOUND and m.kind != "none"]
+        for i, member in enumerate(members):
+            classes = _EXACT.get(member.kind)
+            if member.kind == "choice" and member.type is None:
+                classes = sorted({"str" if type(v) is str else "int" for v, _ in member.choices})
+            elif classes is None and len(scalars) == 1 and member is scalars[0]:
+                # conversions: fine where nothing else could take the input at all
+                classes = _CONVERTED.get(member.kind)
+            if classes is None and len(members) == 2 and members[1 - i].kind == "none":
+                classes = ["bool", "int", "float", "str", "array", "object"]
+            if classes is None:
+                raise _Unproved(f"a union with {member.label}")
+            for name in classes:
+                if name in node.classes:
+                    raise _Unproved(
+                        f"a union of {members[node.classes[name]].label} and {member.label}"
+                    )
+                node.classes[name] = i
+        return node
+
+    def _tagged_union(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(schema, "choices", "discriminator", "from_attributes", "strict")
+        key = schema["discriminator"]
+        if not isinstance(key, str) or schema.get("strict"):
+            raise _Unproved("a discriminator that is no name")
+        node = Node("tagged", key=key)
+        for tag, choice in schema["choices"].items():
+            item = self.read(choice, config, where)
+            if type(tag) not in (str, int) or item.kind != "object":
+                raise _Unproved("a tagged union of something else than objects")
+            node.items.append(item)
+            node.choices.append((tag, None))
+        node.label = " | ".join(dict.fromkeys(item.label for item in node.items))
+        return node
+
+    # ---- objects ----
+
+    def _model(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(
+            schema,
+            "cls",
+            "schema",
+            "config",
+            "custom_init",
+            "root_model",
+            "post_init",
+            "generic_origin",
+            "frozen",
+            "revalidate_instances",
+        )
+        cls = schema["cls"]
+        if schema.get("custom_init"):
+            raise _Unproved(f"{cls.__name__} has an __init__ of its own", runs_code=True)
+        if cls.__new__ is not object.__new__:
+            raise _Unproved(f"{cls.__name__} has a __new__ of its own", runs_code=True)
+        node = self._config(schema.get("config", {}), cls)
+        node.make = "root_model" if schema.get("root_model") else "model"
+        node.private = _private(cls, schema.get("post_init"))
+        where = where or cls.__name__
+        if schema.get("root_model"):
+            field = self._field_of("root", schema["schema"], schema.get("config", {}), where)
+            if field.default_kind != "required":
+                raise _Unproved("a RootModel with a default")
+            node.fields.append(field)
+            return node
+        self.seen[id(schema)].label = cls.__name__
+        self._fields(node, schema["schema"], schema.get("config", {}), where)
+        return node
+
+    def _fields(self, node: Node, schema: Any, config: Mapping[str, Any], where: str) -> None:
+        if schema["type"] != "model-fields":
+            self.native(schema, config, where)  # what it is: a validator of the model
+            raise _Unproved(f"fields that are {schema['type']}")
+        _only(schema, "fields", "model_name", "computed_fields")
+        for name, field in schema["fields"].items():
+            _only(
+                field,
+                "schema",
+                "validation_alias",
+                "serialization_alias",
+                "serialization_exclude",
+                "serialization_exclude_if",
+                "frozen",
+            )
+            made = self._field_of(name, field["schema"], config, f"{where}.{name}")
+            made.keys = _keys(name, field.get("validation_alias"), config)
+            made.out_key = field.get("serialization_alias", name)
+            node.fields.append(made)
+
+    def _field_of(self, name: str, schema: Any, config: Mapping[str, Any], where: str) -> Field:
+        kind, default = "required", None
+        if schema["type"] == "default":
+            kind, default = _default(schema, where)
+            schema = schema["schema"]
+        node = self.read(schema, config, where)
+        return Field(name, (name,), node, default_kind=kind, default=default)
+
+    def _dataclass(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(
+            schema,
+            "cls",
+            "schema",
+            "config",
+            "fields",
+            "post_init",
+            "frozen",
+            "slots",
+            "generic_origin",
+            "revalidate_instances",
+        )
+        cls, inner = schema["cls"], schema["schema"]
+        config = schema.get("config", config)
+        if schema.get("post_init"):
+            raise _Unproved(f"{cls.__name__} has a __post_init__", runs_code=True)
+        if cls.__new__ is not object.__new__:
+            raise _Unproved(f"{cls.__name__} has a __new__ of its own", runs_code=True)
+        _lax(config)
+        node = self._config(config, cls)
+        node.make = "instance"
+        where = where or cls.__name__
+        if inner["type"] != "dataclass-args":
+            self.native(inner, config, where)
+        _only(inner, "fields", "dataclass_name", "computed_fields", "collect_init_only")
+        if inner.get("collect_init_only") or node.extra == "allow":
+            raise _Unproved(f"{cls.__name__} has more than its fields")
+        for field in inner["fields"]:
+            _only(
+                field,
+                "name",
+                "schema",
+                "kw_only",
+                "init",
+                "init_only",
+                "frozen",
+                "validation_alias",
+                "serialization_alias",
+                "serialization_exclude",
+                "serialization_exclude_if",
+            )
+            name = field["name"]
+            if field.get("init") is False or field.get("init_only"):
+                raise _Unproved(f"{cls.__name__}.{name} is no ordinary field")
+            made = self._field_of(name, field["schema"], config, f"{where}.{name}")
+            made.keys = _keys(name, field.get("validation_alias"), config)
+            made.out_key = field.get("serialization_alias", name)
+            made.in_slot = bool(schema.get("slots"))
+            if made.in_slot and not isinstance(
+                getattr(cls, name, None), types.MemberDescriptorType
+            ):
+                raise _Unproved(f"{cls.__name__}.{name} is no slot")
+            node.fields.append(made)
+        return node
+
+    def _typed_dict(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(
+            schema,
+            "cls",
+            "cls_name",
+            "config",
+            "fields",
+            "computed_fields",
+            "extra_behavior",
+            "total",
+        )
+        config = {**config, **schema.get("config", {})}
+        name = schema.get("cls_name") or getattr(schema.get("cls"), "__name__", "TypedDict")
+        node = self._config(config, None)
+        node.extra = schema.get("extra_behavior", node.extra)
+        node.label = name
+        if node.extra == "allow":
+            raise _Unproved(f"{name} has more than its fields")
+        node.make = "dict"
+        where = where or name
+        for key, field in schema["fields"].items():
+            _only(field, "schema", "required", "validation_alias", "serialization_alias")
+            made = self._field_of(key, field["schema"], config, f"{where}.{key}")
+            if made.default_kind != "required":
+                raise _Unproved(f"{where}.{key} has a default")
+            required = field.get("required", schema.get("total", True))
+            made.default_kind = "required" if required else "omit"
+            made.keys = _keys(key, field.get("validation_alias"), config)
+            made.out_key = field.get("serialization_alias", key)
+            node.fields.append(made)
+        return node
+
+    def _named_tuple(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(schema, "cls", "fields")
+        cls = schema["cls"]
+        _lax(config)
+        if cls.__new__.__module__ != f"namedtuple_{cls.__name__}":
+            raise _Unproved(f"{cls.__name__} has a __new__ of its own", runs_code=True)
+        where = where or cls.__name__
+        node = Node("object", type=cls, label=cls.__name__, make="namedtuple", array=True)
+        node.extra = "forbid"
+        for field in schema["fields"]:
+            _only(field, "name", "schema")
+            name = field["name"]
+            node.fields.append(self._field_of(name, field["schema"], config, f"{where}.{name}"))
+        return node
+
+    def _config(self, config: Mapping[str, Any], cls: type | None) -> Node:
+        unknown = sorted(set(config) - _CONFIG - {"strict"})
+        if unknown:
+            raise _Unproved(f"the config has {unknown[0]}")
+        if config.get("strict"):
+            raise _Unproved("the config is strict")
+        node = Node("object", type=cls, label=cls.__name__ if cls is not None else "")
+        node.extra = config.get("extra_fields_behavior", "ignore")
+        return node
+
+
+# ---- parts ----
+
+_BOUNDS = ("multiple_of", "le", "lt", "ge", "gt")
+
+_HASHABLE = (
+    "bool", "int", "float", "str", "bytes", "datetime", "date", "time", "timedelta", "uuid",
+    "decimal", "choice",
+)  # fmt: skip
+
+# What a member takes as it is.
+_EXACT = {
+    "none": ["null"],
+    "bool": ["bool"],
+    "int": ["int"],
+    "float": ["float"],
+    "str": ["str"],
+    "list": ["array"],
+    "object": ["object"],
+    "dict": ["object"],
+    "tagged": ["object"],
+    "typed-dict": ["object"],
+}
+_COMPOUND = ("list", "object", "dict", "tagged", "set", "frozenset", "tuple", "vartuple", "deque")
+# What a member takes by conversion.
+_CONVERTED = {kind: ["str"] for kind in _HASHABLE if kind not in _EXACT}
+
+
+def _only(schema: Mapping[str, Any], *known: str) -> None:
+    for key, value in schema.items():
+        if key not in _SILENT and key not in known and value is not None:
+            raise _Unproved(f"pydantic's {schema.get('type')} with {key}")
+
+
+def _lax(config: Mapping[str, Any]) -> None:
+    if config.get("strict"):
+        raise _Unproved("strict")
+
+
+def _lengths(schema: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(op, schema[op]) for op in ("min_length", "max_length") if schema.get(op) is not None]
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, str) else int(value)
+
+
+def _pattern(pattern: Any) -> Callable[[str], Any]:
+    """pydantic searches by Rust's regular expressions. The two agree on literals, classes of ASCII
+    characters, groups, repetition and alternation; `$` is the very end."""
+    plain = r"[A-Za-z0-9_ ,:;@/!#%&=~\"'<>-]|\\[.+*?()\[\]{}^$|/-]"
+    part = plain + r"|\[\^?(?:[A-Za-z0-9_ .,:;@/!#%+*=]-?)+\]"
+    quantifier = r"(?:[*+?]|\{\d{1,3}(?:,\d{0,3})?\})?"
+    if not isinstance(pattern, str) or not re.fullmatch(
+        rf"\^?(?:(?:{part}|\((?:\?:)?|\)|\|){quantifier})*\$?", pattern
+    ):
+        raise _Unproved("a pattern that Rust may read in another way")
+    if pattern.endswith("$") and not pattern.endswith(r"\$"):
+        pattern = pattern[:-1] + r"\Z"
+    try:
+        return re.compile(pattern).search
+    except re.error as exc:
+        raise _Unproved(f"a pattern that is none in Python: {exc}") from exc
+
+
+def _keys(name: str, alias: Any, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names by which input may give a field."""
+    if alias is None:
+        return (name,)
+    if isinstance(alias, str):
+        names = [alias]
+    elif all(
+        isinstance(path, list) and len(path) == 1 and isinstance(path[0], str) for path in alias
+    ):
+        names = [path[0] for path in alias]
+    else:
+        raise _Unproved(f"{name} is found by a path")
+    by_alias, by_name = config.get("validate_by_alias", True), config.get("validate_by_name", False)
+    keys = (names if by_alias is not False else []) + ([name] if by_name else [])
+    if not keys:
+        raise _Unproved(f"{name} has no name")
+    return tuple(dict.fromkeys(keys))
+
+
+_IMMUTABLE = (
+    type(None), bool, int, float, str, bytes, enum.Enum, datetime.date, datetime.time,
+    datetime.timedelta, uuid.UUID, decimal.Decimal,
+)  # fmt: skip
+
+
+def _default(schema: Any, where: str) -> tuple[str, Any]:
+    _only(
+        schema,
+        "schema",
+        "default",
+        "default_factory",
+        "default_factory_takes_data",
+        "copy_default",
+        "validate_default",
+        "on_error",
+    )
+    if schema.get("validate_default") or schema.get("on_error", "raise") != "raise":
+        raise _Unproved(f"{where} has a default that is validated, or stands in for errors")
+    if "default_factory" in schema:
+        factory = schema["default_factory"]
+        if factory in (list, dict, set):
+            return factory.__name__, None
+        if schema.get("default_factory_takes_data"):
+            raise _Unproved(f"{where} has a default factory that takes data", runs_code=True)
+        return "factory", factory
+    if "default" not in schema:
+        return "required", None
+    value = schema["default"]
+    if isinstance(value, _IMMUTABLE):
+        return "value", value
+    if type(value) in (list, dict, set):
+        if not value:
+            return type(value).__name__, None
+        if all(isinstance(part, _IMMUTABLE) for part in _parts(value)):
+            return "copy", value
+    if type(value) in (tuple, frozenset) and all(isinstance(p, _IMMUTABLE) for p in value):
+        return "value", value
+    raise _Unproved(f"{where} has a default that may need copying by code of the application", True)
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        yield from value
+        yield from value.values()
+    else:
+        yield from value
+
+
+def _private(cls: Any, post_init: str | None) -> dict[str, Any] | None:
+    """What a model's private attributes are at first; None where it has none."""
+    from pydantic_core import PydanticUndefined
+
+    if post_init is None:
+        return None
+    if post_init != "model_post_init" or not _is_pydantics(cls.model_post_init):
+        raise _Unproved(f"{cls.__name__} has a model_post_init", runs_code=True)
+    private: dict[str, Any] = {}
+    for name, attribute in cls.__private_attributes__.items():
+        if attribute.default_factory is not None:
+            raise _Unproved(f"{cls.__name__}.{name} has a default factory", runs_code=True)
+        if attribute.default is PydanticUndefined:
+            continue
+        if not isinstance(attribute.default, _IMMUTABLE):
+            raise _Unproved(f"{cls.__name__}.{name} has a default that is copied", runs_code=True)
+        private[name] = attribute.default
+    return private
+
+
+def _is_pydantics(function: Any) -> bool:
+    module = getattr(function, "__module__", None) or ""
+    return module.partition(".")[0] in ("pydantic", "pydantic_core")
+
+
+def _is_known(function: Any) -> bool:
+    """Validating by it runs no code of the application."""
+    module = getattr(function, "__module__", None) or ""
+    return _is_pydantics(function) or (
+        isinstance(function, type) and module in ("ipaddress", "pathlib", "builtins", "re")
+    )
+
+
+def _application_code(schema: Any) -> str:
+    """Which code of the application validating by a schema would run; "" for none."""
+    if isinstance(schema, (list, tuple)):
+        return next(filter(None, map(_application_code, schema)), "")
+    if not isinstance(schema, dict):
+        return ""
+    kind = schema.get("type")
+    if kind in ("model", "dataclass"):
+        name = schema["cls"].__name__
+        if schema.get("custom_init"):
+            return f"{name} has an __init__ of its own"
+        if schema.get("post_init") and not _is_pydantics(
+            getattr(schema["cls"], str(schema["post_init"]), None)
+        ):
+            return f"{name} runs code after it is made"
+        for attribute in getattr(schema["cls"], "__private_attributes__", {}).values():
+            if attribute.default_factory is not None:
+                return f"{name} has a private attribute with a default factory"
+    if kind == "call" and not _is_known(schema.get("function")):
+        return "a function is called"
+    if kind == "enum" and schema.get("missing") is not None:
+        return f"{schema['cls'].__name__} has a _missing_"
+    for key, value in schema.items():
+        if key in ("serialization", "metadata", "cls", "computed_fields"):
+            continue
+        if key in ("function", "default_factory", "discriminator", "serialize") and callable(value):
+            if not _is_known(value):
+                return f"{getattr(value, '__qualname__', value)} is code of the application"
+        elif found := _application_code(value):
+            return found
+    return ""

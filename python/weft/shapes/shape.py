@@ -1,0 +1,107 @@
+"""`weft.shape(T)`: a type, compiled."""
+
+from __future__ import annotations
+
+import functools
+import typing
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
+
+from weft import _core
+from weft.shapes import pydantic as _pydantic
+from weft.shapes.annotations import Reader, is_pydantic, loaded, type_name
+from weft.shapes.nodes import Node
+
+__all__ = ["Shape", "describe", "shape"]
+
+T = TypeVar("T")
+
+
+class Shape(Generic[T]):
+    """A type, compiled once, that every codec walks. Made by `weft.shape()`."""
+
+    __slots__ = ("_native", "annotation")
+
+    def __init__(self, annotation: Any) -> None:
+        self.annotation = annotation
+        self._native = _core.Shape(describe(annotation))
+
+    def __repr__(self) -> str:
+        return f"<Shape of {type_name(self.annotation)}>"
+
+    def decode_json(self, data: Any, *, strict: bool = True) -> T:
+        """What `weft.json.decode(data, type=...)` gives."""
+        return _core._shape_json_decode(self._native, data, not strict)  # type: ignore[no-any-return]
+
+    def explain(self) -> str:
+        """Which parts are read in C and which are handed over to pydantic, and why; a line each."""
+        return "\n".join(_lines(self._native.description))
+
+
+def shape(annotation: Any) -> Shape[Any]:
+    """The shape of a type. TypeError where neither weft nor pydantic can read it."""
+    try:
+        return _cached(annotation)
+    except TypeError:
+        hash_of = getattr(annotation, "__hash__", None)
+        if hash_of is None:
+            return Shape(annotation)
+        raise
+
+
+@functools.lru_cache(maxsize=1024, typed=True)
+def _cached(annotation: Any) -> Shape[Any]:
+    return Shape(annotation)
+
+
+def describe(annotation: Any) -> Node:
+    """The description of a type: pydantic is the judge of what contains its models at the top, in
+    containers and unions; msgspec is the measure of everything else."""
+    if _is_judged(annotation):
+        adapter = _pydantic.adapter_of(annotation)
+        return _pydantic.describe(adapter, adapter.validator.validate_python, type_name(annotation))
+    return Reader(_island).read(annotation)
+
+
+def _island(annotation: Any) -> Node:
+    """What pydantic has to read inside of what it has not."""
+    adapter = _pydantic.adapter_of(annotation)
+    return _pydantic.describe(adapter, adapter.validator.validate_python, type_name(annotation))
+
+
+def _is_judged(annotation: Any) -> bool:
+    if is_pydantic(annotation) or is_pydantic(typing.get_origin(annotation)):
+        return True
+    if loaded("pydantic", "BaseModel") is None or isinstance(annotation, str):
+        return False
+    struct = loaded("msgspec", "Struct")
+    args = [arg for arg in typing.get_args(annotation) if arg is not Ellipsis]
+    if struct is not None and any(isinstance(a, type) and issubclass(a, struct) for a in args):
+        return False  # pydantic cannot read these
+    return any(map(_is_judged, args))
+
+
+def _lines(root: Node) -> Iterator[str]:
+    seen: set[int] = set()
+
+    def walk(node: Node, name: str, indent: str) -> Iterator[str]:
+        what = f"{indent}{name}: {node.label}" if name else f"{indent}{node.label}"
+        if node.kind == "handed":
+            yield f"{what}: handed over to pydantic: {node.why}"
+            return
+        judged = ", pydantic judges what is invalid" if node.judge is not None else ""
+        checks = "".join(f", {op} {limit!r}" for op, limit in node.checks if op != "pattern")
+        if id(node) in seen and (node.fields or node.items):
+            yield f"{what}: native, as above"
+            return
+        seen.add(id(node))
+        made = {"call": ", made by calling it"}.get(node.make, "")
+        made += f", then {node.post_init}()" if node.post_init else ""
+        yield f"{what}: native{checks}{made}{judged}"
+        for field in node.fields:
+            yield from walk(field.node, field.name, indent + "  ")
+        for item in node.items:
+            if item.kind in ("handed", "object", "union", "tagged") or item.items:
+                yield from walk(item, "", indent + "  ")
+
+    return walk(root, "", "")

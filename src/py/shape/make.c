@@ -1,0 +1,333 @@
+/* Making containers and objects of the values that stand on the stack. An object is made in one go,
+ * with nothing in between that could let anybody see it half filled. */
+#include "py/shape/shape_int.h"
+
+/* The values from `at` on are no longer on the stack; those not moved out are given up. */
+static void drop(struct wf_walk *w, size_t at) {
+    while (w->len > at) {
+        Py_XDECREF(w->values[--w->len]);
+    }
+}
+
+static PyObject *make_list(struct wf_walk *w, size_t at, size_t n) {
+    PyObject *list = PyList_New((Py_ssize_t)n);
+    if (list != NULL) {
+        memcpy(((PyListObject *)list)->ob_item, w->values + at, n * sizeof(*w->values));
+        w->len = at;
+    }
+    return list;
+}
+
+static PyObject *make_tuple(struct wf_walk *w, size_t at, size_t n) {
+    PyObject *tuple = PyTuple_New((Py_ssize_t)n);
+    if (tuple != NULL && n != 0) {
+        memcpy(((PyTupleObject *)tuple)->ob_item, w->values + at, n * sizeof(*w->values));
+    }
+    if (tuple != NULL) {
+        w->len = at;
+    }
+    return tuple;
+}
+
+/* set  owned, new; given up on failure */
+static PyObject *fill_set(struct wf_walk *w, size_t at, size_t n, PyObject *set) {
+    for (size_t i = 0; i < n && set != NULL; i++) {
+        if (PySet_Add(set, w->values[at + i]) < 0) {
+            Py_CLEAR(set);
+        }
+    }
+    return set;
+}
+
+static PyObject *make_deque(struct wf_walk *w, size_t at, size_t n) {
+    PyObject *list = make_list(w, at, n);
+    PyObject *deque = list != NULL ? PyObject_CallOneArg(w->state->shape.deque, list) : NULL;
+    Py_XDECREF(list);
+    return deque;
+}
+
+enum wf_walk_result wf_walk_items(struct wf_walk *w, const struct wf_node *node, size_t at,
+                                  PyObject **out) {
+    size_t n = w->len - at;
+    switch ((enum wf_node_kind)node->kind) {
+    case WF_NODE_VARTUPLE:
+    case WF_NODE_TUPLE:
+        *out = make_tuple(w, at, n);
+        break;
+    case WF_NODE_SET:
+        *out = fill_set(w, at, n, PySet_New(NULL));
+        break;
+    case WF_NODE_FROZENSET:
+        *out = fill_set(w, at, n, PyFrozenSet_New(NULL));
+        break;
+    case WF_NODE_DEQUE:
+        *out = make_deque(w, at, n);
+        break;
+    default:
+        *out = make_list(w, at, n);
+        break;
+    }
+    drop(w, at);
+    if (*out == NULL) {
+        return shape_fail_raised(w, node); /* what cannot be hashed is a TypeError */
+    }
+    enum wf_walk_result result = wf_walk_checks(w, node, *out);
+    if (result != WF_WALK_OK) {
+        Py_CLEAR(*out);
+    }
+    return result;
+}
+
+/* ---- objects ---- */
+
+static PyObject *make_default(struct wf_walk *w, const struct wf_object_field *f) {
+    switch ((enum wf_default)f->default_kind) {
+    case WF_DEFAULT_VALUE:
+        return Py_NewRef(f->default_value);
+    case WF_DEFAULT_COPY:
+        return PyObject_CallOneArg(w->state->shape.deepcopy, f->default_value);
+    case WF_DEFAULT_FACTORY:
+        return PyObject_CallNoArgs(f->default_value);
+    case WF_DEFAULT_LIST:
+        return PyList_New(0);
+    case WF_DEFAULT_DICT:
+        return PyDict_New();
+    case WF_DEFAULT_SET:
+        return PySet_New(NULL);
+    case WF_DEFAULT_REQUIRED:
+    case WF_DEFAULT_OMIT:
+        break;
+    }
+    Py_UNREACHABLE();
+}
+
+/* Puts in what the input did not have. Values that the template has already stay NULL. */
+static enum wf_walk_result fill_defaults(struct wf_walk *w, const struct wf_node *node, size_t at) {
+    const struct wf_object *o = &node->object;
+    for (unsigned i = 0; i < o->nfields; i++) {
+        const struct wf_object_field *f = &o->fields[i];
+        if (w->values[at + i] != NULL || f->default_kind == WF_DEFAULT_OMIT ||
+            (f->default_kind == WF_DEFAULT_VALUE && f->offset < 0 &&
+             o->make != WF_MAKE_NAMEDTUPLE)) {
+            continue;
+        }
+        if (f->default_kind == WF_DEFAULT_REQUIRED) {
+            w->fail.field = f->name;
+            return shape_fail(w, WF_FAIL_MISSING, node);
+        }
+        PyObject *value = make_default(w, f);
+        if (value == NULL) {
+            return WF_WALK_FAILED;
+        }
+        w->values[at + i] = value;
+    }
+    return WF_WALK_OK;
+}
+
+/* The instance's dict: the template, with the values in it. */
+static PyObject *make_dict(struct wf_walk *w, const struct wf_object *o, size_t at) {
+    PyObject *dict = PyDict_Copy(o->template);
+    for (unsigned i = 0; i < o->nfields && dict != NULL; i++) {
+        PyObject *value = w->values[at + i];
+        if (value != NULL && o->fields[i].offset < 0 &&
+            PyDict_SetItem(dict, o->fields[i].name, value) < 0) {
+            Py_CLEAR(dict);
+        }
+    }
+    return dict;
+}
+
+/* Names that are not in the input are not in the dict. */
+static PyObject *make_typed_dict(struct wf_walk *w, const struct wf_object *o, size_t at,
+                                 unsigned given) {
+    if (given == o->nfields) {
+        return make_dict(w, o, at);
+    }
+    PyObject *dict = PyDict_New();
+    for (unsigned i = 0; i < o->nfields && dict != NULL; i++) {
+        PyObject *value = w->values[at + i];
+        if (value != NULL && PyDict_SetItem(dict, o->fields[i].name, value) < 0) {
+            Py_CLEAR(dict);
+        }
+    }
+    return dict;
+}
+
+static void set_slot(PyObject *instance, Py_ssize_t offset, PyObject *value) {
+    *(PyObject **)((char *)instance + offset) = value;
+}
+
+static PyObject *make_instance(struct wf_walk *w, const struct wf_node *node, size_t at) {
+    const struct wf_object *o = &node->object;
+    PyTypeObject *type = (PyTypeObject *)node->type;
+    PyObject *dict = NULL;
+    if (o->in_dict && (dict = make_dict(w, o, at)) == NULL) {
+        return NULL;
+    }
+    PyObject *instance = type->tp_alloc(type, 0);
+    if (instance == NULL || (dict != NULL && PyObject_GenericSetDict(instance, dict, NULL) < 0)) {
+        Py_XDECREF(instance);
+        Py_XDECREF(dict);
+        return NULL;
+    }
+    Py_XDECREF(dict);
+    for (unsigned i = 0; i < o->nfields; i++) {
+        if (o->fields[i].offset >= 0) {
+            set_slot(instance, o->fields[i].offset, w->values[at + i]); /* moved */
+            w->values[at + i] = NULL;
+        }
+    }
+    return instance;
+}
+
+/* msgspec leaves what cannot be part of a cycle to the reference counts alone, and tracks it when it
+ * is assigned something that can. */
+static PyObject *make_struct(struct wf_walk *w, const struct wf_node *node, size_t at) {
+    bool tracked = false;
+    for (unsigned i = 0; i < node->object.nfields && !tracked; i++) {
+        PyObject *value = w->values[at + i];
+        tracked = value != NULL && PyObject_IS_GC(value) && PyObject_GC_IsTracked(value);
+    }
+    PyObject *instance = make_instance(w, node, at);
+    if (instance != NULL && !tracked && PyObject_IS_GC(instance)) {
+        PyObject_GC_UnTrack(instance);
+    }
+    return instance;
+}
+
+static PyObject *make_namedtuple(struct wf_walk *w, const struct wf_node *node, size_t at) {
+    PyTypeObject *type = (PyTypeObject *)node->type;
+    PyObject *tuple = type->tp_alloc(type, node->object.nfields);
+    for (unsigned i = 0; i < node->object.nfields && tuple != NULL; i++) {
+        PyTuple_SET_ITEM(tuple, i, w->values[at + i]); /* moved */
+        w->values[at + i] = NULL;
+    }
+    return tuple;
+}
+
+static PyObject *make_fields_set(struct wf_walk *w, const struct wf_object *o, size_t at,
+                                 unsigned given) {
+    PyObject *extra = o->extra_values ? w->values[at + o->nfields] : NULL;
+    if (given == o->nfields && extra == NULL) {
+        return PySet_New(o->all_names);
+    }
+    PyObject *set = PySet_New(NULL);
+    for (unsigned i = 0; i < o->nfields && set != NULL; i++) {
+        if (w->values[at + i] != NULL && PySet_Add(set, o->fields[i].name) < 0) {
+            Py_CLEAR(set);
+        }
+    }
+    PyObject *name, *value;
+    for (Py_ssize_t pos = 0;
+         set != NULL && extra != NULL && PyDict_Next(extra, &pos, &name, &value);) {
+        if (PySet_Add(set, name) < 0) {
+            Py_CLEAR(set);
+        }
+    }
+    return set;
+}
+
+/* fields_set  stolen */
+static PyObject *make_model(struct wf_walk *w, const struct wf_node *node, size_t at,
+                            PyObject *fields_set) {
+    const struct wf_object *o = &node->object;
+    PyTypeObject *type = (PyTypeObject *)node->type;
+    PyObject *dict = make_dict(w, o, at), *extra = NULL, *private = NULL, *instance = NULL;
+    if (dict == NULL) {
+        goto fail;
+    }
+    if (o->extra_values) {
+        extra = w->values[at + o->nfields];
+        w->values[at + o->nfields] = NULL;
+        extra = extra != NULL ? extra : PyDict_New();
+    } else {
+        extra = Py_NewRef(Py_None);
+    }
+    private = o->private_template != NULL ? PyDict_Copy(o->private_template) : Py_NewRef(Py_None);
+    if (extra == NULL || private == NULL || (instance = type->tp_alloc(type, 0)) == NULL ||
+        PyObject_GenericSetDict(instance, dict, NULL) < 0) {
+        goto fail;
+    }
+    Py_DECREF(dict);
+    set_slot(instance, o->offset_fields_set, fields_set);
+    set_slot(instance, o->offset_extra, extra);
+    set_slot(instance, o->offset_private, private);
+    return instance;
+fail:
+    Py_XDECREF(instance);
+    Py_XDECREF(dict);
+    Py_XDECREF(extra);
+    Py_XDECREF(private);
+    Py_DECREF(fields_set);
+    return NULL;
+}
+
+static PyObject *make_by_keywords(struct wf_walk *w, const struct wf_node *node, size_t at) {
+    PyObject *kwargs = make_typed_dict(w, &node->object, at, 0);
+    PyObject *empty = kwargs != NULL ? PyTuple_New(0) : NULL;
+    PyObject *instance = empty != NULL ? PyObject_Call(node->type, empty, kwargs) : NULL;
+    Py_XDECREF(empty);
+    Py_XDECREF(kwargs);
+    return instance;
+}
+
+static enum wf_walk_result make_object(struct wf_walk *w, const struct wf_node *node, size_t at,
+                                       PyObject **out) {
+    const struct wf_object *o = &node->object;
+    unsigned given = 0;
+    for (unsigned i = 0; i < o->nfields; i++) {
+        given += w->values[at + i] != NULL;
+    }
+    const bool model = o->make == WF_MAKE_MODEL || o->make == WF_MAKE_ROOT_MODEL;
+    PyObject *fields_set = NULL;
+    if (model && (fields_set = make_fields_set(w, o, at, given)) == NULL) {
+        return WF_WALK_FAILED;
+    }
+    if (given != o->nfields) {
+        enum wf_walk_result result = fill_defaults(w, node, at);
+        if (result != WF_WALK_OK) {
+            Py_XDECREF(fields_set);
+            return result;
+        }
+    }
+    switch ((enum wf_make)o->make) {
+    case WF_MAKE_DICT:
+        *out = make_typed_dict(w, o, at, given);
+        break;
+    case WF_MAKE_INSTANCE:
+        *out = make_instance(w, node, at);
+        break;
+    case WF_MAKE_STRUCT:
+        *out = make_struct(w, node, at);
+        break;
+    case WF_MAKE_NAMEDTUPLE:
+        *out = make_namedtuple(w, node, at);
+        break;
+    case WF_MAKE_MODEL:
+    case WF_MAKE_ROOT_MODEL:
+        *out = make_model(w, node, at, fields_set);
+        break;
+    case WF_MAKE_CALL:
+        *out = make_by_keywords(w, node, at);
+        if (*out == NULL) {
+            return shape_fail_raised(w, node);
+        }
+        break;
+    }
+    return *out != NULL ? WF_WALK_OK : WF_WALK_FAILED;
+}
+
+enum wf_walk_result wf_walk_object(struct wf_walk *w, const struct wf_node *node, size_t at,
+                                   PyObject **out) {
+    enum wf_walk_result result = make_object(w, node, at, out);
+    drop(w, at);
+    if (wf_unlikely(result == WF_WALK_OK && node->object.post_init != NULL)) {
+        PyObject *none = PyObject_CallMethodNoArgs(*out, node->object.post_init);
+        if (none == NULL) {
+            Py_CLEAR(*out);
+            return shape_fail_raised(w, node);
+        }
+        Py_DECREF(none);
+    }
+    return result;
+}

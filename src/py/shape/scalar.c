@@ -1,0 +1,467 @@
+/* Scalars: of C values, and of text. Two grammars: pydantic's (wire/scalar), and for everybody else
+ * the strict one of RFC 3339, ISO 8601 durations and RFC 4648, as msgspec reads them. */
+#include "py/shape/shape_int.h"
+
+#include <datetime.h>
+
+#include "base/num.h"
+#include "py/json/json_make.h"
+
+static int prepare_uuid(struct wf_shape_state *s) {
+    if (s->uuid_type != NULL) {
+        return 0;
+    }
+    PyObject *type = shape_import("uuid", "UUID");
+    PyObject *safe = shape_import("uuid", "SafeUUID");
+    PyObject *unknown = safe != NULL ? PyObject_GetAttrString(safe, "unknown") : NULL;
+    Py_ssize_t offsets[2] = {0, 0};
+    static const char *const names[] = {"int", "is_safe"};
+    for (int i = 0; i < 2 && type != NULL && unknown != NULL; i++) {
+        PyObject *descr = PyObject_GetAttrString(type, names[i]);
+        if (descr != NULL && Py_IS_TYPE(descr, &PyMemberDescr_Type)) {
+            offsets[i] = ((PyMemberDescrObject *)descr)->d_member->offset;
+        } else if (descr != NULL) {
+            PyErr_SetString(PyExc_TypeError, "uuid.UUID is not as expected");
+        }
+        Py_XDECREF(descr);
+    }
+    Py_XDECREF(safe);
+    if (PyErr_Occurred()) {
+        Py_XDECREF(type);
+        Py_XDECREF(unknown);
+        return -1;
+    }
+    s->uuid_type = (PyTypeObject *)type;
+    s->safe_unknown = unknown;
+    s->uuid_int = offsets[0];
+    s->uuid_is_safe = offsets[1];
+    return 0;
+}
+
+static int prepare_times(struct wf_shape_state *s, bool pydantic) {
+    (void)
+        PyDateTimeAPI; /* datetime.h's static of this file; ours is the state's, one an interpreter */
+    if (s->datetime == NULL &&
+        (s->datetime = PyCapsule_Import(PyDateTime_CAPSULE_NAME, 0)) == NULL) {
+        return -1;
+    }
+    if (!pydantic || s->tz_utc != NULL) {
+        return 0;
+    }
+    PyObject *tz_info = shape_import("pydantic_core", "TzInfo");
+    PyObject *utc = tz_info != NULL ? PyObject_CallFunction(tz_info, "i", 0) : NULL;
+    if (utc == NULL) {
+        Py_XDECREF(tz_info);
+        return -1;
+    }
+    Py_XSETREF(s->tz_info, tz_info);
+    s->tz_utc = utc;
+    return 0;
+}
+
+int shape_prepare(struct wf_state *state, enum wf_node_kind kind, bool pydantic) {
+    struct wf_shape_state *s = &state->shape;
+    PyObject **object = NULL;
+    const char *module = "", *name = "";
+    switch (kind) {
+    case WF_NODE_UUID:
+        return prepare_uuid(s);
+    case WF_NODE_DATETIME:
+    case WF_NODE_DATE:
+    case WF_NODE_TIME:
+    case WF_NODE_TIMEDELTA:
+        return prepare_times(s, pydantic);
+    case WF_NODE_DECIMAL:
+        object = &s->decimal_type;
+        module = "decimal";
+        name = "Decimal";
+        break;
+    case WF_NODE_DEQUE:
+        object = &s->deque;
+        module = "collections";
+        name = "deque";
+        break;
+    case WF_NODE_OBJECT:
+        object = &s->deepcopy;
+        module = "copy";
+        name = "deepcopy";
+        break;
+    default:
+        return 0;
+    }
+    if (*object == NULL) {
+        *object = shape_import(module, name);
+    }
+    return *object != NULL ? 0 : -1;
+}
+
+/* ---- of C values ---- */
+
+PyObject *wf_make_uuid(struct wf_state *state, const uint8_t bytes[16]) {
+    struct wf_shape_state *s = &state->shape;
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject *number = PyLong_FromUnsignedNativeBytes(bytes, 16, Py_ASNATIVEBYTES_BIG_ENDIAN);
+#else
+    PyObject *number = _PyLong_FromByteArray(bytes, 16, 0, 0);
+#endif
+    PyObject *uuid = number != NULL ? s->uuid_type->tp_alloc(s->uuid_type, 0) : NULL;
+    if (uuid == NULL) {
+        Py_XDECREF(number);
+        return NULL;
+    }
+    *(PyObject **)((char *)uuid + s->uuid_int) = number;
+    *(PyObject **)((char *)uuid + s->uuid_is_safe) = Py_NewRef(s->safe_unknown);
+    return uuid;
+}
+
+PyObject *wf_make_date(struct wf_state *state, const struct wf_date *v) {
+    PyDateTime_CAPI *api = state->shape.datetime;
+    return api->Date_FromDate(v->year, v->month, v->day, api->DateType);
+}
+
+/* The tzinfo of an offset (owned), or None where there is none. */
+static PyObject *make_zone(struct wf_shape_state *s, const struct wf_time *v, bool pydantic) {
+    PyDateTime_CAPI *api = s->datetime;
+    if (!v->has_offset) {
+        return Py_NewRef(Py_None);
+    }
+    if (pydantic) {
+        return v->offset_s == 0 ? Py_NewRef(s->tz_utc)
+                                : PyObject_CallFunction(s->tz_info, "i", (int)v->offset_s);
+    }
+    if (v->offset_s == 0) {
+        return Py_NewRef(api->TimeZone_UTC);
+    }
+    PyObject *delta = api->Delta_FromDelta(0, v->offset_s, 0, 1, api->DeltaType);
+    PyObject *zone = delta != NULL ? api->TimeZone_FromTimeZone(delta, NULL) : NULL;
+    Py_XDECREF(delta);
+    return zone;
+}
+
+PyObject *wf_make_time(struct wf_state *state, const struct wf_time *v, bool pydantic) {
+    PyDateTime_CAPI *api = state->shape.datetime;
+    PyObject *zone = make_zone(&state->shape, v, pydantic);
+    if (zone == NULL) {
+        return NULL;
+    }
+    PyObject *time =
+        api->Time_FromTime(v->hour, v->minute, v->second, (int)v->microsecond, zone, api->TimeType);
+    Py_DECREF(zone);
+    return time;
+}
+
+PyObject *wf_make_datetime(struct wf_state *state, const struct wf_datetime *v, bool pydantic) {
+    PyDateTime_CAPI *api = state->shape.datetime;
+    const struct wf_time *t = &v->time;
+    PyObject *zone = make_zone(&state->shape, t, pydantic);
+    if (zone == NULL) {
+        return NULL;
+    }
+    PyObject *datetime =
+        api->DateTime_FromDateAndTime(v->date.year, v->date.month, v->date.day, t->hour, t->minute,
+                                      t->second, (int)t->microsecond, zone, api->DateTimeType);
+    Py_DECREF(zone);
+    return datetime;
+}
+
+PyObject *wf_make_timedelta(struct wf_state *state, const struct wf_timedelta *v) {
+    PyDateTime_CAPI *api = state->shape.datetime;
+    return api->Delta_FromDelta(v->days, v->seconds, v->microseconds, 0, api->DeltaType);
+}
+
+/* ---- the strict grammar ---- */
+
+/* Does text begin with the pattern, in which 0 stands for any digit? */
+static bool looks(struct wf_span s, const char *pattern) {
+    size_t n = strlen(pattern);
+    if (s.n < n) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (pattern[i] == '0' ? !wf_json_is_digit(s.p[i]) : s.p[i] != pattern[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* HH:MM:SS[.f][Z|+HH:MM] */
+static bool is_strict_time(struct wf_span s) {
+    if (!looks(s, "00:00:00")) {
+        return false;
+    }
+    size_t i = 8;
+    if (i < s.n && s.p[i] == '.') {
+        size_t first = ++i;
+        while (i < s.n && wf_json_is_digit(s.p[i])) {
+            i++;
+        }
+        if (i == first) {
+            return false;
+        }
+    }
+    struct wf_span zone = wf_span(s.p + i, s.n - i);
+    return zone.n == 0 || (zone.n == 1 && (zone.p[0] | 0x20) == 'z') ||
+           (zone.n == 6 && (looks(zone, "+00:00") || looks(zone, "-00:00")));
+}
+
+static bool is_strict_date(struct wf_span s) {
+    return s.n == 10 && looks(s, "0000-00-00");
+}
+
+static bool is_strict_datetime(struct wf_span s) {
+    return s.n > 11 && is_strict_date(wf_span(s.p, 10)) &&
+           ((s.p[10] | 0x20) == 't' || s.p[10] == ' ') &&
+           is_strict_time(wf_span(s.p + 11, s.n - 11));
+}
+
+static bool is_strict_uuid(struct wf_span s) {
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] == '-' && s.n == 36 && (i == 8 || i == 13 || i == 18 || i == 23)) {
+            continue;
+        }
+        char lower = (char)(s.p[i] | 0x20);
+        if (!wf_json_is_digit(s.p[i]) && (lower < 'a' || lower > 'f')) {
+            return false;
+        }
+    }
+    return s.n == 32 ||
+           (s.n == 36 && s.p[8] == '-' && s.p[13] == '-' && s.p[18] == '-' && s.p[23] == '-');
+}
+
+static bool is_strict_duration(struct wf_span s) {
+    size_t sign = s.n != 0 && (s.p[0] == '-' || s.p[0] == '+');
+    return s.n > sign && (s.p[sign] | 0x20) == 'p';
+}
+
+/* What is beyond microseconds is rounded, half up, as msgspec does. */
+static void round_fraction(struct wf_span s, struct wf_time *t) {
+    const char *dot = memchr(s.p, '.', s.n);
+    size_t behind = dot != NULL ? (size_t)(s.p + s.n - dot) : 0;
+    if (behind > 7 && dot[7] >= '5' && dot[7] <= '9' && t->microsecond < 999999) {
+        t->microsecond++;
+    }
+}
+
+/* ---- of text ---- */
+
+/* Base64 (RFC 4648 section 4) with its padding. NULL without an exception where it is not. */
+static PyObject *make_base64(struct wf_span s) {
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    if (s.n % 4 != 0) {
+        return NULL;
+    }
+    size_t pad = s.n == 0 ? 0 : (size_t)(s.p[s.n - 1] == '=') + (s.p[s.n - 2] == '=');
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(s.n / 4 * 3 - pad));
+    if (bytes == NULL) {
+        return NULL;
+    }
+    int8_t values[256];
+    memset(values, -1, sizeof(values));
+    for (int i = 0; i < 64; i++) {
+        values[(unsigned char)alphabet[i]] = (int8_t)i;
+    }
+    char *out = PyBytes_AS_STRING(bytes), *out_end = out + PyBytes_GET_SIZE(bytes);
+    for (size_t i = 0; i < s.n; i += 4) {
+        uint32_t group = 0;
+        for (size_t j = 0; j < 4; j++) {
+            int v = i + j >= s.n - pad ? 0 : values[(unsigned char)s.p[i + j]];
+            if (v < 0) {
+                Py_DECREF(bytes);
+                return NULL;
+            }
+            group = group << 6 | (uint32_t)v;
+        }
+        for (int shift = 16; shift >= 0 && out < out_end; shift -= 8) {
+            *out++ = (char)(group >> shift);
+        }
+    }
+    return bytes;
+}
+
+static PyObject *make_bytes(const struct wf_node *node, struct wf_span s) {
+    PyObject *bytes = node->flags & WF_NODE_BASE64
+                          ? make_base64(s)
+                          : PyBytes_FromStringAndSize(s.p, (Py_ssize_t)s.n);
+    if (bytes != NULL && node->type == (PyObject *)&PyByteArray_Type) {
+        Py_SETREF(bytes, PyByteArray_FromObject(bytes));
+    }
+    return bytes;
+}
+
+static PyObject *make_int(const struct wf_node *node, struct wf_span s) {
+    if (node->flags & WF_NODE_PYDANTIC) {
+        struct wf_int v;
+        if (wf_scalar_int(s, &v) != WF_SCALAR_OK || v.big) {
+            return NULL;
+        }
+        return PyLong_FromLongLong(v.value);
+    }
+    struct wf_json_number number;
+    const char *p = s.p, *end = s.p + s.n;
+    if (s.n == 0 || (*p != '-' && !wf_json_is_digit(*p)) ||
+        wf_json_number_read(&p, end, 0, &number) != WF_JSON_OK || p != end) {
+        return NULL;
+    }
+    switch (number.kind) {
+    case WF_JSON_INT:
+        return PyLong_FromLongLong(number.i);
+    case WF_JSON_UINT:
+        return PyLong_FromUnsignedLongLong(number.u);
+    case WF_JSON_BIG:
+        return wf_json_make_big_int(number.digits);
+    case WF_JSON_DOUBLE:
+        return number.d == (double)(int64_t)number.d ? PyLong_FromDouble(number.d) : NULL;
+    }
+    Py_UNREACHABLE();
+}
+
+static PyObject *make_float(const struct wf_node *node, struct wf_span s) {
+    double d;
+    if (node->flags & WF_NODE_PYDANTIC) {
+        return wf_scalar_float(s, &d) == WF_SCALAR_OK &&
+                       (!(node->flags & WF_NODE_FINITE) || __builtin_isfinite(d))
+                   ? PyFloat_FromDouble(d)
+                   : NULL;
+    }
+    const char *end = s.p + s.n;
+    bool number = s.n != 0 && wf_double_read(s.p, end, &d) == end && !__builtin_isinf(d);
+    return number ? PyFloat_FromDouble(d) : NULL;
+}
+
+static PyObject *make_bool(const struct wf_node *node, struct wf_span s) {
+    bool v;
+    if (node->flags & WF_NODE_PYDANTIC) {
+        return wf_scalar_bool(s, &v) == WF_SCALAR_OK ? Py_NewRef(v ? Py_True : Py_False) : NULL;
+    }
+    if (wf_span_eq_lower(s, WF_SPAN("true")) || wf_span_eq(s, WF_SPAN("1"))) {
+        Py_RETURN_TRUE;
+    }
+    if (wf_span_eq_lower(s, WF_SPAN("false")) || wf_span_eq(s, WF_SPAN("0"))) {
+        Py_RETURN_FALSE;
+    }
+    return NULL;
+}
+
+/* type  borrowed: Decimal, or any class that is made of a str */
+static PyObject *make_by_call(PyObject *type, struct wf_span s) {
+    PyObject *str = PyUnicode_DecodeUTF8(s.p, (Py_ssize_t)s.n, NULL);
+    PyObject *value = str != NULL ? PyObject_CallOneArg(type, str) : NULL;
+    Py_XDECREF(str);
+    if (value == NULL && (PyErr_ExceptionMatches(PyExc_ArithmeticError) ||
+                          PyErr_ExceptionMatches(PyExc_ValueError))) {
+        PyErr_Clear(); /* decimal.InvalidOperation; what the class does not take */
+    }
+    return value;
+}
+
+static PyObject *make_decimal(struct wf_state *state, const struct wf_node *node,
+                              struct wf_span s) {
+    if (node->flags & WF_NODE_PYDANTIC) {
+        for (size_t i = 0; i < s.n; i++) {
+            if ((unsigned char)s.p[i] >= 0x80) {
+                return NULL; /* wire/scalar does not judge it */
+            }
+        }
+        if (wf_scalar_decimal(s, &s) != WF_SCALAR_OK) {
+            return NULL;
+        }
+    }
+    return make_by_call(state->shape.decimal_type, s);
+}
+
+static const struct wf_choice *find_choice(const struct wf_node *node, struct wf_span s) {
+    for (unsigned i = 0; i < node->n; i++) {
+        const struct wf_choice *c = &node->choices[i];
+        if (c->text.p != NULL && c->text.n == s.n && memcmp(c->text.p, s.p, s.n) == 0) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+/* NULL without an exception where the text is none of it. */
+static PyObject *make_of_text(struct wf_state *state, const struct wf_node *node,
+                              struct wf_span s) {
+    const bool pydantic = (node->flags & WF_NODE_PYDANTIC) != 0;
+    union {
+        uint8_t uuid[16];
+        struct wf_date date;
+        struct wf_time time;
+        struct wf_datetime datetime;
+        struct wf_timedelta delta;
+    } v;
+    switch ((enum wf_node_kind)node->kind) {
+    case WF_NODE_ANY:
+    case WF_NODE_STR:
+        return PyUnicode_DecodeUTF8(s.p, (Py_ssize_t)s.n, NULL);
+    case WF_NODE_NONE:
+        return wf_span_eq_lower(s, WF_SPAN("null")) ? Py_NewRef(Py_None) : NULL;
+    case WF_NODE_BOOL:
+        return make_bool(node, s);
+    case WF_NODE_INT:
+        return make_int(node, s);
+    case WF_NODE_FLOAT:
+        return make_float(node, s);
+    case WF_NODE_BYTES:
+        return make_bytes(node, s);
+    case WF_NODE_UUID:
+        return (pydantic || is_strict_uuid(s)) && wf_scalar_uuid(s, v.uuid) == WF_SCALAR_OK
+                   ? wf_make_uuid(state, v.uuid)
+                   : NULL;
+    case WF_NODE_DATE:
+        return (pydantic || is_strict_date(s)) && wf_scalar_date(s, &v.date) == WF_SCALAR_OK
+                   ? wf_make_date(state, &v.date)
+                   : NULL;
+    case WF_NODE_TIME:
+        if (!(pydantic || is_strict_time(s)) || wf_scalar_time(s, &v.time) != WF_SCALAR_OK) {
+            return NULL;
+        }
+        if (!pydantic) {
+            round_fraction(s, &v.time);
+        }
+        return wf_make_time(state, &v.time, pydantic);
+    case WF_NODE_DATETIME:
+        if (!(pydantic || is_strict_datetime(s)) ||
+            wf_scalar_datetime(s, &v.datetime) != WF_SCALAR_OK) {
+            return NULL;
+        }
+        if (!pydantic) {
+            round_fraction(s, &v.datetime.time);
+        }
+        return wf_make_datetime(state, &v.datetime, pydantic);
+    case WF_NODE_TIMEDELTA:
+        return (pydantic || is_strict_duration(s)) &&
+                       wf_scalar_timedelta(s, &v.delta) == WF_SCALAR_OK
+                   ? wf_make_timedelta(state, &v.delta)
+                   : NULL;
+    case WF_NODE_DECIMAL:
+        return make_decimal(state, node, s);
+    case WF_NODE_CHOICE: {
+        const struct wf_choice *c = find_choice(node, s);
+        return c != NULL ? Py_NewRef(c->value) : NULL;
+    }
+    case WF_NODE_TEXT:
+        return make_by_call(node->type, s);
+    default:
+        return NULL;
+    }
+}
+
+enum wf_walk_result wf_walk_text(struct wf_walk *w, const struct wf_node *node, struct wf_span text,
+                                 PyObject **out) {
+    *out = make_of_text(w->state, node, text);
+    if (*out == NULL) {
+        if (PyErr_Occurred()) {
+            return WF_WALK_FAILED;
+        }
+        w->fail.got = WF_CLASS_STR;
+        return shape_fail(w, WF_FAIL_VALUE, node);
+    }
+    enum wf_walk_result result = wf_walk_checks(w, node, *out);
+    if (result != WF_WALK_OK) {
+        Py_CLEAR(*out);
+    }
+    return result;
+}

@@ -1,0 +1,32 @@
+/* What the files of this room share. */
+#ifndef WF_PY_SHAPE_INT_H
+#define WF_PY_SHAPE_INT_H
+
+#include "py/state.h"
+#include "py/shape/shape.h"
+
+/* Reads shape->description into nodes. 0, or -1 with an exception. */
+int shape_compile(struct wf_shape *shape);
+void shape_free_compiled(struct wf_shape *shape);
+
+/* Prepares what nodes of a kind need (types of the datetime, uuid and decimal modules). */
+int shape_prepare(struct wf_state *state, enum wf_node_kind kind, bool pydantic);
+
+/* The attribute `name` of a module, imported: new reference, NULL with an exception. */
+PyObject *shape_import(const char *module, const char *name);
+
+/* An attribute, by a name that is interned: CPython's attribute cache keeps any name it is asked
+ * for. New reference, NULL with an exception. */
+PyObject *shape_attribute(PyObject *object, const char *name);
+
+/* w->fail of this kind; WF_WALK_INVALID. */
+enum wf_walk_result shape_fail(struct wf_walk *w, enum wf_fail fail, const struct wf_node *node);
+
+/* After a call of application code that failed: what msgspec takes for "invalid" (ValueError and
+ * TypeError) is moved to w->fail.cause, anything else stays set. */
+enum wf_walk_result shape_fail_raised(struct wf_walk *w, const struct wf_node *node);
+
+/* The public functions (decode_json.c). */
+PyObject *shape_py_json_decode(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
+
+#endif
