@@ -7,6 +7,8 @@ import contextvars
 import gc
 import logging
 import math
+import signal
+import socket
 import sys
 import threading
 import time
@@ -159,6 +161,111 @@ def test_many_threads_wake_a_waiting_loop(loop: Loop) -> None:
     for n in range(4):  # those of one thread in their order
         mine = [i for i in got if i // 100 == n]
         assert mine == sorted(mine)
+
+
+# ---- busy callbacks, and those who wait meanwhile
+
+
+class Busy:
+    """A chain of call_soon, each link as short as can be; long since at it when start() is over."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.loop, self.links, self.on = loop, 0, True
+
+    def link(self) -> None:
+        self.links += 1
+        if self.on:
+            self.loop.call_soon(self.link)
+
+    async def start(self) -> None:
+        self.link()
+        for _ in range(1000):
+            await asyncio.sleep(0)
+
+
+SOON_S = 0.5  # on a machine that is busy itself; it is some 50 us
+
+
+def test_busy_callbacks_do_not_starve_a_descriptor(loop: Loop) -> None:
+    a, b = socket.socketpair()
+
+    async def main() -> None:
+        busy = Busy(loop)
+        await busy.start()
+        seen = loop.create_future()
+        loop.add_reader(a, lambda: seen.done() or seen.set_result(time.monotonic()))
+        await asyncio.sleep(0.01)
+        sent = time.monotonic()
+        b.send(b"x")
+        assert await seen - sent < SOON_S
+        loop.remove_reader(a)
+        busy.on = False
+
+    with a, b:
+        loop.run_until_complete(asyncio.wait_for(main(), 10))
+
+
+@pytest.mark.parametrize("delay", [0, 0.001, 0.02])
+def test_busy_callbacks_do_not_starve_a_timer(loop: Loop, delay: float) -> None:
+    async def main() -> None:
+        busy = Busy(loop)
+        await busy.start()
+        start = loop.time()
+        await asyncio.sleep(delay or 1e-9)
+        assert loop.time() - start < delay + SOON_S
+        busy.on = False
+
+    loop.run_until_complete(asyncio.wait_for(main(), 10))
+
+
+def test_busy_callbacks_do_not_starve_threads(loop: Loop) -> None:
+    async def main() -> None:
+        busy = Busy(loop)
+        await busy.start()
+        start = time.monotonic()
+        called = loop.create_future()
+        other = threading.Thread(target=loop.call_soon_threadsafe, args=(called.set_result, None))
+        other.start()
+        await called
+        await loop.run_in_executor(None, time.sleep, 0)
+        assert time.monotonic() - start < SOON_S
+        busy.on = False
+        other.join()
+
+    loop.run_until_complete(asyncio.wait_for(main(), 10))
+
+
+def test_busy_callbacks_do_not_starve_a_signal(loop: Loop) -> None:
+    async def main() -> None:
+        busy = Busy(loop)
+        await busy.start()
+        told = loop.create_future()
+        loop.add_signal_handler(signal.SIGUSR1, told.set_result, None)
+        start = time.monotonic()
+        signal.raise_signal(signal.SIGUSR1)
+        await told
+        assert time.monotonic() - start < SOON_S
+        loop.remove_signal_handler(signal.SIGUSR1)
+        busy.on = False
+
+    loop.run_until_complete(asyncio.wait_for(main(), 10))
+
+
+def test_a_few_turns_are_enough_to_see_what_has_arrived(loop: Loop) -> None:
+    a, b = socket.socketpair()
+    seen: list[bytes] = []
+
+    async def main() -> None:
+        loop.add_reader(a, lambda: seen.append(a.recv(10)))
+        for n in range(1, 10):
+            b.send(b"x")
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert len(seen) == n
+        loop.remove_reader(a)
+
+    with a, b:
+        loop.run_until_complete(main())
 
 
 # ---- handles

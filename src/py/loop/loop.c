@@ -79,6 +79,7 @@ static int loop_traverse(struct wf_pyloop *l, visitproc visit, void *arg) {
     Py_VISIT(l->handle_type);
     Py_VISIT(l->timer_handle_type);
     Py_VISIT(l->task_factory);
+    Py_VISIT(l->loop_keyword);
     for (uint32_t i = 0; i < l->ready.len; i++) {
         Py_VISIT(l->ready.slots[(l->ready.head + i) & (l->ready.cap - 1)]);
     }
@@ -95,6 +96,7 @@ static int loop_traverse(struct wf_pyloop *l, visitproc visit, void *arg) {
 static int loop_clear(struct wf_pyloop *l) {
     release(l);
     Py_CLEAR(l->task_factory);
+    Py_CLEAR(l->loop_keyword);
     return 0;
 }
 
@@ -305,6 +307,10 @@ static PyObject *create_future(struct wf_pyloop *l, PyObject *unused) {
     if (wf_unlikely(l->state->loop.future_type == NULL)) {
         return wf_pyloop_gone();
     }
+    if (wf_likely(l->loop_keyword != NULL)) {
+        return PyObject_Call((PyObject *)l->state->loop.future_type, l->state->loop.empty_tuple,
+                             l->loop_keyword);
+    }
     return PyObject_Vectorcall((PyObject *)l->state->loop.future_type, &self, 0,
                                l->state->loop.kw_loop);
 }
@@ -332,6 +338,12 @@ static PyObject *create_task(struct wf_pyloop *l, PyObject *const *args, Py_ssiz
     PyObject *type = (PyObject *)l->state->loop.asyncio_task_type;
     if (wf_unlikely(type == NULL)) {
         return wf_pyloop_gone();
+    }
+    if (wf_likely(nkw == 0 && l->loop_keyword != NULL)) {
+        PyObject *coro = PyTuple_Pack(1, args[0]);
+        PyObject *task = coro != NULL ? PyObject_Call(type, coro, l->loop_keyword) : NULL;
+        Py_XDECREF(coro);
+        return task;
     }
     PyObject *call[2 + TASK_KEYWORDS_MAX] = {args[0]}; /* borrowed */
     if (nkw == 0) {
@@ -614,10 +626,11 @@ int wf_loop_exec(PyObject *module, struct wf_state *state) {
     s->kw_loop = Py_BuildValue("(s)", "loop");
     s->str_context = PyUnicode_InternFromString("context");
     s->kw_debug = Py_BuildValue("(s)", "debug");
+    s->empty_tuple = PyTuple_New(0);
     if (s->asyncio_handle == NULL || s->asyncio_timer_handle == NULL || s->extract_stack == NULL ||
         s->format_callback == NULL || s->future_type == NULL || s->asyncio_task_type == NULL ||
         s->kw_loop == NULL || s->str_context == NULL || s->kw_debug == NULL ||
-        wf_handle_exec(module, state) < 0) {
+        s->empty_tuple == NULL || wf_handle_exec(module, state) < 0) {
         return -1;
     }
     s->loop_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &loop_spec, NULL);
@@ -663,4 +676,5 @@ void wf_loop_clear(struct wf_loop_state *s) {
     Py_CLEAR(s->kw_loop);
     Py_CLEAR(s->str_context);
     Py_CLEAR(s->kw_debug);
+    Py_CLEAR(s->empty_tuple);
 }

@@ -44,7 +44,7 @@ struct wf_timer_handle {
 
 /* Handles of which nobody kept a reference are used again: more than a burst of this many and the
  * rest goes back to the allocator. */
-enum { WF_HANDLES_SPARE_MAX = 512 };
+enum { WF_HANDLES_SPARE_MAX = 2048 }; /* 300 KB */
 
 struct wf_spares {
     struct wf_handle *first; /* owned, dead: linked by `callback` */
@@ -111,6 +111,15 @@ void wf_fd_release(struct wf_pyloop *l);
 
 /* ---- the loop ---- */
 
+/* While callbacks are ready a turn glances at the descriptors, which costs more than the callbacks
+ * of a short turn. Once this many glances in a row have found nothing, the next one may come later:
+ * few enough to be unnoticeable in time, and enough that a program which waits for a descriptor by
+ * a handful of sleep(0) finds it after as many as on asyncio's loop. */
+enum { WF_QUIET_TURNS = 64 };
+/* But never later than this: nobody who waits for a descriptor, a timer, a signal or the GIL waits
+ * for it longer than a slow callback would have made him wait. */
+enum { WF_GLANCE_EVERY_NS = 50 * 1000 };
+
 struct wf_pyloop {
     PyObject_HEAD
     struct wf_loop reactor;
@@ -133,7 +142,10 @@ struct wf_pyloop {
     struct wf_fd *late_fds;
 
     struct wf_list guests;
-    PyObject *task_factory;  /* owned; NULL or None: asyncio.Task */
+    PyObject *task_factory; /* owned; NULL or None: asyncio.Task */
+    /* owned: {"loop": self}, for asyncio's Future and Task, which take no vectorcall. Only while the
+     * turns run, since it makes a cycle; else NULL. */
+    PyObject *loop_keyword;
     unsigned long thread_id; /* of run_forever; 0 while it does not run */
     bool open;               /* the reactor is there */
     bool closed;             /* loop.close() has been called */
@@ -142,6 +154,9 @@ struct wf_pyloop {
     bool waiting; /* between giving up the GIL and having it again: the reactor is not ours to touch
                    */
     bool busy;    /* a guest has more to do */
+
+    unsigned quiet;        /* turns in a row whose glance at the descriptors found nothing */
+    uint64_t glance_by_ns; /* when the next glance is due at the latest */
 };
 
 /* Other threads may call anything at the wrong moment. While the loop waits they must not touch the

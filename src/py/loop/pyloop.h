@@ -28,6 +28,7 @@ struct wf_loop_state {
     PyObject *kw_loop;                         /* ("loop",) for calls with one keyword */
     PyObject *str_context;                     /* "context", interned */
     PyObject *kw_debug;                        /* ("debug",) */
+    PyObject *empty_tuple;
 };
 int wf_loop_exec(PyObject *module, struct wf_state *state);
 int wf_loop_traverse(struct wf_loop_state *s, visitproc visit, void *arg);

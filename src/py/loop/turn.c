@@ -36,9 +36,13 @@ int wf_pyloop_timer_start(struct wf_pyloop *l, struct wf_timer_handle *t) {
         t->next = l->late;
         l->late = t;
         wf_loop_wake(&l->reactor);
-    } else if (wf_timer_start(&l->reactor, &t->timer, ns_of(t->when)) < 0) {
-        PyErr_NoMemory();
-        return -1;
+    } else {
+        uint64_t when_ns = ns_of(t->when);
+        if (wf_timer_start(&l->reactor, &t->timer, when_ns) < 0) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        l->glance_by_ns = WF_MIN(l->glance_by_ns, when_ns);
     }
     t->scheduled = true;
     wf_list_push(&l->timers, &t->node);
@@ -111,7 +115,24 @@ static bool alone(PyThreadState *ts) {
     return head == ts && PyThreadState_Next(head) == NULL;
 }
 
+/* Is a glance at the descriptors not worth its price yet (ADR 11)? Guests want each turn whole. */
+static bool may_skip_glance(const struct wf_pyloop *l) {
+    return l->quiet >= WF_QUIET_TURNS && l->ready.len != 0 && wf_list_empty(&l->guests) &&
+           wf_clock_mono_ns() < l->glance_by_ns;
+}
+
+static void plan_next_glance(struct wf_pyloop *l, bool found) {
+    l->quiet = found ? 0 : l->quiet + (l->quiet < WF_QUIET_TURNS);
+    l->glance_by_ns = l->reactor.now_ns + WF_GLANCE_EVERY_NS;
+    if (wf_heap_min(&l->reactor.timers) != NULL) {
+        l->glance_by_ns = WF_MIN(l->glance_by_ns, wf_heap_min_key(&l->reactor.timers));
+    }
+}
+
 static int wait_for_events(struct wf_pyloop *l) {
+    if (may_skip_glance(l)) {
+        return 0;
+    }
     bool idle = l->ready.len == 0 && !l->stopping && !l->busy;
     PyThreadState *ts = NULL;
     int rc;
@@ -134,6 +155,7 @@ static int wait_for_events(struct wf_pyloop *l) {
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
+    plan_next_glance(l, idle || rc > 0);
     return 0;
 }
 
@@ -218,10 +240,16 @@ int wf_pyloop_turn(struct wf_pyloop *l) {
 }
 
 PyObject *wf_pyloop_run(struct wf_pyloop *l) {
+    l->quiet = 0;
+    Py_XSETREF(l->loop_keyword,
+               Py_BuildValue("{OO}", PyTuple_GET_ITEM(l->state->loop.kw_loop, 0), l));
+    if (l->loop_keyword == NULL) {
+        return NULL;
+    }
+    int rc;
     do {
-        if (wf_pyloop_turn(l) < 0) {
-            return NULL;
-        }
-    } while (!l->stopping);
-    Py_RETURN_NONE;
+        rc = wf_pyloop_turn(l);
+    } while (rc == 0 && !l->stopping);
+    Py_CLEAR(l->loop_keyword);
+    return rc == 0 ? Py_NewRef(Py_None) : NULL;
 }
