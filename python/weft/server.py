@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from weft import _core, log
 from weft.dependencies import Overrides, Tree
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from weft.app import App
 
 DRAIN_SECONDS = 30.0  # for running requests, once asked to stop; Kubernetes waits as long
+_BACKLOG = 2048
 _ABORT_SECONDS = 5.0  # for cancelled handlers to clean up
 _POLL_SECONDS = 0.02
 _HOSTS = "give 127.0.0.1 to be reached from this machine only, 0.0.0.0 from everywhere"
@@ -72,6 +73,8 @@ class Config:
     host: str = "127.0.0.1"
     port: int = 8000
     uds: str | None = None
+    fds: tuple[int, ...] = ()
+    """listening sockets made by somebody else, in place of all of the above"""
     log_level: str = "info"
     access_log: bool = True
     limits: Limits = field(default_factory=Limits)
@@ -311,6 +314,10 @@ def _text_type(made_by: type[Response] | None) -> bytes | None:
 
 def listen(core: _core.Server, config: Config) -> list[str]:
     """Opens the sockets of `config`; gives their addresses, or raises `StartupError`."""
+    if config.fds:
+        for fd in config.fds:
+            core.listen_fd(fd)
+        return core.addresses
     if config.uds is not None:
         _listen_unix(core, config.uds)
         return core.addresses
@@ -328,6 +335,37 @@ def listen(core: _core.Server, config: Config) -> list[str]:
     if not core.addresses or (failure is not None and failure.errno == errno.EADDRINUSE):
         raise StartupError(_explain(config.host, port, failure)) from failure
     return core.addresses
+
+
+def bind(config: Config) -> list[socket.socket]:
+    """Listening sockets of `config` that outlive a server and can be inherited by one."""
+    if config.uds is not None:
+        _remove_stale(config.uds)
+        sock = socket.socket(socket.AF_UNIX)
+        addresses: list[tuple[socket.socket, Any]] = [(sock, config.uds)]
+    else:
+        addresses = []
+        for host in _resolve(config.host, config.port):
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            sock = socket.socket(family)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            addresses.append((sock, (host, config.port)))
+    sockets, failure = [], None
+    for sock, address in addresses:
+        try:
+            sock.bind(address)
+            sock.listen(_BACKLOG)
+            sockets.append(sock)
+        except OSError as exc:
+            failure = exc
+            sock.close()
+    if not sockets or (failure is not None and failure.errno == errno.EADDRINUSE):
+        for sock in sockets:
+            sock.close()
+        raise StartupError(_explain(config.host, config.port, failure)) from failure
+    return sockets
 
 
 def _resolve(host: str, port: int) -> list[str]:

@@ -1,0 +1,73 @@
+"""The child of `weft dev`: serves the App on sockets it is handed, or a page that says why not.
+
+`python -m weft.dev.child TARGET DIRECTORY LOG_LEVEL ACCESS_LOG FD ...`
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from weft import log
+from weft.app import App
+from weft.dev.errors import install, page
+from weft.exceptions import SignatureError
+from weft.loading import Problem, load_app
+from weft.loop import new_event_loop
+from weft.requests import Request
+from weft.responses import Response
+from weft.server import Config, Server
+
+
+def main() -> None:
+    target, directory, level, access_log, *fds = sys.argv[1:]
+    log.configure(level)
+    config = Config(log_level=level, access_log=access_log == "1", fds=tuple(map(int, fds)))
+    try:
+        app = load_app(target, directory)
+        install(app)
+        serve(app, config)
+        return
+    except Problem as exc:
+        log.logger.error("%s", exc)
+        why: BaseException = exc.__cause__ or exc
+    except SignatureError as exc:
+        log.logger.error("%s", exc)
+        why = exc
+    except Exception as exc:  # of the lifespan
+        log.logger.exception("The application does not start.")
+        why = exc
+    serve(broken(why), config)
+
+
+def serve(app: App, config: Config) -> None:
+    """Until SIGINT or SIGTERM; raises what keeps it from starting."""
+
+    def ready() -> None:
+        for address in server.addresses:
+            url = address if address.startswith("unix:") else f"http://{address}"
+            log.logger.info("weft dev running on %s (Press CTRL+C to quit)", url)
+
+    server = Server(app, config)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        try:
+            runner.run(server.serve(ready))
+        except asyncio.CancelledError:
+            raise SystemExit(1) from None
+
+
+def broken(why: BaseException) -> App:
+    """An App that answers every request with why the real one cannot be served."""
+    app = App(openapi_url=None)
+
+    @app.api_route(
+        "/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+    )
+    async def show(request: Request) -> Response:
+        return page(why, request, "The application cannot be served")
+
+    return app
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""`weft dev`: loads the application again when a file changes, and shows what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from weft.dev.reload import differences, snapshot
+
+GOOD = """
+import weft
+app = weft.App()
+
+@app.get("/")
+async def root(): return {version}
+
+@app.get("/fail")
+async def fail(secret: str = "x"):
+    number = 1
+    return number / 0
+"""
+HTML = {"accept": "text/html,*/*", "authorization": "Bearer secret-token"}
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class Dev:
+    """`python -m weft dev` in a directory with a main.py."""
+
+    def __init__(self, directory: Path) -> None:
+        self.main = directory / "main.py"
+        self.port = free_port()
+        self.lines: list[str] = []
+
+    def start(self) -> None:
+        path = os.pathsep.join(map(os.path.abspath, sys.path))
+        command = [sys.executable, "-m", "weft", "dev", "main:app", "--port", str(self.port)]
+        self.process = subprocess.Popen(
+            command,
+            cwd=self.main.parent,
+            env={**os.environ, "PYTHONPATH": path},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.lines.extend(self.process.stdout)
+
+    def get(self, path: str = "/", **headers: str) -> httpx.Response:
+        url = f"http://127.0.0.1:{self.port}{path}"
+        return httpx.get(url, headers=headers, timeout=20, trust_env=False)
+
+    def until(self, fits: Callable[[httpx.Response], bool], path: str = "/", **headers: str):
+        """The first reply that fits. None may be refused once the first one came."""
+        until = time.monotonic() + 30
+        came = False
+        while time.monotonic() < until:
+            try:
+                reply = self.get(path, **headers)
+            except httpx.ConnectError:
+                assert not came, "a connection was refused"
+                time.sleep(0.05)
+                continue
+            came = True
+            if fits(reply):
+                return reply
+            time.sleep(0.05)
+        raise AssertionError("".join(self.lines))
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        status = self.process.wait(20)
+        self.reader.join(20)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return status
+
+
+@pytest.fixture
+def dev(tmp_path: Path) -> Iterator[Dev]:
+    dev = Dev(tmp_path)
+    dev.main.write_text(GOOD.format(version=1))
+    dev.start()
+    dev.until(lambda reply: reply.text == "1")
+    yield dev
+    if dev.process.poll() is None:
+        dev.end()
+
+
+def test_application_is_loaded_again_when_its_file_changes(dev):
+    dev.main.write_text(GOOD.format(version=2))
+    dev.until(lambda reply: reply.text == "2")
+    assert any("main.py has changed" in line for line in dev.lines)
+    assert dev.end() == 0
+
+
+def test_syntax_error_is_shown_and_survived(dev):
+    dev.main.write_text("import weft\napp = weft.App(\n")
+    reply = dev.until(lambda reply: reply.status_code == 500, **HTML)
+    assert "SyntaxError" in reply.text
+    assert "The application cannot be served" in reply.text
+    dev.main.write_text(GOOD.format(version=3))
+    dev.until(lambda reply: reply.text == "3")
+
+
+def test_wrong_annotation_is_shown(dev):
+    dev.main.write_text(GOOD.format(version=1) + "@app.get('/x')\ndef x(*args): ...\n")
+    reply = dev.until(lambda reply: reply.status_code == 500)
+    assert "parameter 'args' of x()" in reply.text
+
+
+def test_failing_startup_is_shown(dev):
+    lifespan = """
+import contextlib
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    raise OSError("no database")
+    yield
+app = weft.App(lifespan=lifespan)
+"""
+    dev.main.write_text(GOOD.format(version=1) + lifespan)
+    reply = dev.until(lambda reply: reply.status_code == 500)
+    assert "no database" in reply.text
+
+
+def test_exception_is_shown_with_the_users_lines(dev):
+    reply = dev.get("/fail", **HTML)
+    assert reply.status_code == 500
+    assert reply.headers["content-type"] == "text/html; charset=utf-8"
+    assert "ZeroDivisionError: division by zero" in reply.text
+    assert "return number / 0" in reply.text
+    assert "main.py, line 11" in reply.text
+    assert "secret-token" not in reply.text
+    assert "Traceback (most recent call last)" in dev.get("/fail").text
+
+
+def test_application_that_ends_by_itself_is_started_again_on_a_change(dev):
+    dev.main.write_text("import os; os._exit(7)")
+    until = time.monotonic() + 20
+    while not any("with status 7" in line for line in dev.lines) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert any("with status 7" in line for line in dev.lines)
+    dev.main.write_text(GOOD.format(version=4))
+    dev.until(lambda reply: reply.text == "4")
+
+
+def test_snapshot_sees_sources_only(tmp_path):
+    sources = ["a.py", "sub/b.py", "sub/page.html"]
+    for name in (*sources, "c.txt", ".git/d.py", "v/e.py", "v/pyvenv.cfg"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+    before = snapshot(str(tmp_path))
+    seen = sorted(os.path.relpath(path, tmp_path) for path in before)
+    assert seen == sources
+    (tmp_path / "a.py").unlink()
+    (tmp_path / "sub/b.py").write_text("x")
+    (tmp_path / "new.py").write_text("")
+    now = snapshot(str(tmp_path))
+    changed = [os.path.relpath(path, tmp_path) for path in differences(before, now)]
+    assert changed == ["a.py", "new.py", "sub/b.py"]
