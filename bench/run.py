@@ -48,6 +48,11 @@ WORKLOADS = {
     "plaintext": Workload("/plaintext", HELLO.replace(b" ", b""), title="plaintext"),
     "json": Workload("/json", b'{"message":"Hello,World!"}', title="JSON"),
     "params": Workload("/items/42?q=weft", b'{"item_id":42,"q":"weft"}', title="path + query"),
+    "depends": Workload(
+        "/depends?q=weft&limit=5",
+        b'{"q":"weft","limit":5,"user":"alice"}',
+        title="three dependencies, one with yield",
+    ),
     "pipelined": Workload(
         "/plaintext", HELLO.replace(b" ", b""), pipeline=16, title="plaintext, 16 deep"
     ),
@@ -62,12 +67,14 @@ WORKLOADS = {
 # Which workloads the C responders have: the floor answers every path alike.
 FLOOR = {"plaintext", "pipelined"}
 BARE = FLOOR | {"json", "params", "many"}
+# Those of weft and FastAPI only: the others declare dependencies in other ways, or not at all.
+PEERLESS = {"depends"}
 
 
 @dataclass
 class Server:
     command: list[str]
-    workloads: set[str] = field(default_factory=lambda: set(WORKLOADS))
+    workloads: set[str] = field(default_factory=lambda: set(WORKLOADS) - PEERLESS)
     title: str = ""
 
 
@@ -121,6 +128,7 @@ def servers(peers: str, weft: str, build: Path) -> dict[str, Server]:
                 "--log-level",
                 "warning",
             ],
+            set(WORKLOADS),
             title="**weft**",
         ),
         "socketify": Server(
@@ -141,10 +149,12 @@ def servers(peers: str, weft: str, build: Path) -> dict[str, Server]:
         ),
         "sanic": Server([peers, "bench/apps/sanic_app.py", "{port}"], title="Sanic"),
         "fastapi-granian": Server(
-            [*granian, "bench.apps.fastapi_app:app"], title="FastAPI on granian"
+            [*granian, "bench.apps.fastapi_app:app"], set(WORKLOADS), title="FastAPI on granian"
         ),
         "fastapi": Server(
-            [*uvicorn, "bench.apps.fastapi_app:app"], title="FastAPI on uvicorn[standard]"
+            [*uvicorn, "bench.apps.fastapi_app:app"],
+            set(WORKLOADS),
+            title="FastAPI on uvicorn[standard]",
         ),
     }
 
@@ -364,7 +374,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--servers", help="comma-separated; all of them by default")
-    parser.add_argument("--workloads", default="plaintext,json,params,pipelined,sleep,many")
+    parser.add_argument("--workloads", default="plaintext,json,params,depends,pipelined,sleep,many")
     parser.add_argument(
         "--peers", default=sys.executable, help="interpreter of the environment with the peers"
     )

@@ -1,8 +1,9 @@
 """The workloads on FastAPI."""
 
 import asyncio
+from typing import Annotated
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.responses import PlainTextResponse
 
 app = FastAPI()
@@ -27,3 +28,24 @@ async def item(item_id: int, q: str | None = None):
 async def sleep():
     await asyncio.sleep(0.01)
     return {"slept": True}
+
+
+async def page(q: str | None = None, limit: int = 10):
+    return {"q": q, "limit": limit}
+
+
+async def session():
+    session = {"user": "alice"}
+    try:
+        yield session
+    finally:
+        session.clear()
+
+
+async def user(session: Annotated[dict, Depends(session)]):
+    return session["user"]
+
+
+@app.get("/depends")
+async def depends(page: Annotated[dict, Depends(page)], user: Annotated[str, Depends(user)]):
+    return {**page, "user": user}

@@ -1,8 +1,9 @@
 """The workloads on weft."""
 
 import asyncio
+from typing import Annotated
 
-from weft import App, PlainTextResponse
+from weft import App, Depends, PlainTextResponse
 
 app = App()
 
@@ -32,3 +33,24 @@ async def sleep():
 async def parked():
     await asyncio.sleep(0)
     return {"message": "Hello, World!"}
+
+
+async def page(q: str | None = None, limit: int = 10):
+    return {"q": q, "limit": limit}
+
+
+async def session():
+    session = {"user": "alice"}
+    try:
+        yield session
+    finally:
+        session.clear()
+
+
+async def user(session: Annotated[dict, Depends(session)]):
+    return session["user"]
+
+
+@app.get("/depends")
+async def depends(page: Annotated[dict, Depends(page)], user: Annotated[str, Depends(user)]):
+    return {**page, "user": user}
