@@ -18,6 +18,10 @@ from weft.testing import Worker
 
 # What depends on the server, not on the application.
 _SERVERS_OWN = {"date", "server"}
+_MODULES = (
+    *("", ".security", ".security.http", ".responses", ".requests", ".exceptions"),
+    ".background",
+)
 
 
 class Framework:
@@ -41,15 +45,14 @@ class Framework:
 
 
 def weft_names() -> Framework:
-    modules = ("", ".security", ".responses", ".requests", ".exceptions", ".background")
-    return Framework("weft", [f"weft{module}" for module in modules], {})
+    return Framework("weft", [f"weft{module}" for module in _MODULES], {})
 
 
 def fastapi_names() -> Framework:
-    modules = ("", ".security", ".responses", ".requests", ".exceptions", ".background")
     return Framework(
         "fastapi",
-        [f"fastapi{module}" for module in modules] + ["starlette.requests", "starlette.background"],
+        [f"fastapi{module}" for module in _MODULES]
+        + ["starlette.requests", "starlette.background"],
         {"App": "FastAPI", "Router": "APIRouter"},
     )
 

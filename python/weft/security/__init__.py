@@ -1,6 +1,35 @@
-"""Security schemes, to be used as dependencies."""
+"""Security schemes, to be used as dependencies: `Depends(APIKeyHeader(name="x-key"))`."""
 
+from weft.security.api_key import APIKeyCookie, APIKeyHeader, APIKeyQuery
 from weft.security.base import SecurityBase
+from weft.security.http import (
+    HTTPAuthorizationCredentials,
+    HTTPBasic,
+    HTTPBasicCredentials,
+    HTTPBearer,
+    HTTPDigest,
+)
+from weft.security.oauth2 import (
+    OAuth2,
+    OAuth2AuthorizationCodeBearer,
+    OAuth2PasswordBearer,
+    OpenIdConnect,
+)
 from weft.security.scopes import SecurityScopes
 
-__all__ = ["SecurityBase", "SecurityScopes"]
+__all__ = [
+    "APIKeyCookie",
+    "APIKeyHeader",
+    "APIKeyQuery",
+    "HTTPAuthorizationCredentials",
+    "HTTPBasic",
+    "HTTPBasicCredentials",
+    "HTTPBearer",
+    "HTTPDigest",
+    "OAuth2",
+    "OAuth2AuthorizationCodeBearer",
+    "OAuth2PasswordBearer",
+    "OpenIdConnect",
+    "SecurityBase",
+    "SecurityScopes",
+]

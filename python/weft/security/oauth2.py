@@ -1,0 +1,122 @@
+"""OAuth 2.0 (RFC 6749) and OpenID Connect: the token a client sends, by the flow it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from weft.requests import HTTPConnection
+from weft.security import models
+from weft.security.base import SecurityBase, split_authorization
+
+Flows = models.OAuthFlows | Mapping[str, Mapping[str, Any]]
+
+
+class OAuth2(SecurityBase):
+    """Any flows; the credentials are the whole `authorization` field."""
+
+    model: models.OAuth2
+
+    def __init__(
+        self,
+        *,
+        flows: Flows | None = None,
+        scheme_name: str | None = None,
+        description: str | None = None,
+        auto_error: bool = True,
+    ) -> None:
+        if not isinstance(flows, models.OAuthFlows):
+            given = {name: models.OAuthFlow(**flow) for name, flow in (flows or {}).items()}
+            flows = models.OAuthFlows(**given)
+        model = models.OAuth2(flows=flows, description=description)
+        self.describe_as(model, scheme_name, auto_error)
+
+    async def __call__(self, request: HTTPConnection) -> str | None:
+        authorization = request.headers.get("authorization")
+        if not authorization:
+            self.refuse()
+            return None
+        return authorization
+
+
+class _Bearer(OAuth2):
+    """The token that follows `Bearer`."""
+
+    async def __call__(self, request: HTTPConnection) -> str | None:
+        scheme, token = split_authorization(request.headers.get("authorization"))
+        if scheme.lower() != "bearer":
+            self.refuse()
+            return None
+        return token
+
+
+class OAuth2PasswordBearer(_Bearer):
+    """The bearer token that `tokenUrl` gives for a user name and a password."""
+
+    def __init__(
+        self,
+        tokenUrl: str,
+        scheme_name: str | None = None,
+        scopes: dict[str, str] | None = None,
+        description: str | None = None,
+        auto_error: bool = True,
+        refreshUrl: str | None = None,
+    ) -> None:
+        flow = models.OAuthFlow(tokenUrl=tokenUrl, refreshUrl=refreshUrl, scopes=scopes or {})
+        super().__init__(
+            flows=models.OAuthFlows(password=flow),
+            scheme_name=scheme_name,
+            description=description,
+            auto_error=auto_error,
+        )
+
+
+class OAuth2AuthorizationCodeBearer(_Bearer):
+    """The bearer token that `tokenUrl` gives for a code of `authorizationUrl`."""
+
+    def __init__(
+        self,
+        authorizationUrl: str,
+        tokenUrl: str,
+        refreshUrl: str | None = None,
+        scheme_name: str | None = None,
+        scopes: dict[str, str] | None = None,
+        description: str | None = None,
+        auto_error: bool = True,
+    ) -> None:
+        flow = models.OAuthFlow(
+            authorizationUrl=authorizationUrl,
+            tokenUrl=tokenUrl,
+            refreshUrl=refreshUrl,
+            scopes=scopes or {},
+        )
+        super().__init__(
+            flows=models.OAuthFlows(authorizationCode=flow),
+            scheme_name=scheme_name,
+            description=description,
+            auto_error=auto_error,
+        )
+
+
+class OpenIdConnect(SecurityBase):
+    """The whole `authorization` field, of a provider that `openIdConnectUrl` describes."""
+
+    model: models.OpenIdConnect
+
+    def __init__(
+        self,
+        *,
+        openIdConnectUrl: str,
+        scheme_name: str | None = None,
+        description: str | None = None,
+        auto_error: bool = True,
+    ) -> None:
+        model = models.OpenIdConnect(openIdConnectUrl=openIdConnectUrl, description=description)
+        self.describe_as(model, scheme_name, auto_error)
+
+    async def __call__(self, request: HTTPConnection) -> str | None:
+        authorization = request.headers.get("authorization")
+        if not authorization:
+            self.refuse()
+            return None
+        return authorization
