@@ -96,6 +96,18 @@ class Conversion:
 
 
 @dataclass(frozen=True, slots=True)
+class ParameterModel:
+    """A class whose fields are the query parameters, header fields or cookies."""
+
+    # of each field: (its key for the class, its key in the request) in order of preference; many?
+    fields: tuple[tuple[tuple[tuple[str, str], ...], bool], ...]
+    own_names: frozenset[str]  # keys in the request, of all fields
+    renames: dict[str, str]  # name of a field: the key in the request that is made from it
+    optional: bool  # None, or another default, where nothing of it came
+    extras_count: bool  # keys of no field are something of it
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """Where a value comes from, how it is converted, which argument it fills."""
 
@@ -113,6 +125,7 @@ class Step:
     validate_default: bool = False
     annotation: Any = Any
     marker: Marker | None = None
+    model: ParameterModel | None = None
     depends: Dependency | None = None
 
     @property
@@ -293,6 +306,21 @@ def _step(
         )
 
     source = _source(name, base, marker, path_names)
+    if source in ("query", "header", "cookie") and (model := model_of(base)) is not None:
+        kind, value = _default(default, marker, metadata, source)
+        return Step(
+            name,
+            source,
+            _handed_over(base, metadata, marker),
+            (name,),
+            (name.encode(),),
+            keyword=keyword,
+            default_kind=kind,
+            default=value,
+            annotation=annotation,
+            marker=marker,
+            model=_parameter_model(base, model, source, marker),
+        )
     names, keys, index = _names(name, source, marker, metadata, path_names)
     if source == "path" and annotation is Any and names[0] in convertors:
         base = annotation = convertor_type(convertors[names[0]])
@@ -393,7 +421,7 @@ def _source(name: str, base: Any, marker: Marker | None, path_names: list[str]) 
         source = "body" if _is_complex(base) else "query"
     if source == "path" and _is_complex(base):
         raise TypeError(f"a path parameter cannot be {_type_name(base)}")
-    scalar = not _is_complex(base) or _is_scalar_sequence(base)
+    scalar = not _is_complex(base) or _is_scalar_sequence(base) or model_of(base) is not None
     if source in ("query", "header", "cookie") and not scalar:
         raise TypeError(f"a {source} parameter cannot be {_type_name(base)}: use Body()")
     return source
@@ -675,6 +703,77 @@ def _native_body(annotation: Any, constraints: Mapping[str, Any]) -> Conversion 
             "array", error=("list_type", "Input should be a valid list", None), label="list"
         )
     return None
+
+
+# ---- parameter models ----
+
+
+def model_of(annotation: Any) -> Any:
+    """The class of a parameter model, or None: a pydantic model or a dataclass, None beside it."""
+    if get_origin(annotation) in _UNIONS:
+        choices = [arg for arg in get_args(annotation) if arg is not type(None)]
+        annotation = choices[0] if len(choices) == 1 else None
+    return annotation if _is_model(annotation) or _is_dataclass(annotation) else None
+
+
+def _is_dataclass(annotation: Any) -> bool:
+    return isinstance(annotation, type) and is_dataclass(annotation)
+
+
+def _parameter_model(
+    annotation: Any, model: Any, source: str, marker: Marker | None
+) -> ParameterModel:
+    convert = source == "header" and isinstance(marker, HeaderMarker) and marker.convert_underscores
+    config = dict(getattr(model, "model_config", None) or {})
+    found = []
+    renames = {}
+    for name, field in _model_fields(model):
+        pairs = _field_keys(name, field, config, convert, source)
+        found.append((pairs, _is_sequence(_split(field.annotation)[0])))
+        if convert and "_" in name and name in (own for own, _ in pairs):
+            renames[name] = name.replace("_", "-")
+    return ParameterModel(
+        fields=tuple(found),
+        own_names=frozenset(key for pairs, _ in found for _, key in pairs),
+        renames=renames if config.get("loc_by_alias", True) else {},
+        optional=annotation is not model,
+        extras_count=config.get("extra") in ("allow", "forbid"),
+    )
+
+
+def _model_fields(model: Any) -> Iterator[tuple[str, Any]]:
+    """Name, and what pydantic makes of the annotation and the default."""
+    fields: Mapping[str, Any] | None = getattr(model, "model_fields", None)
+    if fields is None:
+        import pydantic.dataclasses
+
+        fields = pydantic.dataclasses.dataclass(model).__pydantic_fields__
+    yield from fields.items()
+
+
+def _field_keys(
+    name: str, field: Any, config: Mapping[str, Any], convert: bool, source: str
+) -> tuple[tuple[str, str], ...]:
+    """(key for the model, key in the request): aliases first, the name where it is allowed."""
+
+    def key(alias: str) -> str:
+        made = alias.replace("_", "-") if convert and alias == name else alias
+        return made.lower() if source == "header" else made
+
+    alias = field.validation_alias
+    choices = getattr(alias, "choices", None)
+    if choices and all(isinstance(choice, str) for choice in choices):
+        # choices are meant literally, underscores and all
+        pairs = [(choice, choice.lower() if source == "header" else choice) for choice in choices]
+    else:
+        alias = alias if isinstance(alias, str) else field.alias or name
+        pairs = [(alias, key(alias))]
+    by_name = (name, key(name))
+    if config.get("validate_by_alias") is False:
+        return (by_name,)
+    if config.get("validate_by_name", config.get("populate_by_name", False)):
+        pairs += [] if name in (alias for alias, _ in pairs) else [by_name]
+    return tuple(pairs)
 
 
 # ---- constraints ----

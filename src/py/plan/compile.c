@@ -169,6 +169,9 @@ static int compile_names(struct wf_plan *plan, PyObject *desc, unsigned step) {
         PyErr_SetString(PyExc_ValueError, "as many keys as names");
         return -1;
     }
+    if (s->model_fields != NULL) {
+        return 0;
+    }
     if (s->source != SOURCE_QUERY && s->source != SOURCE_HEADER && s->source != SOURCE_COOKIE) {
         return 0;
     }
@@ -197,6 +200,44 @@ static int compile_names(struct wf_plan *plan, PyObject *desc, unsigned step) {
                       : s->source == SOURCE_HEADER ? &plan->header_names
                                                    : &plan->cookie_names;
     *count = (uint16_t)(*count + n);
+    return 0;
+}
+
+/* The parameter model of a step, if it is one. */
+static int compile_model(PyObject *desc, struct step *s) {
+    PyObject *model = attribute(desc, "model");
+    if (model == NULL || model == Py_None) {
+        return model == NULL ? -1 : 0;
+    }
+    PyObject *fields = attribute_tuple(model, "fields", PY_SSIZE_T_MAX);
+    int optional = attribute_flag(model, "optional");
+    int extras_count = attribute_flag(model, "extras_count");
+    s->own_names = attribute(model, "own_names");
+    s->renames = attribute(model, "renames");
+    if (fields == NULL || optional < 0 || extras_count < 0 || s->own_names == NULL ||
+        s->renames == NULL) {
+        return -1;
+    }
+    if (!PyFrozenSet_Check(s->own_names) || !PyDict_Check(s->renames)) {
+        PyErr_SetString(PyExc_ValueError, "a model has a frozenset of names and a dict of renames");
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(fields); i++) {
+        PyObject *pairs;
+        int many;
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(fields, i), "O!p", &PyTuple_Type, &pairs, &many)) {
+            return -1;
+        }
+        for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(pairs); k++) {
+            PyObject *key, *wire;
+            if (!PyArg_ParseTuple(PyTuple_GET_ITEM(pairs, k), "UU", &key, &wire)) {
+                return -1;
+            }
+        }
+    }
+    s->optional = optional != 0;
+    s->extras_count = extras_count != 0;
+    s->model_fields = fields;
     return 0;
 }
 
@@ -234,6 +275,9 @@ static int compile_step(struct wf_plan *plan, PyObject *desc, unsigned at) {
     s->validate_default = validate != 0;
     s->index = (uint8_t)path_index;
     s->slot = (uint16_t)slot;
+    if (compile_model(desc, s) < 0) {
+        return -1;
+    }
     plan->has_body |= source == SOURCE_BODY;
     plan->runs_python |= default_kind == DEFAULT_COPY || default_kind == DEFAULT_FACTORY;
     return compile_conv(plan, conversion, &s->conv, 0) < 0 ? -1 : compile_names(plan, desc, at);

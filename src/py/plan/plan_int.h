@@ -107,6 +107,12 @@ struct step {
     PyObject *default_value; /* or the factory */
     PyObject *names;         /* tuple of str: as in locs */
     PyObject *source_name;   /* str */
+    /* A parameter model, which takes all of its source, where model_fields is not NULL: */
+    PyObject *model_fields; /* tuple of (((key for the model, key in the request), ...), many) */
+    PyObject *own_names;    /* frozenset of str: the request's keys of all fields */
+    PyObject *renames;      /* dict: in locs, a field's name to its key in the request */
+    bool optional;          /* without any of own_names it is as if nothing came, */
+    bool extras_count;      /* unless something else did */
     struct conv conv;
 };
 
@@ -204,6 +210,21 @@ int convert_prepare(struct wf_state *state, enum conv_kind kind);
  * out  owned, or NULL where there is no body
  * INVALID: the one error of a body that is not JSON has been added */
 enum conv_result plan_read_body(struct plan_run *run, PyObject **out);
+
+/* ---- model.c ---- */
+
+/* Everything its source has, as the model of the step makes it; for the rest see run.c.
+ * present  false: nothing came, and *out is NULL */
+enum conv_result convert_model(struct plan_run *run, const struct step *s, PyObject **out,
+                               bool *present);
+
+/* ---- what model.c takes from run.c: names and values as text ---- */
+
+/* Each calls `add` for every pair of its source, in order; key and value are lent. 0 or -1. */
+typedef int plan_pair_fn(void *arg, PyObject *key, PyObject *value);
+int plan_each_query(struct wf_exchange *ex, plan_pair_fn *add, void *arg);
+int plan_each_header(struct wf_exchange *ex, plan_pair_fn *add, void *arg);
+int plan_each_cookie(struct wf_exchange *ex, plan_pair_fn *add, void *arg);
 
 /* ---- probe.c ---- */
 

@@ -188,20 +188,25 @@ static PyObject *all_in_query(struct wf_exchange *ex, PyObject *name) {
     return list;
 }
 
+/* A field's name in lower case, in `room`. */
+static struct wf_span lower(struct wf_span name, char room[WF_HTTP1_NAME_MAX]) {
+    WF_ASSERT(name.n <= WF_HTTP1_NAME_MAX);
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.p[i];
+        room[i] = c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+    }
+    return wf_span(room, name.n);
+}
+
 /* Every field line of the same name as `first`, as a list of str. */
 static PyObject *all_in_head(struct wf_exchange *ex, const struct wf_field *first) {
     PyObject *list = PyList_New(0);
     const struct wf_field *end = ex->head.fields + ex->head.nfields;
-    char lower[WF_HTTP1_NAME_MAX];
-    struct wf_span name = wf_field_name_span(ex->base, first);
-    WF_ASSERT(name.n <= sizeof(lower));
-    for (size_t i = 0; i < name.n; i++) {
-        char c = name.p[i];
-        lower[i] = c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-    }
+    char room[WF_HTTP1_NAME_MAX];
+    struct wf_span name = lower(wf_field_name_span(ex->base, first), room);
     for (const struct wf_field *f = first; f < end && list != NULL; f++) {
         struct text t;
-        if (wf_span_eq_lower(wf_field_name_span(ex->base, f), wf_span(lower, name.n)) &&
+        if (wf_span_eq_lower(wf_field_name_span(ex->base, f), name) &&
             (text_of_field(wf_field_value_span(ex->base, f), &t) < 0 ||
              append_text(list, &t) < 0)) {
             Py_XDECREF(t.str);
@@ -209,6 +214,72 @@ static PyObject *all_in_head(struct wf_exchange *ex, const struct wf_field *firs
         }
     }
     return list;
+}
+
+/* ---- all of it ---- */
+
+static int add_pair(plan_pair_fn *add, void *arg, struct text *key, struct text *value) {
+    PyObject *k = text_str(key), *v = k != NULL ? text_str(value) : NULL;
+    int rc = v != NULL ? add(arg, k, v) : -1;
+    Py_CLEAR(key->str);
+    Py_CLEAR(value->str);
+    return rc;
+}
+
+int plan_each_query(struct wf_exchange *ex, plan_pair_fn *add, void *arg) {
+    struct wf_query query;
+    struct wf_span key, value;
+    wf_query_init(&query, query_of(ex));
+    while (wf_query_next(&query, &key, &value)) {
+        struct text k, v = {0};
+        if (text_of_query(ex, key, &k) < 0 || text_of_query(ex, value, &v) < 0) {
+            Py_XDECREF(k.str);
+            Py_XDECREF(v.str);
+            return -1;
+        }
+        if (add_pair(add, arg, &k, &v) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int plan_each_header(struct wf_exchange *ex, plan_pair_fn *add, void *arg) {
+    char room[WF_HTTP1_NAME_MAX];
+    for (unsigned i = 0; i < ex->head.nfields; i++) {
+        struct text k = {.utf8 = lower(wf_field_name_span(ex->base, &ex->head.fields[i]), room)}, v;
+        if (text_of_field(wf_field_value_span(ex->base, &ex->head.fields[i]), &v) < 0) {
+            Py_XDECREF(v.str);
+            return -1;
+        }
+        if (add_pair(add, arg, &k, &v) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int plan_each_cookie(struct wf_exchange *ex, plan_pair_fn *add, void *arg) {
+    for (unsigned i = 0; i < ex->head.nfields; i++) {
+        if (ex->head.fields[i].id != WF_FIELD_COOKIE) {
+            continue;
+        }
+        struct wf_query pairs;
+        struct wf_span key, value;
+        wf_query_init(&pairs, wf_field_value_span(ex->base, &ex->head.fields[i]));
+        while (wf_cookie_next(&pairs, &key, &value)) {
+            struct text k, v = {0};
+            if (text_of_field(key, &k) < 0 || text_of_cookie(ex, value, &v) < 0) {
+                Py_XDECREF(k.str);
+                Py_XDECREF(v.str);
+                return -1;
+            }
+            if (add_pair(add, arg, &k, &v) < 0) {
+                return -1;
+            }
+        }
+    }
+    return 0;
 }
 
 /* ---- steps ---- */
@@ -250,6 +321,14 @@ static enum conv_result step_list(struct plan_run *run, const struct step *s, Py
     enum conv_result result = convert_list(run, &s->conv, items, out);
     Py_DECREF(items);
     return result;
+}
+
+/* A parameter model. */
+static enum conv_result step_model(struct plan_run *run, const struct step *s, PyObject **out) {
+    bool present;
+    run->whole_body = true; /* the loc is that of the source */
+    enum conv_result result = convert_model(run, s, out, &present);
+    return result == CONV_OK && !present ? use_default(run, s, out) : result;
 }
 
 static enum conv_result step_query(struct plan_run *run, const struct step *s,
@@ -355,6 +434,9 @@ static enum conv_result step_object(PyObject **kept, PyObject *(*make)(struct wf
 static enum conv_result run_step(struct plan_run *run, const struct step *s,
                                  const struct found *found, PyObject *body, PyObject **out) {
     struct wf_plan_call *call = run->call;
+    if (wf_unlikely(s->model_fields != NULL)) {
+        return step_model(run, s, out);
+    }
     switch ((enum step_source)s->source) {
     case SOURCE_PATH:
         return step_path(run, s, out);
