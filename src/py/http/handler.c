@@ -146,24 +146,24 @@ static void drop_chain(struct wf_call *call) {
     Py_CLEAR(call->pull);
 }
 
-void wf_call_finish(struct wf_call *call) {
-    struct wf_http_server *s = call->server;
-    struct wf_exchange *ex = call->plan.ex; /* NULL: it was left */
-    WF_ASSERT(!PyErr_Occurred());
+/* What most calls have nothing of; one test for all of it. */
+static inline bool has_rare(const struct wf_call *call) {
+    return ((uintptr_t)call->plan.request | (uintptr_t)call->plan.response |
+            (uintptr_t)call->plan.background | (uintptr_t)call->plan.parsed |
+            (uintptr_t)call->plan.body | (uintptr_t)call->writer | (uintptr_t)call->body_waiter |
+            (uintptr_t)call->job | (uintptr_t)call->chain | (uintptr_t)call->background |
+            (uintptr_t)call->rescued | (uintptr_t)call->what) != 0;
+}
 
-    wf_list_remove(&call->node);
-    if (wf_likely(ex != NULL)) {
-        let_go(call);
-    } else {
-        s->nleft--;
-    }
-    if (wf_unlikely(call->job != NULL)) {
+static WF_NOINLINE void give_up_rare(struct wf_call *call) {
+    let_go(call);
+    if (call->job != NULL) {
         wf_job_forget(call);
     }
-    if (wf_unlikely(call->chain != NULL)) {
+    if (call->chain != NULL) {
         drop_chain(call);
     }
-    if (wf_unlikely(call->background != NULL)) {
+    if (call->background != NULL) {
         start_background(call);
     }
     Py_CLEAR(call->what);
@@ -172,14 +172,25 @@ void wf_call_finish(struct wf_call *call) {
     Py_CLEAR(call->plan.parsed);
     Py_CLEAR(call->plan.body);
     Py_CLEAR(call->rescued);
+}
+
+void wf_call_finish(struct wf_call *call) {
+    struct wf_http_server *s = call->server;
+    struct wf_exchange *ex = call->plan.ex; /* NULL: it was left */
+    WF_ASSERT(!PyErr_Occurred());
+
+    wf_list_remove(&call->node);
+    if (wf_unlikely(has_rare(call))) {
+        give_up_rare(call);
+    }
     Py_CLEAR(call->task);
     Py_CLEAR(call->context);
-    if (wf_likely(ex != NULL)) {
-        ex->user = NULL;
-    }
     wf_pool_give(&s->calls, call);
     if (wf_likely(ex != NULL)) {
+        ex->user = NULL;
         wf_exchange_finish(ex);
+    } else {
+        s->nleft--;
     }
 }
 
