@@ -1,13 +1,17 @@
-"""The command `weft`: serve an App, or show its routes."""
+"""The command `weft`: serve an App, serve it while it is written, show what it consists of.
+
+Each command is two functions: one adds its arguments to a parser, one runs it.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from weft import __version__, log
 from weft.app import App
@@ -21,31 +25,56 @@ from weft.signature import Step
 _TARGET_HELP = "the module and the App in it, as in main:app; ':app' may be left out"
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    description: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+    def parser(self, name: str) -> argparse.ArgumentParser:
+        """What reads its command line; `weft` alone is the command without a name."""
+        parser = argparse.ArgumentParser(
+            prog=f"weft {name}".strip(),
+            description=self.description,
+            epilog=None if name else _epilog(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self.add_arguments(parser)
+        if not name:
+            parser.add_argument("--version", action="version", version=f"weft {__version__}")
+        return parser
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     args = list(sys.argv[1:] if argv is None else argv)
+    name = args.pop(0) if args and args[0] in COMMANDS and args[0] else ""
+    command = COMMANDS[name]
     try:
-        command = _COMMANDS.get(args[0]) if args else None
-        return command(args[1:]) if command is not None else _serve(args)
+        return command.run(command.parser(name).parse_args(args))
     except Problem as problem:
         word = "\x1b[31merror\x1b[0m" if log.has_colours(sys.stderr) else "error"
         print(f"weft: {word}: {problem}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # as in `weft routes main:app | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
-def _serve(args: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="weft",
-        description="Serve a weft App.",
-        epilog="Other commands, each with a --help of its own: "
-        "'weft dev main:app' serves it while you write it; "
-        "'weft routes main:app' lists its routes and what is done for each; "
-        "'weft openapi main:app' prints its OpenAPI document.",
-    )
-    _add_target(parser)
-    _add_listening(parser)
-    parser.add_argument("--version", action="version", version=f"weft {__version__}")
-    options = parser.parse_args(args)
+def _epilog() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [
+        f"  weft {name:{width}}  {command.description.partition('.')[0]}"
+        for name, command in COMMANDS.items()
+        if name
+    ]
+    return "\n".join(["other commands, each with a --help of its own:", *lines])
+
+
+# ---- serving ----
+
+
+def _serve(options: argparse.Namespace) -> int:
     app = load_app(options.target, options.app_dir)
     app.run(
         host=options.host,
@@ -57,17 +86,9 @@ def _serve(args: list[str]) -> int:
     return 0
 
 
-def _dev(args: list[str]) -> int:
+def _dev(options: argparse.Namespace) -> int:
     from weft.dev.reload import Reloader
 
-    parser = argparse.ArgumentParser(
-        prog="weft dev",
-        description="Serve a weft App while you write it: it is loaded again when a file changes, "
-        "and what goes wrong is shown as a page. Not for production.",
-    )
-    _add_target(parser)
-    _add_listening(parser)
-    options = parser.parse_args(args)
     check_target(options.target)
     log.configure(options.log_level)
     config = Config(
@@ -80,40 +101,6 @@ def _dev(args: list[str]) -> int:
     return Reloader(options.target, os.path.abspath(options.app_dir), config).run()
 
 
-def _routes(args: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="weft routes", description="List the routes of a weft App, and the plan of each."
-    )
-    _add_target(parser)
-    options = parser.parse_args(args)
-    print(routes_table(load_app(options.target, options.app_dir)))
-    return 0
-
-
-def _openapi(args: list[str]) -> int:
-    from weft.openapi import SchemaError
-
-    parser = argparse.ArgumentParser(
-        prog="weft openapi", description="Write the OpenAPI document of a weft App, in JSON."
-    )
-    _add_target(parser)
-    parser.add_argument("-o", "--output", metavar="FILE", help="write it there, not to the screen")
-    options = parser.parse_args(args)
-    app = load_app(options.target, options.app_dir)
-    try:
-        text = json.dumps(app.openapi(), indent=2, ensure_ascii=False) + "\n"
-    except (SchemaError, SignatureError) as exc:
-        raise Problem(str(exc)) from None
-    if options.output is None:
-        sys.stdout.write(text)
-        return 0
-    try:
-        Path(options.output).write_text(text, encoding="utf-8")
-    except OSError as exc:
-        raise Problem(f"cannot write {options.output}: {exc.strerror}.") from None
-    return 0
-
-
 def _add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="module:app", help=_TARGET_HELP)
     parser.add_argument(
@@ -121,7 +108,8 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_listening(parser: argparse.ArgumentParser) -> None:
+def _add_serving(parser: argparse.ArgumentParser) -> None:
+    _add_target(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on (%(default)s)")
     parser.add_argument("--uds", metavar="PATH", help="listen on this unix socket instead")
@@ -131,14 +119,51 @@ def _add_listening(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-access-log", action="store_true", help="no line for each request")
 
 
+# ---- showing ----
+
+
+def _add_routes(parser: argparse.ArgumentParser) -> None:
+    _add_target(parser)
+    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+
+
+def _routes(options: argparse.Namespace) -> int:
+    app = load_app(options.target, options.app_dir)
+    print(_json(routes_list(app)) if options.json else routes_table(app))
+    return 0
+
+
+def routes_list(app: App) -> list[dict[str, Any]]:
+    """Of each route its methods, path, endpoint, how that is called, and the steps of its plan.
+
+    A step has `of`, the function whose argument it fills, and `native`: false where pydantic
+    converts the value.
+    """
+    return [
+        {
+            "methods": list(route.methods),
+            "path": route.path,
+            "endpoint": f"{route.endpoint.__module__}.{endpoint_name(route.endpoint)}",
+            "kind": route.kind,
+            "steps": [
+                {
+                    "of": endpoint_name(node.call),
+                    "kind": node.kind if node is not tree.root else route.kind,
+                    "step": str(step),
+                    "native": step.native,
+                }
+                for node in tree.root.walk()
+                for step in node.description.steps
+            ],
+        }
+        for route, tree in _trees(app)
+    ]
+
+
 def routes_table(app: App) -> str:
     """Methods, path and endpoint of each route; how it is called, and the steps of its plan."""
     rows = [("METHOD", "PATH", "ENDPOINT", "PLAN")]
-    for route in app.routes:
-        try:
-            tree = Tree.of(route)
-        except SignatureError as exc:
-            raise Problem(str(exc)) from None
+    for route, tree in _trees(app):
         endpoint = f"{route.endpoint.__module__}.{endpoint_name(route.endpoint)}"
         rows.append((",".join(route.methods), route.path, endpoint, route.kind))
         for node in tree.root.walk():
@@ -152,8 +177,93 @@ def routes_table(app: App) -> str:
     )
 
 
+def _trees(app: App) -> list[tuple[Any, Tree]]:
+    try:
+        return [(route, Tree.of(route)) for route in app.routes]
+    except SignatureError as exc:
+        raise Problem(str(exc)) from None
+
+
 def _step_line(step: Step) -> str:
     return str(step) if step.native else f"{step} (by pydantic)"
 
 
-_COMMANDS = {"dev": _dev, "openapi": _openapi, "routes": _routes}
+def _add_openapi(parser: argparse.ArgumentParser) -> None:
+    _add_target(parser)
+    parser.add_argument("-o", "--output", metavar="FILE", help="write it there, not to the screen")
+
+
+def _openapi(options: argparse.Namespace) -> int:
+    from weft.openapi import SchemaError
+
+    app = load_app(options.target, options.app_dir)
+    try:
+        text = _json(app.openapi()) + "\n"
+    except (SchemaError, SignatureError) as exc:
+        raise Problem(str(exc)) from None
+    if options.output is None:
+        sys.stdout.write(text)
+        return 0
+    try:
+        Path(options.output).write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise Problem(f"cannot write {options.output}: {exc.strerror}.") from None
+    return 0
+
+
+def _json(value: Any) -> str:
+    import json
+
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+# ---- starting ----
+
+
+def _add_new(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", metavar="DIR", help="what to make; it must not exist yet")
+
+
+def _new(options: argparse.Namespace) -> int:
+    from weft.scaffold import make_project
+
+    files = make_project(Path(options.directory))
+    print(f"Made {options.directory} with {', '.join(files)}.")
+    print(f"Next: cd {options.directory} && weft dev main:app")
+    return 0
+
+
+def _add_completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"))
+
+
+def _completion(options: argparse.Namespace) -> int:
+    from weft.completion import script
+
+    parsers = {name: command.parser(name) for name, command in COMMANDS.items()}
+    print(script(options.shell, parsers), end="")
+    return 0
+
+
+COMMANDS = {
+    "": Command("Serve a weft App.", _add_serving, _serve),
+    "dev": Command(
+        "Serve an App while you write it. It is loaded again when a file changes, and what goes\n"
+        "wrong is shown as a page: not for production.",
+        _add_serving,
+        _dev,
+    ),
+    "routes": Command("List the routes of an App, and the plan of each.", _add_routes, _routes),
+    "openapi": Command("Write the OpenAPI document of an App, in JSON.", _add_openapi, _openapi),
+    "new": Command(
+        "Make a small project to start from. It has an App, a test and a Dockerfile.",
+        _add_new,
+        _new,
+    ),
+    "completion": Command(
+        "Print a script that completes this command. For bash, in ~/.bashrc:\n"
+        '    eval "$(weft completion bash)"',
+        _add_completion,
+        _completion,
+    ),
+}
