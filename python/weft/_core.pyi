@@ -205,6 +205,31 @@ class SocketTransport(Transport):
     def _make_empty_waiter(self) -> asyncio.Future[None]: ...
     def _reset_empty_waiter(self) -> None: ...
 
+@disjoint_base
+class TLS:
+    _state: Any
+    _incoming: Any
+    _outgoing: Any
+    _sslobj: Any
+    _write_backlog: Any
+    _transport: Any
+    _app_protocol: Any
+    _write_buffer_size: int
+    _outgoing_high_water: int
+    _outgoing_low_water: int
+    _incoming_high_water: int
+    _incoming_low_water: int
+    _app_reading_paused: bool
+    _app_writing_paused: bool
+    _ssl_reading_paused: bool
+    _ssl_writing_paused: bool
+    _app_protocol_is_buffer: bool
+    def __new__(cls, *args: Any, **options: Any) -> Self: ...
+    def _do_read(self) -> None: ...
+    def _process_outgoing(self) -> None: ...
+
+def _tls_write(transport: Any, data: bytes | bytearray | memoryview, /) -> None: ...
+
 @final
 class Listener:
     def __new__(

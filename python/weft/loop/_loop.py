@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import selectors
 import socket
+import ssl
 import sys
 import threading
 import weakref
-from asyncio import base_events, constants, events, log, sslproto, unix_events
+from asyncio import base_events, constants, events, log, unix_events
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from ._tls import TLSProtocol
 
-_base: Any = base_events  # their private names are not in typeshed
-_sslproto: Any = sslproto
+_base: Any = base_events  # its private names are not in typeshed
 
 if TYPE_CHECKING:
     import asyncio
-    import ssl
     from collections.abc import Callable, Mapping
     from typing import TypeVarTuple, Unpack
 
@@ -161,7 +161,7 @@ class Loop(_core.Loop, _Inherited):  # type: ignore[misc]
         ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
     ) -> asyncio.Transport:
         self._ensure_fd_no_transport(rawsock)
-        tls = _sslproto.SSLProtocol(
+        tls = TLSProtocol(
             self,
             protocol,
             sslcontext,
@@ -174,6 +174,50 @@ class Loop(_core.Loop, _Inherited):  # type: ignore[misc]
         _core.SocketTransport(self, rawsock, tls, None, extra, server)
         transport: asyncio.Transport = tls._app_transport
         return transport
+
+    async def start_tls(
+        self,
+        transport: Any,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: ssl.SSLContext,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> asyncio.Transport:
+        """Go on in TLS; the transport to use from now on."""
+        if not isinstance(sslcontext, ssl.SSLContext):
+            raise TypeError(
+                f"sslcontext is expected to be an instance of ssl.SSLContext, got {sslcontext!r}"
+            )
+        if not getattr(transport, "_start_tls_compatible", False):
+            raise TypeError(f"transport {transport!r} is not supported by start_tls()")
+        waiter = self.create_future()
+        tls = TLSProtocol(
+            self,
+            protocol,
+            sslcontext,
+            waiter,
+            server_side,
+            server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+            call_connection_made=False,
+        )
+        transport.pause_reading()  # nothing may come before the handshake has begun
+        transport.set_protocol(tls)
+        begin = self.call_soon(tls.connection_made, transport)
+        go_on = self.call_soon(transport.resume_reading)
+        try:
+            await waiter
+        except BaseException:
+            transport.close()
+            begin.cancel()
+            go_on.cancel()
+            raise
+        above: asyncio.Transport = tls._app_transport
+        return above
 
     def _start_serving(
         self,

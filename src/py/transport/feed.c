@@ -58,12 +58,12 @@ static PyObject *buffer_of(struct wf_socket *s, PyObject *reader) {
 static ssize_t recv_onto(struct wf_socket *s, PyObject *buffer, Py_ssize_t room) {
     Py_ssize_t old = PyByteArray_GET_SIZE(buffer);
     char *scratch = s->t.state->transport.scratch;
-    bool direct = s->read_hint > WF_SCRATCH_BYTES / 2;
+    bool direct = s->read_hint > WF_BULK_BYTES;
     if (direct && PyByteArray_Resize(buffer, old + room) < 0) {
         return -2;
     }
     char *into = direct ? PyByteArray_AS_STRING(buffer) + old : scratch;
-    ssize_t n = recv(s->t.fd, into, (size_t)(direct ? room : WF_SCRATCH_BYTES), 0);
+    ssize_t n = recv(s->t.fd, into, (size_t)(direct ? room : 2 * WF_BULK_BYTES), 0);
     int saved = errno;
     Py_ssize_t got = WF_MAX(n, 0);
     if (direct ? PyByteArray_Resize(buffer, old + got) < 0

@@ -59,11 +59,11 @@ static PyObject *recv_into_bytes(struct wf_socket *s, ssize_t *n) {
 /* What there is to read, as bytes of the right size. NULL: an exception, or *n <= 0 as of recv(). */
 static PyObject *recv_bytes(struct wf_socket *s, ssize_t *n) {
     PyObject *data;
-    if (s->read_hint > WF_SCRATCH_BYTES / 2) {
+    if (s->read_hint > WF_BULK_BYTES) {
         data = recv_into_bytes(s, n);
     } else {
         char *scratch = s->t.state->transport.scratch;
-        *n = recv(s->t.fd, scratch, WF_SCRATCH_BYTES, 0);
+        *n = recv(s->t.fd, scratch, 2 * WF_BULK_BYTES, 0);
         data = *n > 0 ? PyBytes_FromStringAndSize(scratch, *n) : NULL;
     }
     if (*n > 0) {
@@ -150,12 +150,28 @@ static int read_reader(struct wf_socket *s) {
     }
 }
 
+static int read_tls(struct wf_socket *s) {
+    struct wf_transport *t = &s->t;
+    char *scratch = t->state->transport.scratch;
+    ssize_t n = recv(t->fd, scratch, WF_SCRATCH_BYTES, 0);
+    if (wf_unlikely(n <= 0)) {
+        return n == 0 ? on_eof(s) : read_failed(t);
+    }
+    PyObject *protocol = Py_NewRef(t->protocol);
+    int rc = wf_tls_received(protocol, scratch, (size_t)n);
+    Py_DECREF(protocol);
+    return rc < 0 ? wf_transport_fatal(t, "Fatal error: protocol.buffer_updated() call failed.")
+                  : 0;
+}
+
 static int read_some(struct wf_socket *s) {
     switch ((enum wf_feed)s->feed) {
     case WF_FEED_BUFFER:
         return read_buffer(s);
     case WF_FEED_READER:
         return read_reader(s);
+    case WF_FEED_TLS:
+        return read_tls(s);
     case WF_FEED_BYTES:
         break;
     }

@@ -7,6 +7,10 @@
 /* ---- birth ---- */
 
 static int choose_feed(struct wf_socket *s) {
+    if (wf_tls_check(s->t.state, s->t.protocol)) {
+        s->feed = WF_FEED_TLS;
+        return 0;
+    }
     PyObject *buffered = s->t.state->transport.buffered_protocol;
     int is = buffered != NULL ? PyObject_IsInstance(s->t.protocol, buffered) : 0;
     if (is < 0) {

@@ -785,7 +785,7 @@ int wf_transport_exec(PyObject *module, struct wf_state *state) {
         return -1;
     }
     return wf_transport_base_exec(module, state) < 0 || wf_socket_exec(module, state) < 0 ||
-                   wf_listener_exec(module, state) < 0
+                   wf_listener_exec(module, state) < 0 || wf_tls_exec(module, state) < 0
                ? -1
                : 0;
 }
@@ -803,6 +803,13 @@ int wf_transport_traverse(struct wf_transport_state *s, visitproc visit, void *a
     Py_VISIT(s->transport_socket);
     Py_VISIT(s->logger);
     Py_VISIT(s->socket_class);
+    Py_VISIT(s->record_bytes);
+    Py_VISIT(s->tls_shutdown);
+    Py_VISIT(s->tls_flushing);
+    Py_VISIT(s->tls_wrapped);
+    Py_VISIT(s->tls_do_handshake);
+    Py_VISIT(s->ssl_again);
+    Py_VISIT(s->tls_type);
     Py_VISIT(s->own_feed_data);
     Py_VISIT(s->own_data_received);
     Py_VISIT(s->stream_reader);
@@ -823,6 +830,13 @@ void wf_transport_clear(struct wf_transport_state *s) {
     Py_CLEAR(s->transport_socket);
     Py_CLEAR(s->logger);
     Py_CLEAR(s->socket_class);
+    Py_CLEAR(s->record_bytes);
+    Py_CLEAR(s->tls_shutdown);
+    Py_CLEAR(s->tls_flushing);
+    Py_CLEAR(s->tls_wrapped);
+    Py_CLEAR(s->tls_do_handshake);
+    Py_CLEAR(s->ssl_again);
+    Py_CLEAR(s->tls_type);
     Py_CLEAR(s->own_feed_data);
     Py_CLEAR(s->own_data_received);
     Py_CLEAR(s->stream_reader);

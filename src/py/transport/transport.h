@@ -15,14 +15,25 @@ struct wf_state;
 #define WF_TRANSPORT_NAMES(X)                                                                      \
     X(_attach)                                                                                     \
     X(_buffer)                                                                                     \
+    X(_call_eof_received)                                                                          \
+    X(_control_app_writing)                                                                        \
+    X(_control_ssl_reading)                                                                        \
     X(_detach)                                                                                     \
+    X(_do_flush)                                                                                   \
+    X(_do_handshake)                                                                               \
+    X(_read_later)                                                                                 \
+    X(_do_shutdown)                                                                                \
+    X(_do_write)                                                                                   \
     X(_eof)                                                                                        \
     X(_limit)                                                                                      \
     X(_paused)                                                                                     \
+    X(_sslobj)                                                                                     \
+    X(_start_shutdown)                                                                             \
     X(_stream_reader_wr)                                                                           \
     X(_transport)                                                                                  \
     X(_transports)                                                                                 \
     X(_waiter)                                                                                     \
+    X(_write_appdata)                                                                              \
     X(buffer_updated)                                                                              \
     X(call_exception_handler)                                                                      \
     X(cancelled)                                                                                   \
@@ -38,11 +49,14 @@ struct wf_state;
     X(pause_reading)                                                                               \
     X(pause_writing)                                                                               \
     X(peername)                                                                                    \
+    X(pending)                                                                                     \
+    X(read)                                                                                        \
     X(resume_writing)                                                                              \
     X(set_result)                                                                                  \
     X(setblocking)                                                                                 \
     X(socket)                                                                                      \
-    X(sockname)
+    X(sockname)                                                                                    \
+    X(write)
 
 struct wf_transport_state {
     PyTypeObject *transport_type; /* owned: what all of them share */
@@ -52,6 +66,8 @@ struct wf_transport_state {
     /* What the loop calls with the transport as the only argument; all owned. */
     PyObject *fn_begin, *fn_read, *fn_write, *fn_lost;
 
+    PyTypeObject *tls_type; /* owned: _core.TLS, a base of weft.loop's TLSProtocol */
+
     /* What isinstance() sees: empty classes that inherit from asyncio's; all owned. */
     PyObject *socket_face;
 
@@ -59,6 +75,10 @@ struct wf_transport_state {
     PyObject *buffered_protocol, *transport_socket, *logger, *socket_class;
     PyObject *reader_protocol, *stream_reader;   /* asyncio.StreamReaderProtocol, StreamReader */
     PyObject *own_data_received, *own_feed_data; /* their methods, as they are at first */
+
+    PyObject *ssl_again; /* OpenSSL's "not now": a tuple; NULL in a Python without ssl */
+    PyObject *tls_do_handshake, *tls_wrapped, *tls_flushing, *tls_shutdown; /* SSLProtocolState's */
+    PyObject *record_bytes; /* the argument of read(); these four owned too */
 
     char *scratch; /* owned: WF_SCRATCH_BYTES, filled and emptied without letting go of the GIL */
 #define X(name) PyObject *str_##name; /* owned */

@@ -11,9 +11,11 @@
 
 /* Read at most this much at once, as asyncio does. */
 enum { WF_READ_MAX = 256 * 1024 };
-/* Small reads land in the room's scratch buffer and are copied once into bytes of the right size;
- * after a read of more than half of it, the next one goes into bytes of its own. */
-enum { WF_SCRATCH_BYTES = 32 * 1024 };
+/* The room's scratch buffer, one for all: ciphertext passes through it, and small reads, which are
+ * copied once into bytes of the right size. Of it only what has been used is in memory. */
+enum { WF_SCRATCH_BYTES = WF_READ_MAX };
+/* A read of more than this, and the next one goes into memory of its own, so as not to be copied. */
+enum { WF_BULK_BYTES = 32 * 1024 };
 /* Writes to a lost connection before the log says so: asyncio.constants' own number. */
 enum { WF_LOST_WRITES_MAX = 5 };
 
@@ -57,6 +59,7 @@ struct wf_transport {
 enum wf_feed {
     WF_FEED_BYTES,  /* data_received(bytes) */
     WF_FEED_BUFFER, /* get_buffer, buffer_updated */
+    WF_FEED_TLS,    /* into a _core.TLS; tls.c */
     WF_FEED_READER, /* straight into an asyncio.StreamReader; feed.c */
 };
 
@@ -134,6 +137,7 @@ struct wf_socket *wf_socket_new(struct wf_state *state, PyObject *loop, PyObject
 int wf_socket_begin(struct wf_socket *s);
 PyObject *wf_socket_read_ready(struct wf_socket *s, PyObject *unused);
 PyObject *wf_socket_write_ready(struct wf_socket *s, PyObject *unused);
+PyObject *wf_socket_write(struct wf_socket *s, PyObject *data); /* transport.write() */
 extern PyMethodDef wf_socket_write_methods[];
 int wf_socket_exec(PyObject *module, struct wf_state *state);
 
@@ -147,6 +151,13 @@ enum {
     WF_FED_NOT,     /* nothing was read: go the long way */
 };
 int wf_feed_reader(struct wf_socket *s, ssize_t *n); /* or -1 with an exception */
+
+/* ---- tls.c ---- */
+
+int wf_tls_check(struct wf_state *state, PyObject *protocol); /* is it a _core.TLS? */
+/* `n` bytes of ciphertext; the memory is free again when it returns. 0, or -1 with an exception. */
+int wf_tls_received(PyObject *protocol, char *bytes, size_t n);
+int wf_tls_exec(PyObject *module, struct wf_state *state);
 
 /* ---- accept.c ---- */
 

@@ -80,7 +80,7 @@ static int write_view(struct wf_socket *s, PyObject *data, const Py_buffer *view
     return queue(s, data, view, (size_t)n);
 }
 
-static PyObject *write_data(struct wf_socket *s, PyObject *data) {
+PyObject *wf_socket_write(struct wf_socket *s, PyObject *data) {
     if (wf_unlikely(!PyBytes_Check(data) && !PyByteArray_Check(data) &&
                     !PyMemoryView_Check(data))) {
         return PyErr_Format(PyExc_TypeError,
@@ -272,7 +272,7 @@ static PyObject *reset_empty_waiter(struct wf_socket *s, PyObject *unused) {
 }
 
 PyMethodDef wf_socket_write_methods[] = {
-    {"write", (PyCFunction)write_data, METH_O, NULL},
+    {"write", (PyCFunction)wf_socket_write, METH_O, NULL},
     {"writelines", (PyCFunction)writelines, METH_O, NULL},
     {"write_eof", (PyCFunction)write_eof, METH_NOARGS, NULL},
     {"can_write_eof", (PyCFunction)can_write_eof, METH_NOARGS, NULL},
