@@ -13,12 +13,14 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import fastapi
 import fastapi.responses
+import fastapi.security
 import pydantic
 import pytest
 from openapi_spec_validator import validate
 from typing_extensions import TypedDict
 
 import weft
+import weft.security
 from weft.cli import main
 from weft.openapi import SchemaError
 from weft.testing import TestClient
@@ -169,6 +171,73 @@ def declare(m: Any, app: Any) -> Any:
     return app
 
 
+class Filters(pydantic.BaseModel):
+    limit: int = pydantic.Field(10, ge=1, description="at most")
+    order: str | None = None
+    tags: list[str] = pydantic.Field([], title="Labels", deprecated=True)
+
+
+class Fields(pydantic.BaseModel):
+    x_token: str
+    save_data: bool = False
+    plain: Annotated[str, pydantic.Field(alias="X_Plain")] = ""
+
+
+def declare_secured(m: Any, app: Any) -> Any:
+    """Dependencies, security schemes and parameter models."""
+    security = weft.security if m is weft else fastapi.security
+    oauth2 = security.OAuth2PasswordBearer(tokenUrl="token", scopes={"me": "Me", "items": "All"})
+    code = security.OAuth2AuthorizationCodeBearer(
+        authorizationUrl="/authorize", tokenUrl="/token", refreshUrl="/refresh", scopes={"s": "S"}
+    )
+    openid = security.OpenIdConnect(openIdConnectUrl="https://example.com/openid")
+    key = security.APIKeyHeader(name="x-key", description="a key")
+    query_key = security.APIKeyQuery(name="key", scheme_name="other")
+
+    async def user(
+        scopes: security.SecurityScopes,
+        token: Annotated[str, m.Depends(oauth2)],
+        language: str = "en",
+    ): ...
+
+    async def page(skip: int = 0, limit: Annotated[int, m.Query(le=100)] = 10):
+        yield 1
+
+    async def body_user(item: Item, page: Annotated[int, m.Depends(page)]): ...
+
+    @app.get("/scopes")
+    async def scopes(
+        q: str,
+        me: Annotated[str, m.Security(user, scopes=["me"])],
+        page: Annotated[int, m.Depends(page)],
+        again: Annotated[str, m.Security(user, scopes=["items", "me"])],
+    ): ...
+
+    @app.get("/models", dependencies=[m.Depends(key), m.Depends(page)])
+    async def models(
+        query: Annotated[Filters, m.Query()],
+        fields: Annotated[Fields, m.Header()],
+        raw: Annotated[Fields, m.Header(convert_underscores=False)],
+        cookies: Annotated[Filters | None, m.Cookie()] = None,
+    ): ...
+
+    @app.get("/schemes")
+    async def schemes(
+        basic: Annotated[Any, m.Depends(security.HTTPBasic())],
+        bearer: Annotated[Any, m.Depends(security.HTTPBearer(bearerFormat="JWT"))],
+        digest: Annotated[Any, m.Depends(security.HTTPDigest(auto_error=False))],
+        cookie: Annotated[Any, m.Depends(security.APIKeyCookie(name="session"))],
+        query: Annotated[Any, m.Depends(query_key)],
+        openid: Annotated[Any, m.Depends(openid)],
+        code: Annotated[Any, m.Security(code, scopes=["s"])],
+    ): ...
+
+    @app.post("/body")
+    async def body(user: Annotated[Any, m.Depends(body_user)], sub: Sub): ...
+
+    return app
+
+
 INFO = {
     "title": "Shop",
     "version": "1.2",
@@ -191,6 +260,13 @@ def test_document_is_the_one_fastapi_writes(separate):
     assert ours == theirs
     assert list(ours) == list(theirs)
     assert list(ours["paths"]) == list(theirs["paths"])
+    validate(ours)
+
+
+def test_security_and_models_are_written_as_fastapi_does():
+    ours = declare_secured(weft, weft.App(title="FastAPI")).openapi()
+    theirs = declare_secured(fastapi, fastapi.FastAPI()).openapi()
+    assert ours == theirs
     validate(ours)
 
 

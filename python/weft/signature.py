@@ -710,6 +710,7 @@ def _native_body(annotation: Any, constraints: Mapping[str, Any]) -> Conversion 
 
 def model_of(annotation: Any) -> Any:
     """The class of a parameter model, or None: a pydantic model or a dataclass, None beside it."""
+    annotation, _ = _split(annotation)
     if get_origin(annotation) in _UNIONS:
         choices = [arg for arg in get_args(annotation) if arg is not type(None)]
         annotation = choices[0] if len(choices) == 1 else None
@@ -727,7 +728,7 @@ def _parameter_model(
     config = dict(getattr(model, "model_config", None) or {})
     found = []
     renames = {}
-    for name, field in _model_fields(model):
+    for name, field in model_fields(model):
         pairs = _field_keys(name, field, config, convert, source)
         found.append((pairs, _is_sequence(_split(field.annotation)[0])))
         if convert and "_" in name and name in (own for own, _ in pairs):
@@ -741,7 +742,7 @@ def _parameter_model(
     )
 
 
-def _model_fields(model: Any) -> Iterator[tuple[str, Any]]:
+def model_fields(model: Any) -> Iterator[tuple[str, Any]]:
     """Name, and what pydantic makes of the annotation and the default."""
     fields: Mapping[str, Any] | None = getattr(model, "model_fields", None)
     if fields is None:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from weft import json
 from weft.dependencies import Node, Tree
 from weft.openapi.schemas import REF, Schema, Schemas, Value, merge
-from weft.params import BodyMarker, Marker
+from weft.params import BodyMarker, HeaderMarker, Marker
 from weft.responses import JSONResponse, Response
 from weft.routing import UNSET, Route
 from weft.security.base import SecurityBase
-from weft.signature import Step
+from weft.signature import Step, model_fields, model_of
 
 if TYPE_CHECKING:
     from weft.app import App
@@ -292,10 +292,9 @@ def _schemes(nodes: Iterable[Node]) -> dict[str, tuple[SecurityBase, list[str]]]
 
 
 def _scheme(scheme: SecurityBase) -> Any:
-    """Its Security Scheme Object."""
+    """Its Security Scheme Object; a scheme of the application's own may bring a dict."""
     model = scheme.model
-    dump = getattr(model, "model_dump", None)
-    return dump(mode="json", by_alias=True, exclude_none=True) if dump is not None else model
+    return model.as_dict() if hasattr(model, "as_dict") else model
 
 
 def _parameters(steps: Sequence[Step], place: str) -> Iterable[_Parameter]:
@@ -303,9 +302,30 @@ def _parameters(steps: Sequence[Step], place: str) -> Iterable[_Parameter]:
         documentation = step.marker.documentation if step.marker is not None else {}
         if step.source != place or documentation.get("include_in_schema") is False:
             continue
+        if step.model is not None:
+            yield from _of_model(step, place)
+            continue
         name = step.names[0]
         required = step.default_kind == "required"
         yield _Parameter(place, name, required, _value(step, name), documentation)
+
+
+def _of_model(step: Step, place: str) -> Iterable[_Parameter]:
+    """The fields of a parameter model, each a parameter."""
+    assert step.model is not None
+    converts = isinstance(step.marker, HeaderMarker) and step.marker.convert_underscores
+    fields = model_fields(model_of(step.annotation))
+    for (name, info), (pairs, _) in zip(fields, step.model.fields, strict=True):
+        alias = pairs[0][0]
+        shown = alias.replace("_", "-") if converts and alias == name else alias
+        required = info.is_required() and not (
+            step.model.optional and step.default_kind != "required"
+        )
+        options = {"title": info.title} if info.title else {}
+        value = Value(info.annotation, "validation", alias, options, (info,))
+        extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+        documentation = {"description": info.description, "deprecated": info.deprecated, **extra}
+        yield _Parameter(place, shown, required, value, documentation)
 
 
 def _value(step: Step, name: str) -> Value:
