@@ -2,9 +2,10 @@
 
 from weft.app import App
 from weft.background import BackgroundTask, BackgroundTasks
+from weft.datastructures import UploadFile
 from weft.exceptions import HTTPException, RequestValidationError
 from weft.loop import EventLoopPolicy, Loop, install, new_event_loop, run
-from weft.params import Body, Cookie, Depends, Header, Path, Query, Security
+from weft.params import Body, Cookie, Depends, File, Form, Header, Path, Query, Security
 from weft.requests import ClientDisconnect, Request
 from weft.responses import (
     HTMLResponse,
@@ -27,6 +28,8 @@ __all__ = [
     "Cookie",
     "Depends",
     "EventLoopPolicy",
+    "File",
+    "Form",
     "HTMLResponse",
     "HTTPException",
     "Header",
@@ -42,6 +45,7 @@ __all__ = [
     "Router",
     "Security",
     "StreamingResponse",
+    "UploadFile",
     "install",
     "new_event_loop",
     "run",

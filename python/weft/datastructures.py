@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from asyncio import to_thread
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from typing import Any, NamedTuple, Self, TypeVar, cast
+from io import BufferedRandom, BytesIO, FileIO
+from typing import Any, BinaryIO, NamedTuple, Self, TypeVar, cast
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 K = TypeVar("K")
@@ -456,3 +458,116 @@ class State:
 
     def __len__(self) -> int:
         return len(self._state)
+
+
+class _Spooled(BufferedRandom):
+    """A temporary file, by its descriptor; closed with its last reference, without a warning."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(FileIO(fd, "w+b"))
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class UploadFile:
+    """An uploaded file: `filename`, `content_type` and `headers` as the client said, `size` in bytes,
+    and its content in `file`, a binary file that starts at its beginning.
+
+    Up to 1 MiB is in memory, more in a temporary file that is gone once it is closed.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        *,
+        size: int | None = None,
+        filename: str | None = None,
+        headers: Headers | None = None,
+    ) -> None:
+        self.file = file
+        self.size = size
+        self.filename = filename
+        self.headers = headers if headers is not None else Headers()
+
+    @classmethod
+    def _make(
+        cls, content: bytes | int, size: int, filename: str, raw: list[tuple[bytes, bytes]]
+    ) -> UploadFile:
+        """What the core calls: `content` is all of it, or a descriptor to take over."""
+        self = cls.__new__(cls)
+        self.size = size
+        self.filename = filename
+        self.headers = Headers(raw=raw)
+        self.file = BytesIO(content) if isinstance(content, bytes) else _Spooled(content)
+        return self
+
+    @property
+    def content_type(self) -> str | None:
+        return self.headers.get("content-type")
+
+    @property
+    def _in_memory(self) -> bool:
+        return isinstance(self.file, BytesIO)
+
+    def _content(self) -> bytes:
+        position = self.file.tell()
+        try:
+            return self.file.read()
+        finally:
+            self.file.seek(position)
+
+    async def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes from where it is; all the rest when negative."""
+        if self._in_memory:
+            return self.file.read(size)
+        return await to_thread(self.file.read, size)
+
+    async def write(self, data: bytes) -> None:
+        if self.size is not None:
+            self.size += len(data)
+        if self._in_memory:
+            self.file.write(data)
+        else:
+            await to_thread(self.file.write, data)
+
+    async def seek(self, offset: int) -> None:
+        """Goes to this byte, counted from the beginning."""
+        if self._in_memory:
+            self.file.seek(offset)
+        else:
+            await to_thread(self.file.seek, offset)
+
+    async def close(self) -> None:
+        if self._in_memory:
+            self.file.close()
+        else:
+            await to_thread(self.file.close)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(filename={self.filename!r}, size={self.size!r}, "
+            f"headers={self.headers!r})"
+        )
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(cls._validate)
+
+    @classmethod
+    def _validate(cls, value: Any) -> UploadFile:
+        if not isinstance(value, UploadFile):
+            raise ValueError(f"Expected UploadFile, received: {type(value)}")
+        return value
+
+
+class FormData(ImmutableMultiDict[str, "UploadFile | str"]):
+    """The fields and files of a submitted form."""
+
+    async def close(self) -> None:
+        """Closes its files."""
+        for value in self._list:
+            if isinstance(value[1], UploadFile):
+                await value[1].close()

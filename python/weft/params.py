@@ -11,7 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypedDict, Unpack
 from weakref import WeakKeyDictionary
 
-__all__ = ["Body", "Cookie", "Depends", "Header", "Path", "Query", "Security"]
+__all__ = [
+    "Body",
+    "Cookie",
+    "Depends",
+    "File",
+    "Form",
+    "Header",
+    "Path",
+    "Query",
+    "Security",
+]
 
 Scope = Literal["function", "request"]
 
@@ -149,6 +159,26 @@ class BodyMarker(Marker):
         self.media_type = media_type
 
 
+class FormMarker(BodyMarker):
+    def __init__(self, default: Any, options: Mapping[str, Any], **more: Any) -> None:
+        more.setdefault("media_type", "application/x-www-form-urlencoded")
+        super().__init__(default, options, **more)
+
+    @property
+    def name(self) -> str:
+        return "Form"
+
+
+class FileMarker(FormMarker):
+    def __init__(self, default: Any, options: Mapping[str, Any], **more: Any) -> None:
+        more.setdefault("media_type", "multipart/form-data")
+        super().__init__(default, options, **more)
+
+    @property
+    def name(self) -> str:
+        return "File"
+
+
 # Functions, so that `q: int = Query(1)` passes a type checker: what they return is Any.
 
 
@@ -183,6 +213,23 @@ def Body(
 ) -> Any:
     """The body, or one key of it where there are several body parameters or ``embed`` is true."""
     return BodyMarker(default, options, embed=embed, media_type=media_type)
+
+
+def Form(
+    default: Any = ...,
+    *,
+    media_type: str = "application/x-www-form-urlencoded",
+    **options: Unpack[Options],
+) -> Any:
+    """A field of a submitted form, urlencoded or multipart; a model takes all of its fields."""
+    return FormMarker(default, options, media_type=media_type)
+
+
+def File(
+    default: Any = ..., *, media_type: str = "multipart/form-data", **options: Unpack[Options]
+) -> Any:
+    """An uploaded file: `UploadFile`, or `bytes` to have its content in memory."""
+    return FileMarker(default, options, media_type=media_type)
 
 
 class Dependency:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine, Generator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult
 
 from weft import _core
-from weft.datastructures import URL, Address, Headers, QueryParams, State
+from weft.datastructures import URL, Address, FormData, Headers, QueryParams, State
 from weft.exceptions import ClientDisconnect
 from weft.json import DecodeError
 
@@ -96,6 +96,7 @@ class Request(HTTPConnection):
 
     _body: bytes | None = None
     _json: tuple[Any] | None = None
+    _form: FormData | None = None
     _streamed = False
     _waiting = False
 
@@ -142,6 +143,40 @@ class Request(HTTPConnection):
                 raise _stdlib_error(exc, body) from None
         return self._json[0]
 
+    def form(
+        self,
+        *,
+        max_files: float = 1000,
+        max_fields: float = 1000,
+        max_part_size: int = 1024 * 1024,
+    ) -> FormRead:
+        """The submitted form, read as it arrives: `await request.form()`, or `async with
+        request.form() as form`, which closes its files.
+
+        Empty where the content type is none of a form's. `HTTPException` (400) when it is
+        malformed, or has more files, more fields, or a longer field in bytes than these.
+        """
+        return FormRead(self._read_form(max_files, max_fields, max_part_size))
+
+    async def _read_form(self, max_files: float, max_fields: float, max_part_size: int) -> FormData:
+        if self._form is None:
+            items = self._form_items()  # the route's parameters have had it read
+            if items is None:
+                content_type = self.headers.get("content-type", "").encode("latin-1")
+                parser = _core.FormParser(
+                    content_type, _limit(max_files), _limit(max_fields), _limit(max_part_size)
+                )
+                async for chunk in self.stream():
+                    parser.feed(chunk)
+                items = parser.finish()
+            self._form = FormData(items)
+        return self._form
+
+    async def close(self) -> None:
+        """Closes the files of the form, if it was read."""
+        if self._form is not None:
+            await self._form.close()
+
     async def is_disconnected(self) -> bool:
         """Has the client left?"""
         if not self._gone():
@@ -150,6 +185,29 @@ class Request(HTTPConnection):
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path}>"
+
+
+class FormRead:
+    """A form on its way: to be awaited, or to be entered by `async with`."""
+
+    def __init__(self, reading: Coroutine[Any, Any, FormData]) -> None:
+        self._reading = reading
+        self._form: FormData | None = None
+
+    def __await__(self) -> Generator[Any, None, FormData]:
+        return self._reading.__await__()
+
+    async def __aenter__(self) -> FormData:
+        self._form = await self._reading
+        return self._form
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._form is not None:
+            await self._form.close()
+
+
+def _limit(value: float) -> int:
+    return (1 << 64) - 1 if value == float("inf") else int(value)
 
 
 def _stdlib_error(exc: DecodeError, body: bytes) -> Exception:

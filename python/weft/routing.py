@@ -20,6 +20,17 @@ UNSET: Any = ...  # where None means something else than nothing given
 _PARAM = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?::([A-Za-z_][A-Za-z0-9_]*))?\}")
 
 
+class FormLimits(TypedDict, total=False):
+    """Bounds of a submitted form; what exceeds one is answered with 400."""
+
+    max_files: int
+    """1,000"""
+    max_fields: int
+    """1,000"""
+    max_part_size: int
+    """of one field in bytes: 1 MiB; files are bounded by the body's size alone"""
+
+
 class RouteOptions(TypedDict, total=False):
     """What every way to declare a route takes."""
 
@@ -31,6 +42,8 @@ class RouteOptions(TypedDict, total=False):
     """for `url_for`; the endpoint's own name when not given"""
     max_body_size: int | None
     """in bytes; a longer request body is answered with 413"""
+    form_limits: FormLimits | None
+    """of a form that parameters are read from, where they are not the defaults"""
     inline: bool
     """call a plain `def` endpoint on the loop, not in a thread: only for one that never blocks"""
     cancel_on_disconnect: bool
@@ -66,6 +79,7 @@ class Route:
     status_code: int | None = None
     response_class: type[Response] | None = None
     max_body_size: int | None = None
+    form_limits: FormLimits | None = None
     inline: bool = False
     cancel_on_disconnect: bool = True
     dependencies: tuple[Dependency, ...] = ()

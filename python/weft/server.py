@@ -256,9 +256,20 @@ def _add_route(core: _core.Server, route: Route, plan: _core.Plan) -> None:
             cancel=route.cancel_on_disconnect,
             name=name,
             params=route.params,
+            form_limits=_form_limits(route),
         )
     except ValueError as exc:
         raise StartupError(f"The route of {name} cannot be served: {exc}.") from exc
+
+
+def _form_limits(route: Route) -> tuple[int, int, int]:
+    limits = route.form_limits or {}
+    return (
+        limits.get("max_files", 1000),
+        limits.get("max_fields", 1000),
+        limits.get("max_part_size", 1024 * 1024),
+    )
+
 
 
 def run(app: App, config: Config) -> None:

@@ -26,11 +26,14 @@ from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
 
 from weft import _core
 from weft.background import BackgroundTasks
+from weft.datastructures import UploadFile
 from weft.exceptions import SignatureError
 from weft.params import (
     BodyMarker,
     Dependency,
     Depends,
+    FileMarker,
+    FormMarker,
     HeaderMarker,
     Marker,
     PathMarker,
@@ -127,6 +130,11 @@ class Step:
     marker: Marker | None = None
     model: ParameterModel | None = None
     depends: Dependency | None = None
+    # where the body is a form:
+    raw: bool = False  # of a file its bytes
+    # of a model each field's names, whether it takes all values of them, and raw
+    form_fields: tuple[tuple[tuple[str, ...], bool, bool], ...] | None = None
+    form_optional: bool = False  # a model that may be left out
 
     @property
     def native(self) -> bool:
@@ -231,6 +239,8 @@ def embeds(steps: Sequence[Step]) -> bool:
 def body_mode(steps: Sequence[Step]) -> str:
     """What becomes of the body, with these steps of a handler and its dependencies."""
     sources = {step.source for step in steps}
+    if any(isinstance(step.marker, FormMarker) for step in steps):
+        return "form"
     return "buffer" if "body" in sources else "stream" if "request" in sources else "ignore"
 
 
@@ -282,6 +292,8 @@ def _step(
     if depends is not None:
         return Step(name, "dependency", Conversion("any"), (), (), keyword=keyword, depends=depends)
     marker = _marker(metadata, default)
+    if marker is None and _is_upload(base):
+        marker = FileMarker(..., {})
     if isinstance(default, Marker):
         default = default.default
     elif marker is not None and marker.default is not ...:
@@ -335,13 +347,18 @@ def _step(
         names,
         keys,
         index=index,
-        many=source in ("query", "header") and _is_sequence(base) and not _is_json(metadata),
+        many=source in ("query", "header", "body")
+        and _is_sequence(base)
+        and not _is_json(metadata),
         keyword=keyword,
         default_kind=kind,
         default=value,
         validate_default=marker is not None and marker.validate_default and kind != "required",
         annotation=annotation,
         marker=marker,
+        raw=isinstance(marker, FileMarker) and _holds(base, bytes),
+        form_fields=_form_fields(base, marker, metadata),
+        form_optional=type(None) in get_args(base),
     )
 
 
@@ -514,6 +531,46 @@ def _is_complex(annotation: Any) -> bool:
     )
 
 
+def _holds(annotation: Any, cls: type | tuple[type, ...]) -> bool:
+    """Is it that class, optional or in a sequence?"""
+    if get_origin(annotation) in _UNIONS or _is_sequence(annotation):
+        return any(_holds(arg, cls) for arg in get_args(annotation) if arg is not ...)
+    return _subclass(_split(annotation)[0], cls)
+
+
+def _is_upload(annotation: Any) -> bool:
+    return _holds(annotation, UploadFile)
+
+
+def _form_fields(
+    annotation: Any, marker: Marker | None, metadata: tuple[Any, ...]
+) -> tuple[tuple[tuple[str, ...], bool, bool], ...] | None:
+    """The fields of a form's model; None for what is none, or is one field of a form itself."""
+    if not isinstance(marker, FormMarker) or marker.embed or _is_json(metadata):
+        return None
+    if get_origin(annotation) in _UNIONS:
+        models = [arg for arg in get_args(annotation) if arg is not type(None)]
+        if not all(map(_is_model, models)):
+            return None
+        annotation = models[0] if len(models) == 1 else None
+        if annotation is None:
+            return ()  # each judges what was sent by itself
+    if not _is_model(annotation):
+        return None
+    fields = []
+    for name, field in annotation.model_fields.items():
+        alias = field.validation_alias or field.alias or name
+        names = tuple(n for n in getattr(alias, "choices", (alias,)) if isinstance(n, str))
+        if name not in names and annotation.model_config.get("populate_by_name"):
+            names += (name,)
+        many = _is_sequence(field.annotation) and not _is_json(tuple(field.metadata))
+        raw = any(isinstance(item, FileMarker) for item in (*field.metadata, field)) and _holds(
+            field.annotation, bytes
+        )
+        fields.append((names, many, raw))
+    return tuple(fields)
+
+
 def _is_sequence(annotation: Any) -> bool:
     origin = get_origin(annotation)
     if origin in _UNIONS:
@@ -554,7 +611,9 @@ def _conversion(
     constraints = _constraints(metadata, marker)
     conversion = None
     if constraints is not None and not (marker is not None and marker.validate_default):
-        if source == "body":
+        if isinstance(marker, FormMarker):
+            conversion = _native_form(annotation, constraints, marker)
+        elif source == "body":
             conversion = _native_body(annotation, constraints)
         elif source in ("query", "header") and _is_sequence(annotation):
             conversion = _native_list(annotation, constraints)
@@ -685,6 +744,27 @@ def _native_list(annotation: Any, constraints: Mapping[str, Any]) -> Conversion 
     return _with_checks(
         Conversion("list", data=container, items=(item,)), constraints, _items_check
     )
+
+
+def _native_form(
+    annotation: Any, constraints: Mapping[str, Any], marker: FormMarker
+) -> Conversion | None:
+    optional = [arg for arg in get_args(annotation) if arg is not type(None)]
+    if get_origin(annotation) in _UNIONS and len(optional) == 1:
+        annotation = optional[0]
+    if constraints and _holds(annotation, (UploadFile, bytes)):
+        return None
+    item = get_args(annotation)[0] if get_origin(annotation) is list else annotation
+    found = None
+    if item is UploadFile:
+        found = Conversion("upload", label="UploadFile")
+    elif item is bytes and isinstance(marker, FileMarker):
+        found = Conversion("raw", label="bytes")
+    if found is not None:
+        return found if item is annotation else Conversion("list", data=list, items=(found,))
+    if _is_sequence(annotation):
+        return _native_list(annotation, constraints)
+    return _native(annotation, constraints)
 
 
 def _native_body(annotation: Any, constraints: Mapping[str, Any]) -> Conversion | None:
@@ -910,3 +990,13 @@ def _handed_over(annotation: Any, metadata: tuple[Any, ...], marker: Marker | No
         data=(adapter.validator.validate_python, pydantic_core.ValidationError),
         label=f"pydantic {name}",
     )
+
+
+def judge(step: Step, value: Any) -> tuple[Any, Exception | None]:
+    """What pydantic makes of a value that the step's own conversion cannot take, or its error."""
+    _, metadata = _split(step.annotation)
+    validate, error_class = _handed_over(step.annotation, metadata, step.marker).data
+    try:
+        return validate(value), None
+    except error_class as exc:
+        return None, exc

@@ -3,6 +3,7 @@
 #define WF_PY_ROOMS_H
 
 #include "py/bson/bson.h"
+#include "py/form/form.h"
 #include "py/http/http.h"
 #include "py/json/json.h"
 #include "py/loop/pyloop.h"
@@ -11,6 +12,7 @@
 #include "py/task/task.h"
 #include "py/transport/transport.h"
 
-#define WF_PY_ROOMS(X) X(json) X(shape) X(bson) X(loop) X(transport) X(task) X(plan) X(http)
+#define WF_PY_ROOMS(X)                                                                             \
+    X(json) X(shape) X(bson) X(loop) X(transport) X(task) X(form_py) X(plan) X(http)
 
 #endif

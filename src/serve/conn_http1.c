@@ -299,7 +299,7 @@ static bool begin_form(struct wf_conn *c) {
     struct wf_exchange *ex = c->ex;
     const struct wf_field *type = wf_head_find(&ex->head, WF_FIELD_CONTENT_TYPE);
     ex->form = wf_form_new(type != NULL ? wf_field_value_span(ex->base, type) : wf_span("", 0),
-                           ex->match.leaf->form_limits, c->server->config.spool_dir);
+                           ex->match.leaf->form);
     if (ex->form == NULL) {
         return false;
     }

@@ -18,7 +18,7 @@ void wf_server_config_default(struct wf_server_config *c) {
         WF_SERVER_LIMITS(X)
 #undef X
             .server_name = WF_SPAN("weft"),
-        .redirect_slashes = true, .access_log_fd = -1, .spool_dir = "/tmp"};
+        .redirect_slashes = true, .access_log_fd = -1};
 }
 
 /* ---- the date ---- */

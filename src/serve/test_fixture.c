@@ -241,8 +241,8 @@ static void form(struct fixture *f, struct wf_exchange *ex, unsigned events) {
     wf_exchange_finish(ex);
 }
 
-static const struct wf_form_limits form_limits = {
-    .files_max = 2, .fields_max = 3, .field_bytes_max = 10};
+static const struct wf_form_config form_config = {
+    .files_max = 2, .fields_max = 3, .field_bytes_max = 10, .spool_dir = "/tmp"};
 
 static const struct {
     const char *pattern;
@@ -297,7 +297,7 @@ bool try_start(struct fixture *f, const struct wf_server_config *config) {
     for (size_t i = 0; ok && i < WF_ARRAY_LEN(routes); i++) {
         leaves[i] = (struct wf_leaf){.plan = (void *)&routes[i],
                                      .methods = routes[i].methods,
-                                     .form_limits = &form_limits,
+                                     .form = &form_config,
                                      .body_mode = routes[i].body_mode,
                                      .body_max = routes[i].body_max};
         ok = wf_router_add(f->router, wf_span_str(routes[i].pattern), &leaves[i], &error) == 0;

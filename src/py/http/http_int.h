@@ -14,6 +14,7 @@
 
 #include "base/list.h"
 #include "base/pool.h"
+#include "py/form/form.h"
 #include "py/http/http.h"
 #include "py/json/json.h"
 #include "py/loop/pyloop.h"
@@ -27,6 +28,7 @@ enum wf_endpoint_kind { WF_ENDPOINT_ASYNC, WF_ENDPOINT_THREAD, WF_ENDPOINT_INLIN
 /* A route as the server runs it. Owned by the Server; lives as long as its router. */
 struct wf_route {
     struct wf_leaf leaf;
+    struct wf_form_config form;
     struct wf_plan *plan;     /* owned */
     PyObject *response_class; /* owned; NULL: values become JSON here */
     PyObject *text_type; /* owned: bytes, the content-type a str is sent as without making an object

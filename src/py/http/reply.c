@@ -505,10 +505,25 @@ static int send_errors(struct wf_call *call, PyObject *errors) {
     return rc;
 }
 
+/* FormData(items): new reference, or NULL. */
+static PyObject *form_data(PyObject *items) {
+    PyObject *module = PyImport_ImportModule("weft.datastructures");
+    PyObject *data = module != NULL ? PyObject_CallMethod(module, "FormData", "O", items) : NULL;
+    Py_XDECREF(module);
+    return data;
+}
+
 PyObject *wf_validation_error(struct wf_call *call, PyObject *errors) {
     struct wf_http_server *s = call->server;
-    PyObject *args[] = {errors, call->plan.body != NULL ? call->plan.body : Py_None};
-    return PyObject_Vectorcall(s->validation_error, args, 1, s->state->http.kw_body);
+    PyObject *body =
+        call->plan.form != NULL ? form_data(call->plan.form) : Py_XNewRef(call->plan.body);
+    if (body == NULL && PyErr_Occurred()) {
+        return NULL;
+    }
+    PyObject *args[] = {errors, body != NULL ? body : Py_None};
+    PyObject *exc = PyObject_Vectorcall(s->validation_error, args, 1, s->state->http.kw_body);
+    Py_XDECREF(body);
+    return exc;
 }
 
 int wf_reply_validation(struct wf_call *call, PyObject *errors) {

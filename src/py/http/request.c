@@ -352,6 +352,24 @@ static PyObject *next_chunk(PyObject *self, PyObject *ignored) {
     }
 }
 
+PyDoc_STRVAR(
+    form_items_doc,
+    "_form_items($self, /)\n--\n\n"
+    "list[tuple[str, str | UploadFile]]: of the form that parameters of the route are read "
+    "from; None where there are none. Raises HTTPException: it is malformed.");
+
+static PyObject *form_items(PyObject *self, PyObject *ignored) {
+    struct wf_request *r = (struct wf_request *)self;
+    struct wf_call *call = r->call;
+    if (call == NULL || call->plan.ex->form == NULL) {
+        Py_RETURN_NONE;
+    }
+    if (call->plan.form == NULL) {
+        call->plan.form = wf_form_to_list(r->server->state, call->plan.ex->form);
+    }
+    return Py_XNewRef(call->plan.form);
+}
+
 PyDoc_STRVAR(gone_doc, "_gone($self, /)\n--\n\nHas the client closed the connection?");
 
 static PyObject *gone(PyObject *self, PyObject *ignored) {
@@ -361,6 +379,7 @@ static PyObject *gone(PyObject *self, PyObject *ignored) {
 
 static PyMethodDef request_methods[] = {
     {"_next_chunk", next_chunk, METH_NOARGS, next_chunk_doc},
+    {"_form_items", form_items, METH_NOARGS, form_items_doc},
     {"_gone", gone, METH_NOARGS, gone_doc},
     {NULL},
 };

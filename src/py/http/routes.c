@@ -6,25 +6,32 @@ struct spec {
     const char *path, *kind;
     Py_ssize_t path_n;
     PyObject *methods, *plan, *response_class, *text_type, *body_max, *name, *params;
+    unsigned long long files_max, fields_max, field_bytes_max; /* of a form */
     int status, cancel;
 };
 
 static int parse(struct wf_http_server *s, PyObject *args, PyObject *kwargs, struct spec *out) {
     static const char *const names[] = {"path",        "methods",        "plan",      "kind",
                                         "status_code", "response_class", "text_type", "body_max",
-                                        "name",        "params",         "cancel",    NULL};
+                                        "name",        "params",         "cancel",    "form_limits",
+                                        NULL};
+    struct wf_form_config form;
+    wf_form_config_default(&form);
     *out = (struct spec){.kind = "async",
+                         .files_max = form.files_max,
+                         .fields_max = form.fields_max,
+                         .field_bytes_max = form.field_bytes_max,
                          .status = 200,
                          .cancel = 1,
                          .response_class = Py_None,
                          .text_type = Py_None,
                          .body_max = Py_None,
                          .params = Py_None};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "s#OO!|$siOOOUOp", (char **)names, &out->path,
-                                     &out->path_n, &out->methods, s->state->plan.plan_type,
-                                     &out->plan, &out->kind, &out->status, &out->response_class,
-                                     &out->text_type, &out->body_max, &out->name, &out->params,
-                                     &out->cancel)) {
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "s#OO!|$siOOOUOp(KKK)", (char **)names, &out->path, &out->path_n,
+            &out->methods, s->state->plan.plan_type, &out->plan, &out->kind, &out->status,
+            &out->response_class, &out->text_type, &out->body_max, &out->name, &out->params,
+            &out->cancel, &out->files_max, &out->fields_max, &out->field_bytes_max)) {
         return -1;
     }
     if (out->params != Py_None && !PyDict_Check(out->params)) {
@@ -81,7 +88,7 @@ static PyObject *or_null(PyObject *o) {
 }
 
 /* Fills a zeroed route. 0, or -1 with an exception. */
-static int fill(struct wf_route *route, const struct spec *spec) {
+static int fill(struct wf_http_server *s, struct wf_route *route, const struct spec *spec) {
     int kind = kind_of(spec->kind);
     if (kind < 0 || method_bits(spec->methods, &route->leaf.methods) < 0) {
         return -1;
@@ -113,7 +120,15 @@ static int fill(struct wf_route *route, const struct spec *spec) {
     route->chained = n != 0;
     route->leaf.plan = route;
     route->leaf.body_mode = (uint8_t)wf_plan_body_mode(route->plan);
-    return 0;
+    if (route->leaf.body_mode != WF_BODY_FORM) {
+        return 0;
+    }
+    route->form = (struct wf_form_config){.files_max = spec->files_max,
+                                          .fields_max = spec->fields_max,
+                                          .field_bytes_max = spec->field_bytes_max,
+                                          .spool_dir = wf_form_spool_dir(s->state)};
+    route->leaf.form = &route->form;
+    return route->form.spool_dir != NULL ? 0 : -1;
 }
 
 static void free_route(struct wf_route *route) {
@@ -150,7 +165,7 @@ int wf_route_add(struct wf_http_server *s, PyObject *args, PyObject *kwargs) {
         PyErr_NoMemory();
         return -1;
     }
-    if (fill(route, &spec) < 0 || reserve(s) < 0) { /* from here on no Python code runs */
+    if (fill(s, route, &spec) < 0 || reserve(s) < 0) { /* from here on no Python code runs */
         free_route(route);
         return -1;
     }

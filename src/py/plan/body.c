@@ -111,6 +111,9 @@ enum conv_result plan_read_body(struct plan_run *run, PyObject **out) {
     struct wf_exchange *ex = run->call->ex;
     struct wf_state *state = run->plan->state;
     *out = NULL;
+    if (ex->form != NULL) {
+        return plan_read_form(run, out);
+    }
     if (ex->body.n == 0) {
         return CONV_OK;
     }

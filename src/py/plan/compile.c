@@ -278,6 +278,14 @@ static int compile_step(struct wf_plan *plan, PyObject *desc, unsigned at) {
     if (compile_model(desc, s) < 0) {
         return -1;
     }
+    s->description = desc;
+    int raw = attribute_flag(desc, "raw"), optional = attribute_flag(desc, "form_optional");
+    if (raw < 0 || optional < 0 || (s->form_fields = attribute(desc, "form_fields")) == NULL) {
+        return -1;
+    }
+    s->raw = raw != 0;
+    s->form_optional = optional != 0;
+    s->form_fields = s->form_fields != Py_None ? s->form_fields : NULL;
     plan->has_body |= source == SOURCE_BODY;
     plan->runs_python |= default_kind == DEFAULT_COPY || default_kind == DEFAULT_FACTORY;
     return compile_conv(plan, conversion, &s->conv, 0) < 0 ? -1 : compile_names(plan, desc, at);

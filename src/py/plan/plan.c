@@ -14,6 +14,7 @@ static const char *const body_modes[] = {
     [WF_BODY_BUFFER] = "buffer",
     [WF_BODY_STREAM] = "stream",
     [WF_BODY_IGNORE] = "ignore",
+    [WF_BODY_FORM] = "form",
 };
 
 static PyObject *plan_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
@@ -111,7 +112,7 @@ static PyObject *get_body_mode(PyObject *self, void *closure) {
 
 static PyGetSetDef plan_getset[] = {
     {"body_mode", get_body_mode, NULL,
-     "What becomes of the request's body: \"buffer\", \"stream\" or \"ignore\".", NULL},
+     "What becomes of the request's body: \"buffer\", \"stream\", \"ignore\" or \"form\".", NULL},
     {NULL},
 };
 

@@ -72,6 +72,7 @@ struct wf_plan_call {
     PyObject *response;     /* owned, or NULL: the Response parameter whose headers are merged in */
     PyObject *background;   /* owned, or NULL: the BackgroundTasks parameter */
     PyObject **values;      /* borrowed: what its dependencies gave, by wf_dependency.value */
+    PyObject *form; /* owned, or NULL until asked for: wf_form_to_list of the exchange's form */
     /* new reference or NULL; the plan keeps it in `request` or `response` */
     PyObject *(*make_request)(struct wf_plan_call *call);
     PyObject *(*make_response)(struct wf_plan_call *call);

@@ -31,6 +31,7 @@ enum {
     X(LIST, "list")             /* each occurrence, into `data` */                                 \
     X(RAW, "raw")               /* body: bytes */                                                  \
     X(OBJECT, "object")         /* body: a dict */                                                 \
+    X(UPLOAD, "upload")         /* form: an UploadFile */                                          \
     X(ARRAY, "array")           /* body: a list */                                                 \
     X(HANDED, "handed")         /* to pydantic */
 
@@ -113,6 +114,10 @@ struct step {
     PyObject *renames;      /* dict: in locs, a field's name to its key in the request */
     bool optional;          /* without any of own_names it is as if nothing came, */
     bool extras_count;      /* unless something else did */
+    bool raw;               /* form: of a file its bytes */
+    PyObject *form_fields;  /* form: of a model, tuple of (names, many, raw); NULL for one value */
+    bool form_optional;     /* form: a model that may be None */
+    PyObject *description;
     struct conv conv;
 };
 
@@ -225,6 +230,14 @@ typedef int plan_pair_fn(void *arg, PyObject *key, PyObject *value);
 int plan_each_query(struct wf_exchange *ex, plan_pair_fn *add, void *arg);
 int plan_each_header(struct wf_exchange *ex, plan_pair_fn *add, void *arg);
 int plan_each_cookie(struct wf_exchange *ex, plan_pair_fn *add, void *arg);
+/* ---- form.c: where the body is a form ---- */
+
+/* All of it: a list of (str, str | UploadFile). FAILED also raises HTTPException: it is malformed. */
+enum conv_result plan_read_form(struct plan_run *run, PyObject **out);
+enum conv_result plan_step_form(struct plan_run *run, const struct step *s, PyObject *items,
+                                PyObject **out);
+/* The request has nothing for this step. In run.c. */
+enum conv_result plan_use_default(struct plan_run *run, const struct step *s, PyObject **out);
 
 /* ---- probe.c ---- */
 

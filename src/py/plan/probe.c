@@ -142,6 +142,7 @@ PyObject *plan_test(PyObject *module, PyObject *args, PyObject *kwargs) {
         Py_XDECREF(call.request);
         Py_XDECREF(call.response);
         Py_XDECREF(call.background);
+        Py_XDECREF(call.form);
         Py_XDECREF(call.body);
         wf_arena_reset(&p->ex.arena);
         if (outcome == WF_PLAN_FAILED) {

@@ -285,7 +285,7 @@ int plan_each_cookie(struct wf_exchange *ex, plan_pair_fn *add, void *arg) {
 /* ---- steps ---- */
 
 /* The request has nothing for this step. */
-static enum conv_result use_default(struct plan_run *run, const struct step *s, PyObject **out) {
+enum conv_result plan_use_default(struct plan_run *run, const struct step *s, PyObject **out) {
     switch ((enum step_default)s->default_kind) {
     case DEFAULT_REQUIRED:
         return plan_error_missing(run);
@@ -328,14 +328,14 @@ static enum conv_result step_model(struct plan_run *run, const struct step *s, P
     bool present;
     run->whole_body = true; /* the loc is that of the source */
     enum conv_result result = convert_model(run, s, out, &present);
-    return result == CONV_OK && !present ? use_default(run, s, out) : result;
+    return result == CONV_OK && !present ? plan_use_default(run, s, out) : result;
 }
 
 static enum conv_result step_query(struct plan_run *run, const struct step *s,
                                    const struct found *f, PyObject **out) {
     struct wf_exchange *ex = run->call->ex;
     if (!f->present) {
-        return use_default(run, s, out);
+        return plan_use_default(run, s, out);
     }
     run->rank = f->rank;
     if (s->many) {
@@ -354,7 +354,7 @@ static enum conv_result step_header(struct plan_run *run, const struct step *s, 
     struct wf_exchange *ex = run->call->ex;
     const struct wf_field *field = find_field(run, (unsigned)(s - run->plan->steps), &run->rank);
     if (field == NULL) {
-        return use_default(run, s, out);
+        return plan_use_default(run, s, out);
     }
     if (s->many) {
         return step_list(run, s, all_in_head(ex, field), out);
@@ -371,7 +371,7 @@ static enum conv_result step_header(struct plan_run *run, const struct step *s, 
 static enum conv_result step_cookie(struct plan_run *run, const struct step *s,
                                     const struct found *f, PyObject **out) {
     if (!f->present) {
-        return use_default(run, s, out);
+        return plan_use_default(run, s, out);
     }
     run->rank = f->rank;
     struct text t;
@@ -397,11 +397,15 @@ static enum conv_result step_path(struct plan_run *run, const struct step *s, Py
 /* body  borrowed, or NULL where there is none */
 static enum conv_result step_body(struct plan_run *run, const struct step *s, PyObject *body,
                                   PyObject **out) {
+    if (run->call->ex->form != NULL) {
+        return plan_step_form(run, s, body, out);
+    }
     if (!run->plan->embed) {
-        return body != NULL ? convert_object(run, &s->conv, body, out) : use_default(run, s, out);
+        return body != NULL ? convert_object(run, &s->conv, body, out)
+                            : plan_use_default(run, s, out);
     }
     if (body == NULL || PyBytes_Check(body)) {
-        return use_default(run, s, out);
+        return plan_use_default(run, s, out);
     }
     if (!PyDict_Check(body)) {
         return plan_error_missing(run); /* default or not, as in FastAPI */
@@ -419,7 +423,7 @@ static enum conv_result step_body(struct plan_run *run, const struct step *s, Py
             return CONV_FAILED;
         }
     }
-    return use_default(run, s, out);
+    return plan_use_default(run, s, out);
 }
 
 static enum conv_result step_object(PyObject **kept, PyObject *(*make)(struct wf_plan_call *),
@@ -455,7 +459,7 @@ static enum conv_result run_step(struct plan_run *run, const struct step *s,
     case SOURCE_BACKGROUND:
         return step_object(&call->background, call->make_background, call, out);
     case SOURCE_VALUE:
-        return use_default(run, s, out);
+        return plan_use_default(run, s, out);
     case SOURCE_DEPENDENCY:
         *out = Py_NewRef(call->values[s->index]);
         return CONV_OK;
@@ -508,7 +512,7 @@ static enum conv_result run_steps(struct plan_run *run, struct found *found, PyO
         }
         run->step = s;
         run->rank = 0;
-        run->whole_body = s->source == SOURCE_BODY && !plan->embed;
+        run->whole_body = s->source == SOURCE_BODY && !plan->embed && run->call->ex->form == NULL;
         if (wf_unlikely(run_step(run, s, &found[i], *body, &args[s->slot]) == CONV_FAILED)) {
             return CONV_FAILED;
         }

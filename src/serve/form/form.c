@@ -20,8 +20,7 @@ enum {
 };
 
 struct wf_form_state {
-    struct wf_form_limits limits;
-    const char *spool_dir; /* borrowed */
+    struct wf_form_config config;
     bool multipart, ended;
     uint32_t items_cap;
     uint64_t files, fields;
@@ -32,12 +31,12 @@ struct wf_form_state {
     struct wf_multipart parser;
 };
 
-void wf_form_limits_default(struct wf_form_limits *l) {
-    *l = (struct wf_form_limits){
+void wf_form_config_default(struct wf_form_config *c) {
+    *c = (struct wf_form_config){
 #define X(name, value, why) .name = value,
         WF_FORM_LIMITS(X)
 #undef X
-    };
+            .spool_dir = "/tmp"};
 }
 
 static void WF_PRINTF(3, 4) fail(struct wf_form *f, int status, const char *why, ...) {
@@ -84,12 +83,12 @@ static struct wf_form_item *add_item(struct wf_form *f) {
 
 static bool count_item(struct wf_form *f, bool is_file) {
     struct wf_form_state *s = f->state;
-    if (is_file && ++s->files > s->limits.files_max) {
+    if (is_file && ++s->files > s->config.files_max) {
         fail(f, 400, "Too many files. Maximum number of files is %llu.",
-             (unsigned long long)s->limits.files_max);
-    } else if (!is_file && ++s->fields > s->limits.fields_max) {
+             (unsigned long long)s->config.files_max);
+    } else if (!is_file && ++s->fields > s->config.fields_max) {
         fail(f, 400, "Too many fields. Maximum number of fields is %llu.",
-             (unsigned long long)s->limits.fields_max);
+             (unsigned long long)s->config.fields_max);
     }
     return f->status == 0;
 }
@@ -182,7 +181,7 @@ static void spool(struct wf_form *f, struct wf_form_item *item, struct wf_span d
 /* The file has become too large for memory. */
 static void move_to_disk(struct wf_form *f, struct wf_form_item *item) {
     struct wf_form_state *s = f->state;
-    item->fd = open_spool(s->spool_dir);
+    item->fd = open_spool(s->config.spool_dir);
     if (item->fd < 0) {
         fail(f, 503, "an uploaded file could not be stored");
         return;
@@ -216,9 +215,9 @@ static void add_data(struct wf_form *f, struct wf_span data) {
         return;
     }
     item->size += data.n;
-    if (item->size > s->limits.field_bytes_max) {
+    if (item->size > s->config.field_bytes_max) {
         fail(f, 400, "Part exceeded maximum size of %lluKB.",
-             (unsigned long long)s->limits.field_bytes_max / 1024);
+             (unsigned long long)s->config.field_bytes_max / 1024);
     } else if (keep_text(f, data.n) && wf_buf_append_span(&s->content, data) != WF_BUF_OK) {
         fail_memory(f);
     }
@@ -301,9 +300,9 @@ static void read_urlencoded(struct wf_form *f) {
     wf_query_init(&query, wf_buf_span(&s->content));
     while (f->status == 0 && wf_query_next(&query, &name, &value)) {
         struct wf_form_item *item;
-        if (name.n + value.n > s->limits.field_bytes_max) {
+        if (name.n + value.n > s->config.field_bytes_max) {
             fail(f, 400, "Field exceeded maximum size of %lluKB.",
-                 (unsigned long long)s->limits.field_bytes_max / 1024);
+                 (unsigned long long)s->config.field_bytes_max / 1024);
         } else if (count_item(f, false) && decode(f, &name) && decode(f, &value) &&
                    (item = add_item(f)) != NULL) {
             item->name = name;
@@ -343,8 +342,7 @@ static void begin_multipart(struct wf_form *f, struct wf_span content_type) {
     }
 }
 
-struct wf_form *wf_form_new(struct wf_span content_type, const struct wf_form_limits *limits,
-                            const char *spool_dir) {
+struct wf_form *wf_form_new(struct wf_span content_type, const struct wf_form_config *config) {
     struct wf_form *f = wf_calloc(1, sizeof(*f));
     struct wf_form_state *s = f != NULL ? wf_malloc(sizeof(*s)) : NULL;
     if (s == NULL) {
@@ -353,8 +351,7 @@ struct wf_form *wf_form_new(struct wf_span content_type, const struct wf_form_li
     }
     /* Field by field: the parser's buffers need no clearing. */
     f->state = s;
-    s->limits = *limits;
-    s->spool_dir = spool_dir;
+    s->config = *config;
     s->multipart = s->ended = false;
     s->items_cap = 0;
     s->files = s->fields = 0;

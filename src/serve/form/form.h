@@ -23,12 +23,14 @@
     X(fields_max, 1000, "each costs an object (400)")                                              \
     X(field_bytes_max, 1024 * 1024, "a field is held in memory (400)")
 
-struct wf_form_limits {
+struct wf_form_config {
 #define X(name, value, why) uint64_t name;
     WF_FORM_LIMITS(X)
 #undef X
+    const char
+        *spool_dir; /* where temporary files are made: "/tmp". Borrowed for the form's life */
 };
-void wf_form_limits_default(struct wf_form_limits *l);
+void wf_form_config_default(struct wf_form_config *c);
 
 enum {
     WF_FORM_SPOOL_BYTES = 1024 * 1024, /* a longer file goes to disk: as Starlette's */
@@ -65,10 +67,8 @@ struct wf_form {
 
 /* content_type  of the request; decides how it is read. Of any other type the form is empty, whatever
  *               the body is, as in Starlette
- * spool_dir     where temporary files are made; borrowed for the form's life
  * returns       NULL without memory. A type without a boundary is a form with a status. */
-struct wf_form *wf_form_new(struct wf_span content_type, const struct wf_form_limits *limits,
-                            const char *spool_dir);
+struct wf_form *wf_form_new(struct wf_span content_type, const struct wf_form_config *config);
 /* Bytes of the body, in order. */
 void wf_form_feed(struct wf_form *f, struct wf_span bytes);
 /* The body has ended: a truncated one is found out here. */

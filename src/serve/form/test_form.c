@@ -16,9 +16,9 @@
     "\"\r\nContent-Type: text/plain\r\n\r\n"
 
 static struct wf_form *form_of(const char *type) {
-    struct wf_form_limits limits;
-    wf_form_limits_default(&limits);
-    struct wf_form *f = wf_form_new(wf_span_str(type), &limits, "/tmp");
+    struct wf_form_config config;
+    wf_form_config_default(&config);
+    struct wf_form *f = wf_form_new(wf_span_str(type), &config);
     assert_non_null(f);
     return f;
 }
@@ -94,9 +94,10 @@ static void large_files_go_to_disk(void **state) {
 
 static void nowhere_to_store_is_told(void **state) {
     static char zeros[WF_FORM_SPOOL_BYTES + 1];
-    struct wf_form_limits limits;
-    wf_form_limits_default(&limits);
-    struct wf_form *f = wf_form_new(WF_SPAN(TYPE), &limits, "/nonexistent");
+    struct wf_form_config config;
+    wf_form_config_default(&config);
+    config.spool_dir = "/nonexistent";
+    struct wf_form *f = wf_form_new(WF_SPAN(TYPE), &config);
     feed(f, FILE_HEAD("f", "x"));
     wf_form_feed(f, wf_span(zeros, sizeof(zeros)));
     assert_int_equal(f->status, 503);
@@ -172,13 +173,13 @@ static void many_middling_files_keep_few_descriptors(void **state) {
 static void memory_may_run_out(void **state) {
     static char large[3 * 4096];
     memset(large, 'x', sizeof(large));
-    struct wf_form_limits limits;
-    wf_form_limits_default(&limits);
+    struct wf_form_config config;
+    wf_form_config_default(&config);
     bool whole = false;
     for (unsigned long nth = 1; !whole; nth++) {
         assert_true(nth < 200);
         wf_alloc_fail_from(nth);
-        struct wf_form *f = wf_form_new(WF_SPAN(TYPE), &limits, "/tmp");
+        struct wf_form *f = wf_form_new(WF_SPAN(TYPE), &config);
         if (f != NULL) {
             for (int i = 0; i < 10; i++) {
                 feed(f, FIELD("a", "1") FILE_HEAD("f", "x"));

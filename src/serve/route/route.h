@@ -37,13 +37,13 @@ enum wf_body_mode {
     WF_BODY_FORM /* ready when the whole body has been read into exchange->form, or it was none */
 };
 
-struct wf_form_limits; /* serve/form */
+struct wf_form_config; /* serve/form */
 
 /* What a route is to the server. Embed or point to it; it lives as long as the router. */
 struct wf_leaf {
-    void *plan;                               /* the embedder's */
-    uint64_t body_max;                        /* bytes; UINT64_MAX: the server's own limit */
-    const struct wf_form_limits *form_limits; /* FORM: borrowed */
+    void *plan;                        /* the embedder's */
+    uint64_t body_max;                 /* bytes; UINT64_MAX: the server's own limit */
+    const struct wf_form_config *form; /* FORM: borrowed */
     uint32_t methods;  /* bit per enum wf_method, at least one; GET answers HEAD too (below) */
     uint8_t body_mode; /* enum wf_body_mode */
     uint8_t nparams;

@@ -87,6 +87,19 @@ static const char *parse_field(struct wf_multipart *m, struct wf_span line) {
     return NULL;
 }
 
+/* Old browsers sent C:\dir\file and \\host\dir\file: as Starlette, only the last part counts. */
+static struct wf_span without_directory(struct wf_span s) {
+    bool drive = s.n >= 3 && s.p[1] == ':' && s.p[2] == '\\';
+    if (!drive && !(s.n >= 2 && s.p[0] == '\\' && s.p[1] == '\\')) {
+        return s;
+    }
+    size_t at = s.n;
+    while (s.p[at - 1] != '\\') {
+        at--;
+    }
+    return wf_span(s.p + at, s.n - at);
+}
+
 static void read_disposition(struct wf_multipart *m, struct wf_span value) {
     char *at = m->text;
     ssize_t n = wf_mime_param(value, WF_SPAN("name"), at);
@@ -99,7 +112,7 @@ static void read_disposition(struct wf_multipart *m, struct wf_span value) {
     n = n >= 0 ? n : wf_mime_param(value, WF_SPAN("filename"), at);
     m->has_filename = n >= 0;
     if (n >= 0) {
-        m->filename = wf_span(at, (size_t)n);
+        m->filename = without_directory(wf_span(at, (size_t)n));
     }
 }
 
