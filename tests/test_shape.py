@@ -34,9 +34,8 @@ import pytest
 from annotated_types import Ge, Interval, Len, MaxLen
 from typing_extensions import ReadOnly, TypeAliasType, TypedDict
 
-from weft import _core
+from weft import _core, shape
 from weft.json import DecodeError
-from weft.shapes import shape
 
 T = TypeVar("T")
 

@@ -16,6 +16,7 @@ from weft.responses import (
     StreamingResponse,
 )
 from weft.routing import Router
+from weft.shapes import Shape, shape
 
 __version__ = "0.1.0"
 
@@ -44,9 +45,11 @@ __all__ = [
     "Response",
     "Router",
     "Security",
+    "Shape",
     "StreamingResponse",
     "UploadFile",
     "install",
     "new_event_loop",
     "run",
+    "shape",
 ]

@@ -6,6 +6,6 @@
 
 from __future__ import annotations
 
-from weft.shapes.shape import Shape, shape
+from weft.shapes.compiled import Shape, shape
 
 __all__ = ["Shape", "shape"]

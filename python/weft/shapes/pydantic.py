@@ -9,6 +9,7 @@ application: where a validator is found, the whole type is handed over.
 
 from __future__ import annotations
 
+import collections
 import copy
 import datetime
 import decimal
@@ -394,8 +395,8 @@ class _Reader:
         where = where or cls.__name__
         if schema.get("root_model"):
             field = self._field_of("root", schema["schema"], schema.get("config", {}), where)
-            if field.default_kind != "required":
-                raise _Unproved("a RootModel with a default")
+            if field.default_kind != "required" or schema.get("post_init"):
+                raise _Unproved("a RootModel with a default or private attributes")
             node.fields.append(field)
             return node
         self.seen[id(schema)].label = cls.__name__
@@ -479,6 +480,8 @@ class _Reader:
             made.keys = _keys(name, field.get("validation_alias"), config)
             made.out_key = field.get("serialization_alias", name)
             made.in_slot = bool(schema.get("slots"))
+            if made.in_slot and made.default_kind == "factory":
+                raise _Unproved(f"{cls.__name__}.{name} has a factory and a slot", runs_code=True)
             if made.in_slot and not isinstance(
                 getattr(cls, name, None), types.MemberDescriptorType
             ):
@@ -658,8 +661,8 @@ def _default(schema: Any, where: str) -> tuple[str, Any]:
     value = schema["default"]
     if isinstance(value, _IMMUTABLE):
         return "value", value
-    if type(value) in (list, dict, set):
-        if not value:
+    if type(value) in (list, dict, set, collections.deque):
+        if not value and type(value) is not collections.deque:
             return type(value).__name__, None
         if all(isinstance(part, _IMMUTABLE) for part in _parts(value)):
             return "copy", value

@@ -497,10 +497,6 @@ PyObject *wf_json_decode_object(struct wf_state *state, PyObject *data) {
     return decode_any(&state->json, data, 0);
 }
 
-PyObject *wf_json_py_decode(PyObject *module, PyObject *data) {
-    return decode_any(&wf_state_of_module(module)->json, data, 0);
-}
-
 PyObject *wf_json_py_loads(PyObject *module, PyObject *data) {
     return decode_any(&wf_state_of_module(module)->json, data,
                       WF_JSON_SURROGATES | WF_JSON_NONFINITE);

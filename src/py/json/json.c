@@ -26,10 +26,6 @@ PyDoc_STRVAR(encode_doc,
              "The JSON of obj, as UTF-8 without spaces.\n\n"
              "default is called with an object of a type there is no rule for; what it returns is\n"
              "encoded in its place. Raises EncodeError.");
-PyDoc_STRVAR(decode_doc, "json_decode($module, data, /)\n--\n\n"
-                         "The value of a JSON document in bytes, a buffer or a str.\n\n"
-                         "Raises DecodeError, a ValueError that knows where.");
-
 PyDoc_STRVAR(loads_doc, "_json_loads($module, data, /)\n--\n\n"
                         "json_decode, but of all that json.loads takes: NaN, Infinity, -Infinity,\n"
                         "numbers that overflow to these, and lone surrogates.");
@@ -37,7 +33,6 @@ PyDoc_STRVAR(loads_doc, "_json_loads($module, data, /)\n--\n\n"
 static PyMethodDef functions[] = {
     {"json_encode", (PyCFunction)(void (*)(void))wf_json_py_encode, METH_FASTCALL | METH_KEYWORDS,
      encode_doc},
-    {"json_decode", wf_json_py_decode, METH_O, decode_doc},
     {"_json_loads", wf_json_py_loads, METH_O, loads_doc},
     {"_alloc_fail_from", alloc_fail_from, METH_O, NULL},
     {NULL, NULL, 0, NULL},
@@ -64,10 +59,17 @@ int wf_json_exec(PyObject *module, struct wf_state *state) {
         "weft.json.EncodeError", "An object that has no JSON form; the message says why.", bases,
         NULL);
     Py_DECREF(bases);
+    PyObject *no_path = Py_BuildValue("{s:s}", "path", "");
+    if (no_path == NULL) {
+        return -1;
+    }
     s->decode_error = PyErr_NewExceptionWithDoc(
         "weft.json.DecodeError",
-        "Text that is not JSON: msg, the document doc, the index pos in it, lineno and colno.",
-        PyExc_ValueError, NULL);
+        "A document that is not JSON, or not of the type asked for: msg, the document doc, the "
+        "index\n"
+        "pos in it, lineno, colno, and the path to what is wrong, as in \"users[3].name\".",
+        PyExc_ValueError, no_path);
+    Py_DECREF(no_path);
     if (s->encode_error == NULL || s->decode_error == NULL ||
         PyModule_AddObjectRef(module, "EncodeError", s->encode_error) < 0 ||
         PyModule_AddObjectRef(module, "DecodeError", s->decode_error) < 0) {

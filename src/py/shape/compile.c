@@ -333,6 +333,7 @@ static int make_template(struct compiler *c, struct wf_object *o) {
         }
         o->nrequired += f->default_kind == WF_DEFAULT_REQUIRED;
         o->in_dict |= f->offset < 0;
+        o->puts_off |= f->default_kind == WF_DEFAULT_FACTORY && f->offset < 0;
     }
     return 0;
 }
@@ -369,8 +370,10 @@ static int compile_model_slots(struct compiler *c, PyObject *desc, struct wf_nod
         return -1;
     }
     o->offset_fields_set = slot_offset_of(type, "__pydantic_fields_set__");
-    o->offset_extra = slot_offset_of(type, "__pydantic_extra__");
-    o->offset_private = slot_offset_of(type, "__pydantic_private__");
+    if (o->make == WF_MAKE_MODEL) {
+        o->offset_extra = slot_offset_of(type, "__pydantic_extra__");
+        o->offset_private = slot_offset_of(type, "__pydantic_private__");
+    }
     o->private_template = attribute_or_none(c, desc, "private");
     if (o->private_template != NULL && !PyDict_Check(o->private_template)) {
         PyErr_SetString(PyExc_ValueError, "private attributes are not a dict");
@@ -427,6 +430,7 @@ static int compile_object(struct compiler *c, PyObject *desc, struct wf_node *no
         (model && compile_model_slots(c, desc, node) < 0)) {
         return -1;
     }
+    o->puts_off = o->puts_off && (node->flags & WF_NODE_PYDANTIC) != 0;
     o->extra_values = extra == WF_EXTRA_ALLOW;
     return 0;
 }

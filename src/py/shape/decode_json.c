@@ -478,6 +478,8 @@ static enum wf_walk_result decode_dict(struct reader *r, const struct wf_node *n
         return result;
     }
     PyObject *dict = PyDict_New();
+    Py_ssize_t size = 0;
+    const size_t later = w->nlater;
     int more = 1;
     if (dict == NULL) {
         result = WF_WALK_FAILED;
@@ -518,11 +520,20 @@ static enum wf_walk_result decode_dict(struct reader *r, const struct wf_node *n
             goto fail;
         }
         int rc = PyDict_SetItem(dict, key, value); /* the last of equal names wins */
+        size++;
         Py_DECREF(key);
         Py_DECREF(value);
         if (wf_unlikely(rc < 0)) {
             result = at(r, key_at, shape_fail_raised(w, n)); /* what cannot be hashed */
             goto fail;
+        }
+        if (wf_unlikely(PyDict_GET_SIZE(dict) != size)) {
+            size--;
+            if ((n->flags & WF_NODE_PYDANTIC) != 0 && (!plain_keys || w->nlater != later)) {
+                /* names that are different in JSON, or something put off for what is gone */
+                result = at(r, key_at, shape_fail(w, WF_FAIL_VALUE, n));
+                goto fail;
+            }
         }
         more = next(r, '}');
     }
@@ -660,7 +671,7 @@ static enum wf_walk_result decode_fields(struct reader *r, const struct wf_node 
     struct wf_walk *w = r->w;
     const struct wf_object *o = &n->object;
     const char *first = r->p;
-    const size_t bottom = w->len;
+    const size_t bottom = w->len, later = w->nlater;
     enum wf_walk_result result = open_container(r);
     if (wf_unlikely(result != WF_WALK_OK)) {
         return result;
@@ -689,6 +700,7 @@ static enum wf_walk_result decode_fields(struct reader *r, const struct wf_node 
         if (wf_likely(key != NULL)) {
             const struct wf_object_field *f = &o->fields[key->field];
             PyObject *value;
+            const size_t before = w->nlater;
             result = decode(r, f->node, &value);
             if (wf_unlikely(result != WF_WALK_OK)) {
                 if (result == WF_WALK_INVALID) {
@@ -696,12 +708,15 @@ static enum wf_walk_result decode_fields(struct reader *r, const struct wf_node 
                 }
                 goto fail;
             }
+            wf_walk_later_for(w, before, key->field);
             PyObject **slot = &w->values[bottom + key->field], *old = *slot;
             *slot = value; /* the last of equal names wins */
             if (wf_unlikely(old != NULL)) {
                 Py_DECREF(old);
-                if (o->nkeys != o->nfields && (n->flags & WF_NODE_PYDANTIC)) {
-                    /* by two of its names, of which pydantic has its favourite */
+                if ((n->flags & WF_NODE_PYDANTIC) != 0 &&
+                    (o->nkeys != o->nfields || w->nlater != later)) {
+                    /* by two of its names, of which pydantic has its favourite; or there is
+                     * something put off for a value that is gone */
                     result = at(r, first, shape_fail(w, WF_FAIL_VALUE, n));
                     goto fail;
                 }
@@ -714,6 +729,7 @@ static enum wf_walk_result decode_fields(struct reader *r, const struct wf_node 
         goto fail;
     }
     w->depth--;
+    w->later_at = later;
     return at(r, first, wf_walk_object(w, n, bottom, out));
 fail:
     w->depth--;
@@ -727,7 +743,7 @@ static enum wf_walk_result decode_field_array(struct reader *r, const struct wf_
     struct wf_walk *w = r->w;
     const struct wf_object *o = &n->object;
     const char *first = r->p;
-    const size_t bottom = w->len;
+    const size_t bottom = w->len, later = w->nlater;
     enum wf_walk_result result = open_container(r);
     if (result != WF_WALK_OK) {
         return result;
@@ -776,6 +792,7 @@ static enum wf_walk_result decode_field_array(struct reader *r, const struct wf_
         goto fail;
     }
     w->depth--;
+    w->later_at = later; /* items come in the order of the fields */
     return at(r, first, wf_walk_object(w, n, bottom, out));
 fail:
     w->depth--;
@@ -795,6 +812,7 @@ static enum wf_walk_result decode_root(struct reader *r, const struct wf_node *n
     if (wf_walk_push(r->w, value) < 0) {
         return WF_WALK_FAILED;
     }
+    r->w->later_at = r->w->nlater;
     return at(r, first, wf_walk_object(r->w, n, bottom, out));
 }
 
@@ -922,8 +940,13 @@ static enum wf_walk_result decode_kind(struct reader *r, const struct wf_node *n
 static enum wf_walk_result decode_judged(struct reader *r, const struct wf_node *n,
                                          PyObject **out) {
     const char *first = r->p;
+    const size_t later = r->w->nlater;
     enum wf_walk_result result = decode_kind(r, n, out);
+    if (result == WF_WALK_OK && (result = wf_walk_later(r->w, later)) != WF_WALK_OK) {
+        Py_CLEAR(*out);
+    }
     if (wf_unlikely(result == WF_WALK_INVALID)) {
+        wf_walk_forget(r->w, later);
         r->p = first;
         Py_CLEAR(r->w->fail.cause);
         result = hand_over(r, n, 0, out);
@@ -1080,6 +1103,10 @@ enum wf_walk_result wf_json_decode_shape(struct wf_walk *w, const struct wf_node
             Py_CLEAR(*out);
             return fail_syntax(&r, WF_JSON_TRAILING, r.p);
         }
+        result = wf_walk_later(w, 0);
+        if (wf_unlikely(result != WF_WALK_OK)) {
+            Py_CLEAR(*out);
+        }
     }
     return result;
 }
@@ -1168,23 +1195,15 @@ static PyObject *decode_buffer(struct wf_shape *shape, PyObject *data, unsigned 
     return value;
 }
 
-PyObject *shape_py_json_decode(PyObject *module, PyObject *const *args, Py_ssize_t nargs) {
-    struct wf_state *state = wf_state_of_module(module);
-    if (nargs != 3 || !Py_IS_TYPE(args[0], state->shape.shape_type)) {
-        PyErr_SetString(PyExc_TypeError, "_shape_json_decode takes a Shape, data and lax");
-        return NULL;
-    }
-    int lax = PyObject_IsTrue(args[2]);
-    if (lax < 0) {
-        return NULL;
-    }
-    struct wf_shape *shape = (struct wf_shape *)Py_NewRef(args[0]);
-    PyObject *data = args[1], *value;
-    unsigned flags = lax ? WF_WALK_LAX : 0;
-    if (shape->root == NULL) {
+/* data  borrowed */
+static PyObject *decode_data(struct wf_shape *shape, PyObject *data, unsigned flags) {
+    PyObject *value;
+    if (wf_unlikely(shape->root == NULL)) {
         PyErr_SetString(PyExc_RuntimeError, "the shape has been cleared");
-        value = NULL;
-    } else if (wf_likely(PyBytes_Check(data))) {
+        return NULL;
+    }
+    Py_INCREF(shape); /* application code may let go of it */
+    if (wf_likely(PyBytes_Check(data))) {
         value = decode_document(
             shape, wf_span(PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data)), data, flags);
     } else if (PyUnicode_Check(data)) {
@@ -1192,6 +1211,80 @@ PyObject *shape_py_json_decode(PyObject *module, PyObject *const *args, Py_ssize
     } else {
         value = decode_buffer(shape, data, flags);
     }
+    Py_DECREF(shape);
+    return value;
+}
+
+PyObject *shape_decode_json(PyObject *self, PyObject *data) {
+    return decode_data((struct wf_shape *)self, data, 0);
+}
+
+PyObject *shape_decode_json_lax(PyObject *self, PyObject *data) {
+    return decode_data((struct wf_shape *)self, data, WF_WALK_LAX);
+}
+
+/* The _core.Shape of a type (owned): kept from the last time, or asked of weft.shapes. */
+static PyObject *find_shape(struct wf_shape_state *s, PyObject *type) {
+    PyObject *shape = PyDict_GetItemWithError(s->by_type, type); /* borrowed */
+    if (wf_likely(shape != NULL)) {
+        return Py_NewRef(shape);
+    }
+    if (PyErr_Occurred()) { /* it cannot be hashed, and is not kept */
+        PyErr_Clear();
+    }
+    if (s->native_of == NULL &&
+        (s->native_of = shape_import("weft.shapes.compiled", "native_of")) == NULL) {
+        return NULL;
+    }
+    shape = PyObject_CallOneArg(s->native_of, type);
+    if (shape != NULL && !Py_IS_TYPE(shape, s->shape_type)) {
+        PyErr_SetString(PyExc_TypeError, "weft.shapes gave no Shape");
+        Py_CLEAR(shape);
+    }
+    if (shape != NULL) {
+        if (PyDict_GET_SIZE(s->by_type) >= WF_SHAPE_TYPES) {
+            PyDict_Clear(s->by_type);
+        }
+        if (PyDict_SetItem(s->by_type, type, shape) < 0) {
+            PyErr_Clear();
+        }
+    }
+    return shape;
+}
+
+/* json_decode(data, /, *, type=Any, strict=True) */
+PyObject *shape_py_json_decode(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                               PyObject *kwnames) {
+    struct wf_state *state = wf_state_of_module(module);
+    if (nargs != 1) {
+        PyErr_Format(PyExc_TypeError, "decode() takes one positional argument, %zd were given",
+                     nargs);
+        return NULL;
+    }
+    PyObject *data = args[0], *type = NULL;
+    int strict = 1;
+    for (Py_ssize_t i = 0; kwnames != NULL && i < PyTuple_GET_SIZE(kwnames); i++) {
+        PyObject *name = PyTuple_GET_ITEM(kwnames, i), *value = args[nargs + i];
+        if (PyUnicode_CompareWithASCIIString(name, "type") == 0) {
+            type = value;
+        } else if (PyUnicode_CompareWithASCIIString(name, "strict") == 0) {
+            strict = PyObject_IsTrue(value);
+        } else {
+            PyErr_Format(PyExc_TypeError, "decode() has no argument %R", name);
+            return NULL;
+        }
+    }
+    if (strict < 0) {
+        return NULL;
+    }
+    if (type == NULL) {
+        return wf_json_decode_object(state, data);
+    }
+    PyObject *shape = find_shape(&state->shape, type);
+    if (shape == NULL) {
+        return NULL;
+    }
+    PyObject *value = decode_data((struct wf_shape *)shape, data, strict ? 0 : WF_WALK_LAX);
     Py_DECREF(shape);
     return value;
 }

@@ -107,6 +107,7 @@ static enum wf_walk_result fill_defaults(struct wf_walk *w, const struct wf_node
     for (unsigned i = 0; i < o->nfields; i++) {
         const struct wf_object_field *f = &o->fields[i];
         if (w->values[at + i] != NULL || f->default_kind == WF_DEFAULT_OMIT ||
+            (f->default_kind == WF_DEFAULT_FACTORY && o->puts_off) ||
             (f->default_kind == WF_DEFAULT_VALUE && f->offset < 0 &&
              o->make != WF_MAKE_NAMEDTUPLE)) {
             continue;
@@ -124,6 +125,18 @@ static enum wf_walk_result fill_defaults(struct wf_walk *w, const struct wf_node
     return WF_WALK_OK;
 }
 
+/* Default factories below a judge: what the template has stands in until they are called. */
+static int put_off(struct wf_walk *w, const struct wf_object *o, size_t at, PyObject *dict) {
+    for (unsigned i = 0; i < o->nfields; i++) {
+        const struct wf_object_field *f = &o->fields[i];
+        if (f->default_kind == WF_DEFAULT_FACTORY && w->values[at + i] == NULL &&
+            shape_put_off(w, dict, f, i) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 /* The instance's dict: the template, with the values in it. */
 static PyObject *make_dict(struct wf_walk *w, const struct wf_object *o, size_t at) {
     PyObject *dict = PyDict_Copy(o->template);
@@ -133,6 +146,9 @@ static PyObject *make_dict(struct wf_walk *w, const struct wf_object *o, size_t 
             PyDict_SetItem(dict, o->fields[i].name, value) < 0) {
             Py_CLEAR(dict);
         }
+    }
+    if (dict != NULL && o->puts_off && put_off(w, o, at, dict) < 0) {
+        Py_CLEAR(dict);
     }
     return dict;
 }
@@ -250,8 +266,13 @@ static PyObject *make_model(struct wf_walk *w, const struct wf_node *node, size_
     }
     Py_DECREF(dict);
     set_slot(instance, o->offset_fields_set, fields_set);
-    set_slot(instance, o->offset_extra, extra);
-    set_slot(instance, o->offset_private, private);
+    if (o->make == WF_MAKE_ROOT_MODEL) { /* has neither */
+        Py_DECREF(extra);
+        Py_DECREF(private);
+    } else {
+        set_slot(instance, o->offset_extra, extra);
+        set_slot(instance, o->offset_private, private);
+    }
     return instance;
 fail:
     Py_XDECREF(instance);
@@ -321,6 +342,9 @@ enum wf_walk_result wf_walk_object(struct wf_walk *w, const struct wf_node *node
                                    PyObject **out) {
     enum wf_walk_result result = make_object(w, node, at, out);
     drop(w, at);
+    if (wf_unlikely(w->nlater > w->later_at + 1)) {
+        shape_sort_put_off(w, w->later_at);
+    }
     if (wf_unlikely(result == WF_WALK_OK && node->object.post_init != NULL)) {
         PyObject *none = PyObject_CallMethodNoArgs(*out, node->object.post_init);
         if (none == NULL) {

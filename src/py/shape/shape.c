@@ -65,11 +65,22 @@ static PyMemberDef shape_members[] = {
     {NULL},
 };
 
+static PyMethodDef shape_methods[] = {
+    {"decode_json", shape_decode_json, METH_O, "json_decode with this type."},
+    {"decode_json_lax", shape_decode_json_lax, METH_O, "json_decode with strict=False."},
+    {NULL},
+};
+
 static PyType_Slot shape_slots[] = {
-    {Py_tp_doc, (void *)shape_doc},   {Py_tp_new, shape_new},
-    {Py_tp_traverse, shape_traverse}, {Py_tp_clear, shape_clear},
-    {Py_tp_dealloc, shape_dealloc},   {Py_tp_repr, shape_repr},
-    {Py_tp_members, shape_members},   {0, NULL},
+    {Py_tp_doc, (void *)shape_doc},
+    {Py_tp_new, shape_new},
+    {Py_tp_traverse, shape_traverse},
+    {Py_tp_clear, shape_clear},
+    {Py_tp_dealloc, shape_dealloc},
+    {Py_tp_repr, shape_repr},
+    {Py_tp_members, shape_members},
+    {Py_tp_methods, shape_methods},
+    {0, NULL},
 };
 
 static PyType_Spec shape_spec = {
@@ -79,12 +90,17 @@ static PyType_Spec shape_spec = {
     .slots = shape_slots,
 };
 
-PyDoc_STRVAR(decode_doc, "_shape_json_decode($module, shape, data, lax, /)\n--\n\n"
-                         "The value of a JSON document, as the shape has it.");
+PyDoc_STRVAR(
+    decode_doc,
+    "json_decode($module, data, /, *, type=None, strict=True)\n--\n\n"
+    "The value of a JSON document in bytes, a buffer or a str; with type, a value of that.\n\n"
+    "With strict=False numbers and bools may stand in strings, and the like. Raises\n"
+    "DecodeError, a ValueError that knows where; what pydantic judges raises its\n"
+    "ValidationError.");
 
 static PyMethodDef functions[] = {
-    {"_shape_json_decode", (PyCFunction)(void (*)(void))shape_py_json_decode, METH_FASTCALL,
-     decode_doc},
+    {"json_decode", (PyCFunction)(void (*)(void))shape_py_json_decode,
+     METH_FASTCALL | METH_KEYWORDS, decode_doc},
     {NULL},
 };
 
@@ -108,9 +124,10 @@ int wf_shape_exec(PyObject *module, struct wf_state *state) {
     if (s->shape_type == NULL || PyModule_AddType(module, s->shape_type) < 0) {
         return -1;
     }
+    s->by_type = PyDict_New();
     s->name_path = PyUnicode_InternFromString("path");
     s->name_root = PyUnicode_InternFromString("root");
-    if (s->name_path == NULL || s->name_root == NULL) {
+    if (s->by_type == NULL || s->name_path == NULL || s->name_root == NULL) {
         return -1;
     }
     return PyModule_AddFunctions(module, functions);
@@ -118,6 +135,8 @@ int wf_shape_exec(PyObject *module, struct wf_state *state) {
 
 #define OWNED(X)                                                                                   \
     X(shape_type)                                                                                  \
+    X(by_type)                                                                                     \
+    X(native_of)                                                                                   \
     X(deepcopy)                                                                                    \
     X(deque)                                                                                       \
     X(uuid_type)                                                                                   \

@@ -20,8 +20,9 @@
  *             go, so that nobody ever sees one half filled; enum wf_make says how.
  * Judges      a HANDED node belongs to pydantic. So does whatever a native node finds invalid below
  *             a node with a judge: wf_node.judge is asked again from the start with plain objects,
- *             and its answer, value or errors, stands. That is why nothing below a judge may run
- *             code of the application (the description sees to it: such types are HANDED whole).
+ *             and its answer, value or errors, stands. That is why nothing below a judge runs code of
+ *             the application (the description sees to it: such types are HANDED whole), but for
+ *             default factories, which are put off until all else is valid: struct wf_later.
  *
  * ownership   nodes, fields, checks and every PyObject * in them belong to the shape and are borrowed
  *             by walkers, who keep the shape alive; a shape is read-only once made
@@ -38,7 +39,10 @@ struct wf_state;
 enum {
     /* Sanity of declarations, not limits of input: indexes fit 16 bits. */
     WF_SHAPE_FIELDS_MAX = 10000,
-    WF_SHAPE_NODES_MAX = 1000000
+    WF_SHAPE_NODES_MAX = 1000000,
+    /* Shapes kept for json_decode(type=...), by type: all are forgotten when there are more, since
+     * types may be made at run time. */
+    WF_SHAPE_TYPES = 1024
 };
 
 /* id, name in the description: what its values are made of and become */
@@ -184,6 +188,7 @@ struct wf_object {
     uint8_t make;      /* enum wf_make */
     uint8_t extra;     /* enum wf_extra: names that are no key */
     bool array;        /* msgspec's array_like: an array of values in order of the fields */
+    bool puts_off;     /* below a judge, with default factories */
     bool in_dict;      /* some fields are in the instance's dict */
     bool extra_values; /* one more value behind those of the fields: a dict, or NULL */
     uint16_t nfields, nkeys;
@@ -246,8 +251,10 @@ struct wf_shape {
 
 struct wf_shape_state {
     PyTypeObject *shape_type; /* owned: _core.Shape */
-    PyObject *deepcopy;       /* owned, or NULL until a default needs it */
-    PyObject *deque;          /* owned, or NULL, as the next */
+    PyObject *by_type;        /* owned: dict of types that were asked for to their _core.Shape */
+    PyObject *native_of; /* owned: weft.shapes.compiled.native_of, or NULL until it is needed */
+    PyObject *deepcopy;  /* owned, or NULL until a default needs it */
+    PyObject *deque;     /* owned, or NULL, as the next */
     PyTypeObject *uuid_type;
     PyObject *safe_unknown;            /* uuid.SafeUUID.unknown */
     Py_ssize_t uuid_int, uuid_is_safe; /* offsets of the slots of a UUID */
@@ -318,6 +325,14 @@ struct wf_walk_fail {
     struct wf_path_step path[WF_PATH_MAX];
 };
 
+/* A default factory below a judge, to be called when all else is known to be valid: pydantic, which
+ * may be asked from the start again, would call it a second time. */
+struct wf_later {
+    PyObject *dict; /* owned: an instance's, in which something else stands until then */
+    const struct wf_object_field *field;
+    unsigned order; /* of the field, among those of the innermost open object, that it is for */
+};
+
 enum { WF_WALK_VALUES = 256 }; /* before values need memory of their own */
 
 /* The state of one walk: the values of what is open, on a stack. Initialise, walk, clear. */
@@ -326,7 +341,10 @@ struct wf_walk {
     unsigned flags;         /* enum wf_walk_flags */
     unsigned depth;
     size_t len, cap;
-    PyObject **values; /* owned, and so is each; NULL for a field that is not there */
+    PyObject **values;      /* owned, and so is each; NULL for a field that is not there */
+    struct wf_later *later; /* owned array, in the order in which pydantic would call */
+    size_t nlater, later_cap;
+    size_t later_at; /* of the first that belongs to the object that wf_walk_object makes */
     struct wf_walk_fail fail;
     PyObject *values_inline[WF_WALK_VALUES];
 };
@@ -353,6 +371,21 @@ static inline int wf_walk_push_nulls(struct wf_walk *w, size_t n) {
     }
     w->len += n;
     return 0;
+}
+
+/* Calls what was put off since `from`, which is w->nlater of the time. OK, or FAILED with what the
+ * application raised. wf_walk_forget lets go of it uncalled. */
+enum wf_walk_result wf_walk_later_slow(struct wf_walk *w, size_t from);
+static inline enum wf_walk_result wf_walk_later(struct wf_walk *w, size_t from) {
+    return wf_likely(w->nlater == from) ? WF_WALK_OK : wf_walk_later_slow(w, from);
+}
+void wf_walk_forget(struct wf_walk *w, size_t from);
+
+/* What was put off since `from` is for this field of the object that is open. */
+static inline void wf_walk_later_for(struct wf_walk *w, size_t from, unsigned field) {
+    for (size_t i = from; i < w->nlater; i++) {
+        w->later[i].order = field;
+    }
 }
 
 /* Each takes the values from `at` on off the stack, makes what the node says of them, checks its

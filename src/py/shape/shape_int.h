@@ -19,6 +19,12 @@ PyObject *shape_import(const char *module, const char *name);
  * for. New reference, NULL with an exception. */
 PyObject *shape_attribute(PyObject *object, const char *name);
 
+/* Puts off a field's default factory. 0, or -1 with an exception. */
+int shape_put_off(struct wf_walk *w, PyObject *dict, const struct wf_object_field *field,
+                  unsigned order);
+/* Those from `from` on by their `order`. */
+void shape_sort_put_off(struct wf_walk *w, size_t from);
+
 /* w->fail of this kind; WF_WALK_INVALID. */
 enum wf_walk_result shape_fail(struct wf_walk *w, enum wf_fail fail, const struct wf_node *node);
 
@@ -27,6 +33,9 @@ enum wf_walk_result shape_fail(struct wf_walk *w, enum wf_fail fail, const struc
 enum wf_walk_result shape_fail_raised(struct wf_walk *w, const struct wf_node *node);
 
 /* The public functions (decode_json.c). */
-PyObject *shape_py_json_decode(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
+PyObject *shape_py_json_decode(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                               PyObject *kwnames);
+PyObject *shape_decode_json(PyObject *self, PyObject *data);
+PyObject *shape_decode_json_lax(PyObject *self, PyObject *data);
 
 #endif

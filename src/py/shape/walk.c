@@ -13,6 +13,10 @@ void wf_walk_init(struct wf_walk *w, struct wf_state *state, unsigned flags) {
     w->len = 0;
     w->cap = WF_WALK_VALUES;
     w->values = w->values_inline;
+    w->later = NULL;
+    w->nlater = 0;
+    w->later_cap = 0;
+    w->later_at = 0;
     w->fail.fail = WF_FAIL_NONE;
     w->fail.cause = NULL;
     w->fail.npath = 0;
@@ -25,6 +29,8 @@ void wf_walk_clear(struct wf_walk *w) {
     if (w->values != w->values_inline) {
         wf_free(w->values);
     }
+    wf_walk_forget(w, 0);
+    wf_free(w->later);
     Py_CLEAR(w->fail.cause);
 }
 
@@ -42,6 +48,57 @@ int wf_walk_grow(struct wf_walk *w, size_t n) {
     w->values = p;
     w->cap = cap;
     return 0;
+}
+
+/* ---- what is put off ---- */
+
+int shape_put_off(struct wf_walk *w, PyObject *dict, const struct wf_object_field *field,
+                  unsigned order) {
+    if (w->nlater == w->later_cap) {
+        size_t cap = w->later_cap == 0 ? 16 : w->later_cap * 2;
+        struct wf_later *p = wf_realloc(w->later, cap * sizeof(*p));
+        if (p == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        w->later = p;
+        w->later_cap = cap;
+    }
+    w->later[w->nlater++] =
+        (struct wf_later){.dict = Py_NewRef(dict), .field = field, .order = order};
+    return 0;
+}
+
+/* By insertion, which is stable: they came in the input's order of fields, and are few. */
+void shape_sort_put_off(struct wf_walk *w, size_t from) {
+    for (size_t i = from + 1; i < w->nlater; i++) {
+        struct wf_later one = w->later[i];
+        size_t j = i;
+        for (; j > from && w->later[j - 1].order > one.order; j--) {
+            w->later[j] = w->later[j - 1];
+        }
+        w->later[j] = one;
+    }
+}
+
+void wf_walk_forget(struct wf_walk *w, size_t from) {
+    while (w->nlater > from) {
+        Py_DECREF(w->later[--w->nlater].dict);
+    }
+}
+
+enum wf_walk_result wf_walk_later_slow(struct wf_walk *w, size_t from) {
+    for (size_t i = from; i < w->nlater; i++) {
+        const struct wf_later *one = &w->later[i];
+        PyObject *value = PyObject_CallNoArgs(one->field->default_value);
+        int rc = value != NULL ? PyDict_SetItem(one->dict, one->field->name, value) : -1;
+        Py_XDECREF(value);
+        if (rc < 0) {
+            return WF_WALK_FAILED;
+        }
+    }
+    wf_walk_forget(w, from);
+    return WF_WALK_OK;
 }
 
 /* ---- failing ---- */

@@ -20,22 +20,23 @@ T = TypeVar("T")
 class Shape(Generic[T]):
     """A type, compiled once, that every codec walks. Made by `weft.shape()`."""
 
-    __slots__ = ("_native", "annotation")
+    __slots__ = ("annotation", "native")
 
     def __init__(self, annotation: Any) -> None:
         self.annotation = annotation
-        self._native = _core.Shape(describe(annotation))
+        self.native = _core.Shape(describe(annotation))
 
     def __repr__(self) -> str:
         return f"<Shape of {type_name(self.annotation)}>"
 
     def decode_json(self, data: Any, *, strict: bool = True) -> T:
         """What `weft.json.decode(data, type=...)` gives."""
-        return _core._shape_json_decode(self._native, data, not strict)  # type: ignore[no-any-return]
+        decode = self.native.decode_json if strict else self.native.decode_json_lax
+        return decode(data)  # type: ignore[no-any-return]
 
     def explain(self) -> str:
         """Which parts are read in C and which are handed over to pydantic, and why; a line each."""
-        return "\n".join(_lines(self._native.description))
+        return "\n".join(_lines(self.native.description))
 
 
 def shape(annotation: Any) -> Shape[Any]:
@@ -47,6 +48,11 @@ def shape(annotation: Any) -> Shape[Any]:
         if hash_of is None:
             return Shape(annotation)
         raise
+
+
+def native_of(annotation: Any) -> _core.Shape:
+    """For `weft.json.decode`, which keeps it."""
+    return shape(annotation).native
 
 
 @functools.lru_cache(maxsize=1024, typed=True)

@@ -1,0 +1,79 @@
+"""msgspec is the judge: the same types and documents give the same values, or errors."""
+
+import dataclasses
+import os
+from typing import Any, NotRequired
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from typing_extensions import TypedDict
+
+from tests.shape_types import Typed, documents, same, types
+from weft import shape
+from weft.json import DecodeError
+
+EXAMPLES = int(os.environ.get("WEFT_SHAPE_EXAMPLES", "300"))
+
+
+def make_struct(fields: list[tuple[str, Any, Any]]) -> Any:
+    specs = [(n, a) if d is ... else (n, a | None, d) for n, a, d in fields]
+    return msgspec.defstruct("S", specs)
+
+
+def make_strict_struct(fields: list[tuple[str, Any, Any]]) -> Any:
+    specs = [(n, a) if d is ... else (n, a | None, d) for n, a, d in fields]
+    return msgspec.defstruct("S", specs, rename="camel", forbid_unknown_fields=True)
+
+
+def make_dataclass(fields: list[tuple[str, Any, Any]]) -> Any:
+    specs = [(n, a) if d is ... else (n, a | None, d) for n, a, d in fields]
+    return dataclasses.make_dataclass("D", specs)
+
+
+def make_slots(fields: list[tuple[str, Any, Any]]) -> Any:
+    specs = [(n, a) if d is ... else (n, a | None, d) for n, a, d in fields]
+    return dataclasses.make_dataclass("D", specs, slots=True, frozen=True)
+
+
+def make_typed_dict(fields: list[tuple[str, Any, Any]]) -> Any:
+    return TypedDict("T", {n: a if d is ... else NotRequired[a] for n, a, d in fields})
+
+
+TYPES = types(make_struct, make_strict_struct, make_dataclass, make_slots, make_typed_dict)
+
+
+def outcome(decode: Any, data: bytes, error: type[Exception]) -> tuple[bool, Any]:
+    try:
+        return True, decode(data)
+    except error as exc:
+        return False, exc
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_values_and_errors(strict: bool) -> None:
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize="WEFT_SHAPE_EXAMPLES" not in os.environ,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(TYPES, st.data())
+    def compare(typed: Typed, data: Any) -> None:
+        try:
+            decoder = msgspec.json.Decoder(typed.annotation, strict=strict)
+        except TypeError:
+            with pytest.raises(TypeError):
+                shape(typed.annotation)
+            return
+        ours = shape(typed.annotation)
+        for _ in range(4):
+            document = data.draw(documents(typed))
+            expected = outcome(decoder.decode, document, ValueError)
+            got = outcome(lambda d: ours.decode_json(d, strict=strict), document, DecodeError)
+            assert got[0] == expected[0], (typed, document, got[1], expected[1])
+            if got[0]:
+                assert same(got[1], expected[1]), (typed, document, got[1], expected[1])
+
+    compare()
