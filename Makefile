@@ -72,7 +72,8 @@ bench: $(VENV)/.built
 	@$(in_venv) tools/bench
 
 bench-loop: $(VENV)/.built
-	@$(bin)/python bench/loop_bench.py
+	@tools/bench-peers
+	@$(bin)/python bench/loop_bench.py --peers .venv-bench/bin/python --out bench/results/loop.md
 
 bench-codec: $(VENV)/.built
 	@$(in_venv) tools/bench-codec
