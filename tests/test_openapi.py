@@ -171,6 +171,50 @@ def declare(m: Any, app: Any) -> Any:
     return app
 
 
+class Login(pydantic.BaseModel):
+    user: str
+    age: int = 3
+
+
+class Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid")
+    note: str | None = None
+
+
+def declare_forms(m: Any, app: Any) -> Any:
+    @app.post("/fields")
+    async def fields(
+        x: Annotated[str, m.Form()], y: Annotated[int, m.Form(ge=1, description="d")] = 3
+    ): ...
+
+    @app.post("/model")
+    async def model(login: Annotated[Login, m.Form()]): ...
+
+    @app.post("/files")
+    async def files(
+        one: m.UploadFile,
+        raw: Annotated[bytes, m.File(description="raw")],
+        note: Annotated[str, m.Form()],
+        many: list[m.UploadFile],
+        other: m.UploadFile | None = None,
+    ): ...
+
+    @app.post("/file")
+    async def file(raw: Annotated[bytes, m.File()]): ...
+
+    @app.post("/both")
+    async def both(login: Annotated[Login, m.Form()], note: Annotated[str, m.Form()] = "a"): ...
+
+    @app.post("/models")
+    async def models(
+        login: Annotated[Login, m.Form()],
+        strict: Annotated[Strict | None, m.Form()] = None,
+        other: Annotated[Filters | None, m.Form()] = None,
+    ): ...
+
+    return app
+
+
 class Filters(pydantic.BaseModel):
     limit: int = pydantic.Field(10, ge=1, description="at most")
     order: str | None = None
@@ -263,9 +307,10 @@ def test_document_is_the_one_fastapi_writes(separate):
     validate(ours)
 
 
-def test_security_and_models_are_written_as_fastapi_does():
-    ours = declare_secured(weft, weft.App(title="FastAPI")).openapi()
-    theirs = declare_secured(fastapi, fastapi.FastAPI()).openapi()
+@pytest.mark.parametrize("declare", [declare_secured, declare_forms])
+def test_the_rest_is_written_as_fastapi_does(declare):
+    ours = declare(weft, weft.App(title="FastAPI")).openapi()
+    theirs = declare(fastapi, fastapi.FastAPI()).openapi()
     assert ours == theirs
     validate(ours)
 

@@ -471,8 +471,8 @@ class _Spooled(BufferedRandom):
 
 
 class UploadFile:
-    """An uploaded file: `filename`, `content_type` and `headers` as the client said, `size` in bytes,
-    and its content in `file`, a binary file that starts at its beginning.
+    """An uploaded file: `filename`, `content_type` and `headers` as the client said, `size` in
+    bytes, and its content in `file`, a binary file that starts at its beginning.
 
     Up to 1 MiB is in memory, more in a temporary file that is gone once it is closed.
     """
@@ -555,6 +555,10 @@ class UploadFile:
         from pydantic_core import core_schema
 
         return core_schema.no_info_plain_validator_function(cls._validate)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"type": "string", "contentMediaType": "application/octet-stream"}
 
     @classmethod
     def _validate(cls, value: Any) -> UploadFile:

@@ -271,7 +271,6 @@ def _form_limits(route: Route) -> tuple[int, int, int]:
     )
 
 
-
 def run(app: App, config: Config) -> None:
     """Serves until a signal; `SystemExit`, with the reason on stderr, when it cannot start."""
     log.configure(config.log_level)

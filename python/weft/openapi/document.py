@@ -11,16 +11,17 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_type_hints
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 from weft import json
 from weft.dependencies import Node, Tree
 from weft.openapi.schemas import REF, Schema, Schemas, Value, merge
-from weft.params import BodyMarker, HeaderMarker, Marker
+from weft.params import BodyMarker, FileMarker, FormMarker, HeaderMarker, Marker
 from weft.responses import JSONResponse, Response
 from weft.routing import UNSET, Route
 from weft.security.base import SecurityBase
-from weft.signature import Step, model_fields, model_of
+from weft.signature import Step, embeds, model_fields, model_of
 
 if TYPE_CHECKING:
     from weft.app import App
@@ -377,27 +378,85 @@ def _add_examples(written: dict[str, Any], documentation: Mapping[str, Any]) -> 
 
 
 def _body(route: Route, steps: Sequence[Step]) -> _Body | None:
+    steps = list({step.name: step for step in steps}.values())
     if not steps:
         return None
     markers = [step.marker for step in steps if isinstance(step.marker, BodyMarker)]
-    kinds = {marker.media_type for marker in markers}
-    media_type = kinds.pop() if len(kinds) == 1 else "application/json"
-    if len(steps) == 1 and not (markers and markers[0].embed):
+    media_type = _media_type(markers)
+    if not _is_embedded(steps):
         step = steps[0]
         documentation = step.marker.documentation if step.marker is not None else {}
         required = step.default_kind == "required"
         return _Body(media_type, required, _value(step, step.names[0]), documentation)
     import pydantic
 
+    groups = [step for step in steps if step.form_fields is not None]
     fields: dict[str, Any] = {}
     for step in steps:
         value = _value(step, step.names[0])
         options = {"alias": step.names[0], **value.options}
+        if step in groups and step.form_optional:
+            options.setdefault("title", step.name.replace("_", " ").title())
         fields[step.name] = (value.annotation, pydantic.Field(**options))
-    model = pydantic.create_model("Body_" + route.unique_id, **fields)
+    config = pydantic.ConfigDict(json_schema_extra=partial(_flatten, groups)) if groups else None
+    name = "Body_" + route.unique_id
+    model = pydantic.create_model(name, __config__=config, **fields)
     required = any(step.default_kind == "required" for step in steps)
     options = {} if required else {"default": None}
     return _Body(media_type, required, Value(model, "validation", "body", options), {})
+
+
+def _flatten(groups: Sequence[Step], schema: Schema) -> None:
+    """A form's models have no key of their own: their fields stand beside the other ones."""
+    properties, required = schema["properties"], schema.get("required", [])
+    conditions = []
+    for step in groups:
+        name = step.names[0]
+        fields = properties.pop(name)
+        fields.pop("default", None)
+        if name in required:
+            required.remove(name)
+        if step.form_optional:
+            fields["anyOf"] = [one for one in fields["anyOf"] if one.get("type") != "null"]
+            absent = _absent(step)
+            if step.default_kind == "required":
+                conditions.append({"not": absent})
+            else:
+                fields = {"anyOf": [absent, fields]}
+        conditions.append(fields)
+    for name in ("properties", "required"):
+        if not schema.get(name):
+            schema.pop(name, None)
+    schema["allOf"] = conditions
+
+
+def _absent(step: Step) -> Schema:
+    """Of a form that has nothing of a model."""
+    annotation = step.annotation
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    models = [m for m in (annotation, *get_args(annotation)) if hasattr(m, "model_config")]
+    if any(model.model_config.get("extra") in ("allow", "forbid") for model in models):
+        return {"maxProperties": 0}
+    names = sorted({name for field_names, _, _ in step.form_fields or () for name in field_names})
+    return {"not": {"anyOf": [{"required": [name]} for name in names]}} if names else {}
+
+
+def _is_embedded(steps: Sequence[Step]) -> bool:
+    """Is each of the steps one key of the body? A field of a form always is, a form's model not."""
+    if embeds(steps):
+        return True
+    return isinstance(steps[0].marker, FormMarker) and steps[0].form_fields is None
+
+
+def _media_type(markers: Sequence[BodyMarker]) -> str:
+    """Of the body: a form's where there is a field of one, multipart where one is a file."""
+    for kind in (FileMarker, FormMarker):
+        if any(isinstance(marker, kind) for marker in markers):
+            kinds = {marker.media_type for marker in markers if isinstance(marker, kind)}
+            return "multipart/form-data" if kind is FileMarker or len(kinds) > 1 else kinds.pop()
+    kinds = {marker.media_type for marker in markers}
+    return kinds.pop() if len(kinds) == 1 else "application/json"
 
 
 def _write_body(body: _Body, schemas: Schemas) -> dict[str, Any]:
