@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/check.h"
+#include "base/ucs.h"
 #include "base/utf8.h"
 
 enum { PAGE = 4096 };
@@ -156,6 +157,46 @@ static void ascii_prefix_ends_at_the_first_other_byte(void **state) {
     }
 }
 
+/* Text of characters below `most` to code points in `width` bytes and back is the same text. */
+static void there_and_back(uint32_t most, unsigned width) {
+    uint32_t wide[500];
+    for (int round = 0; round < 3000; round++) {
+        char s[2000];
+        size_t n = 0, chars = 0, wanted = random_below(200);
+        uint32_t below = most;
+        for (; chars < wanted; chars++) {
+            if (random_below(8) == 0) { /* runs of one kind are what the loops are about */
+                uint32_t kind = 0x80u << 4 * random_below(5);
+                below = random_below(3) == 0 ? most : WF_MIN(most, kind);
+            }
+            uint32_t c = random_below(below);
+            n += encode(s + n, c >= 0xd800 && c <= 0xdfff ? 'x' : c);
+        }
+        char *in = page_end - n; /* reading past it faults */
+        memcpy(in, s, n);
+        memset(wide, 0xee, sizeof(wide));
+        wf_ucs_from_utf8(wide, width, wf_span(in, n));
+        assert_int_equal(((uint8_t *)wide)[chars * width], 0xee);
+        char back[2000];
+        assert_true(n <= wf_ucs_utf8_max(chars, width));
+        assert_int_equal(wf_ucs_to_utf8(back, wide, chars, width), n);
+        assert_memory_equal(back, s, n);
+    }
+}
+
+static void code_points_in_arrays(void **state) {
+    there_and_back(0x100, 1);
+    there_and_back(0x10000, 2);
+    there_and_back(0x110000, 4);
+    char out[16];
+    for (uint32_t c = 0xd800; c <= 0xdfff; c++) {
+        uint16_t two[2] = {'a', (uint16_t)c};
+        uint32_t four[2] = {0x1f600, c};
+        assert_true(wf_ucs_to_utf8(out, two, 2, 2) == SIZE_MAX);
+        assert_true(wf_ucs_to_utf8(out, four, 2, 4) == SIZE_MAX);
+    }
+}
+
 int main(void) {
     char *page = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED || mprotect(page + PAGE, PAGE, PROT_NONE) != 0) {
@@ -168,6 +209,7 @@ int main(void) {
         cmocka_unit_test(every_character_is_good),
         cmocka_unit_test(long_text_with_a_fault_at_a_random_place),
         cmocka_unit_test(ascii_prefix_ends_at_the_first_other_byte),
+        cmocka_unit_test(code_points_in_arrays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
