@@ -13,28 +13,29 @@ binary subtype 0; a UUID is refused, since drivers differ in its form; _id comes
 keep their order. ObjectId, Decimal128 and the other types are PyMongo's own classes where it is
 installed, else small ones of weft's with the same attributes; `encode` takes either.
 
+`codec_options` is what PyMongo calls CodecOptions and has its meaning, its own or ours: time zones,
+UUIDs, the class of documents (raw ones too), damaged text, dates, and custom types.
+
 `to_json` writes Extended JSON v2, relaxed or canonical, and `from_json` reads both, neither making
 an object of any value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
-from typing_extensions import Buffer
-
 from weft._core import BSONDecodeError as DecodeError
 from weft._core import BSONEncodeError as EncodeError
-from weft._core import _bson_decode_from
 from weft._core import bson_decode as decode
 from weft._core import bson_encode as encode
 from weft._core import bson_from_json as from_json
+from weft._core import bson_iter as iter
 from weft._core import bson_to_json as to_json
 from weft._core import bson_validate as validate
 from weft.bson._types import (
     Binary,
     Code,
+    CodecOptions,
+    DatetimeConversion,
+    DatetimeMS,
     DBRef,
     Decimal128,
     Int64,
@@ -43,12 +44,16 @@ from weft.bson._types import (
     ObjectId,
     Regex,
     Timestamp,
+    UuidRepresentation,
 )
 
 __all__ = [
     "Binary",
     "Code",
+    "CodecOptions",
     "DBRef",
+    "DatetimeConversion",
+    "DatetimeMS",
     "Decimal128",
     "DecodeError",
     "EncodeError",
@@ -58,6 +63,7 @@ __all__ = [
     "ObjectId",
     "Regex",
     "Timestamp",
+    "UuidRepresentation",
     "decode",
     "encode",
     "from_json",
@@ -65,12 +71,3 @@ __all__ = [
     "to_json",
     "validate",
 ]
-
-
-def iter(batch: Buffer) -> Iterator[dict[str, Any]]:
-    """The dicts of BSON documents that follow one another; an error's position is in the batch."""
-    data = batch if isinstance(batch, bytes) else bytes(batch)
-    at = 0
-    while at < len(data):
-        document, at = _bson_decode_from(data, at)
-        yield document

@@ -10,17 +10,22 @@ import decimal
 import itertools
 import os
 import re
+import struct
 import time
 from collections.abc import Mapping
+from enum import IntEnum
 from functools import total_ordering
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from weft._core import _decimal128_read, _decimal128_write
 
 __all__ = [
     "Binary",
     "Code",
+    "CodecOptions",
     "DBRef",
+    "DatetimeConversion",
+    "DatetimeMS",
     "Decimal128",
     "Int64",
     "MaxKey",
@@ -28,7 +33,11 @@ __all__ = [
     "ObjectId",
     "Regex",
     "Timestamp",
+    "UuidRepresentation",
+    "utc",
 ]
+
+utc = datetime.UTC
 
 
 class Int64(int):
@@ -99,43 +108,43 @@ class ObjectId:
 class Decimal128:
     """A decimal of 34 digits; what it cannot be exactly is a ValueError."""
 
-    __slots__ = ("__bid",)
+    __slots__ = ("__high", "__low")
     __hash__ = None  # type: ignore[assignment]
     _type_marker: ClassVar[int] = 19
 
     def __init__(self, value: str | decimal.Decimal) -> None:
         if not isinstance(value, (str, decimal.Decimal)):
             raise TypeError(f"a Decimal128 is made of str or Decimal, not {type(value).__name__}")
-        self.__bid = _decimal128_read(str(value))
+        self.__low, self.__high = struct.unpack("<QQ", _decimal128_read(str(value)))
 
     @classmethod
     def from_bid(cls, value: bytes) -> Decimal128:
         _decimal128_write(value)  # it knows what is wrong with other than 16 bytes
         self = cls.__new__(cls)
-        self.__bid = value
+        self.__low, self.__high = struct.unpack("<QQ", value)
         return self
 
     @property
     def bid(self) -> bytes:
-        return self.__bid
+        return struct.pack("<QQ", self.__low, self.__high)
 
     def to_decimal(self) -> decimal.Decimal:
         return decimal.Decimal(str(self))
 
     def __getstate__(self) -> bytes:
-        return self.__bid
+        return self.bid
 
     def __setstate__(self, state: bytes) -> None:
-        self.__bid = state
+        self.__low, self.__high = struct.unpack("<QQ", state)
 
     def __str__(self) -> str:
-        return _decimal128_write(self.__bid)
+        return _decimal128_write(self.bid)
 
     def __repr__(self) -> str:
         return f"Decimal128('{self}')"
 
     def __eq__(self, other: object) -> bool:
-        return self.__bid == other.__bid if isinstance(other, Decimal128) else NotImplemented
+        return self.bid == other.bid if isinstance(other, Decimal128) else NotImplemented
 
 
 @total_ordering
@@ -378,3 +387,72 @@ class MaxKey:
 
     def __repr__(self) -> str:
         return "MaxKey()"
+
+
+@total_ordering
+class DatetimeMS:
+    """Milliseconds since 1970, for what datetime cannot say or should not."""
+
+    __slots__ = ("_value",)
+    _type_marker: ClassVar[int] = 9
+
+    def __init__(self, value: int | datetime.datetime) -> None:
+        if isinstance(value, datetime.datetime):
+            if value.tzinfo is None:
+                value = value.replace(tzinfo=utc)
+            since = value - datetime.datetime(1970, 1, 1, tzinfo=utc)
+            value = since // datetime.timedelta(milliseconds=1)
+        if not -(2**63) <= value < 2**63:
+            raise OverflowError("a DatetimeMS is of 64 bits")
+        self._value = int(value)
+
+    def __int__(self) -> int:
+        return self._value
+
+    def as_datetime(self) -> datetime.datetime:
+        """In UTC, with its time zone. Raises OverflowError outside the years 1 to 9999."""
+        start = datetime.datetime(1970, 1, 1, tzinfo=utc)
+        return start + datetime.timedelta(milliseconds=self._value)
+
+    def __repr__(self) -> str:
+        return f"DatetimeMS({self._value})"
+
+    def __eq__(self, other: object) -> bool:
+        return self._value == other._value if isinstance(other, DatetimeMS) else NotImplemented
+
+    def __lt__(self, other: DatetimeMS) -> bool:
+        return self._value < other._value if isinstance(other, DatetimeMS) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+class UuidRepresentation(IntEnum):
+    """How a UUID stands in BSON; drivers once differed."""
+
+    UNSPECIFIED = 0  # Binary in, and no UUID out
+    PYTHON_LEGACY = 3
+    STANDARD = 4  # binary subtype 4; the legacy ones are subtype 3
+    JAVA_LEGACY = 5
+    CSHARP_LEGACY = 6
+
+
+class DatetimeConversion(IntEnum):
+    """What a date becomes."""
+
+    DATETIME = 1  # outside the years 1 to 9999 is an error
+    DATETIME_CLAMP = 2
+    DATETIME_MS = 3
+    DATETIME_AUTO = 4  # DatetimeMS where datetime cannot say it
+
+
+class CodecOptions(NamedTuple):
+    """How BSON's values become Python's, and back."""
+
+    document_class: type[Any] = dict
+    tz_aware: bool = False
+    uuid_representation: int = UuidRepresentation.UNSPECIFIED
+    unicode_decode_error_handler: str = "strict"
+    tzinfo: datetime.tzinfo | None = None
+    type_registry: Any = None
+    datetime_conversion: int = DatetimeConversion.DATETIME

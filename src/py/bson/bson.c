@@ -2,68 +2,9 @@
 #include "py/bson/bson_int.h"
 
 #include "base/alloc.h"
+#include "py/bson/options.h"
 #include "wire/bson/bson_read.h"
 #include "wire/bson/bson_write.h"
-
-/* ---- classes ---- */
-
-static PyObject *import_name(const char *module, const char *name) {
-    PyObject *m = PyImport_ImportModule(module);
-    PyObject *found = m != NULL ? PyObject_GetAttrString(m, name) : NULL;
-    Py_XDECREF(m);
-    return found;
-}
-
-/* May an ObjectId be made by setting its one slot? Asked of one that is made so. */
-static int probe_id_slot(struct wf_bson_state *s, PyTypeObject *type) {
-    PyObject *args = PyTuple_New(0);
-    PyObject *bytes = PyBytes_FromStringAndSize("probe object", 12);
-    PyObject *id = args != NULL && bytes != NULL ? type->tp_new(type, args, NULL) : NULL;
-    int rc = -1;
-    if (id != NULL) {
-        rc = PyObject_SetAttr(id, s->names[NAME__ObjectId__id], bytes);
-        PyObject *back = rc == 0 ? PyObject_GetAttr(id, s->names[NAME_binary]) : NULL;
-        s->id_slot = back == bytes && type->tp_new == PyBaseObject_Type.tp_new;
-        Py_XDECREF(back);
-        if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
-            PyErr_Clear();
-        }
-        rc = PyErr_Occurred() ? -1 : 0;
-    }
-    Py_XDECREF(args);
-    Py_XDECREF(bytes);
-    Py_XDECREF(id);
-    return rc;
-}
-
-int wf_bson_need_classes(struct wf_bson_state *s) {
-    static const char *const names[] = {
-#define X(name) #name,
-        WF_BSON_CLASSES(X)
-#undef X
-    };
-    if (wf_likely(s->uuid != NULL)) {
-        return 0;
-    }
-    for (size_t i = 0; i < WF_BSON_CLASS_COUNT; i++) {
-        Py_XSETREF(s->classes[i], import_name("weft.bson._types", names[i]));
-        if (s->classes[i] == NULL) {
-            return -1;
-        }
-        if (!PyType_Check(s->classes[i])) {
-            PyErr_Format(PyExc_TypeError, "%s is not a class", names[i]);
-            return -1;
-        }
-    }
-    Py_XSETREF(s->pattern, import_name("re", "Pattern"));
-    Py_XSETREF(s->mapping, import_name("collections.abc", "Mapping"));
-    if (s->pattern == NULL || s->mapping == NULL ||
-        probe_id_slot(s, (PyTypeObject *)s->classes[WF_BSON_CLASS_ObjectId]) < 0) {
-        return -1;
-    }
-    s->uuid = import_name("uuid", "UUID"); /* the last: it says that all are there */
-    return s->uuid != NULL ? 0 : -1;
-}
 
 /* ---- errors ---- */
 
@@ -157,17 +98,24 @@ void wf_bson_raise_decode(struct wf_bson_state *s, const struct place *at, size_
 
 /* ---- input ---- */
 
+int wf_bson_view_open(Py_buffer *view, PyObject *data) {
+    if (PyObject_GetBuffer(data, view, PyBUF_SIMPLE) < 0) {
+        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+            PyErr_Format(PyExc_TypeError, "expected bytes or a buffer, not %.100s",
+                         Py_TYPE(data)->tp_name);
+        }
+        return -1;
+    }
+    return 0;
+}
+
 int wf_bson_input_open(struct input *in, PyObject *data) {
     *in = (struct input){.copy = NULL};
     if (wf_likely(PyBytes_Check(data))) {
         in->span = wf_span(PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data));
         return 0;
     }
-    if (PyObject_GetBuffer(data, &in->view, PyBUF_SIMPLE) < 0) {
-        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
-            PyErr_Format(PyExc_TypeError, "expected bytes or a buffer, not %.100s",
-                         Py_TYPE(data)->tp_name);
-        }
+    if (wf_bson_view_open(&in->view, data) < 0) {
         return -1;
     }
     in->span = wf_span(in->view.buf, (size_t)in->view.len);
@@ -193,6 +141,25 @@ void wf_bson_input_close(struct input *in) {
         PyBuffer_Release(&in->view);
     }
     wf_free(in->copy);
+}
+
+static PyObject *decode(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                        PyObject *kwnames) {
+    struct wf_bson_state *s = &wf_state_of_module(module)->bson;
+    struct wf_bson_arguments a;
+    struct wf_bson_options store, *options;
+    struct input in;
+    if (wf_bson_arguments("decode", args, nargs, kwnames, &a) < 0 ||
+        wf_bson_options_open(s, a.options, &store, &options) < 0) {
+        return NULL;
+    }
+    PyObject *document = NULL;
+    if (wf_bson_input_open(&in, a.data) == 0) {
+        document = wf_bson_decode(s, options, in.span, 0);
+        wf_bson_input_close(&in);
+    }
+    wf_bson_options_close(options);
+    return document;
 }
 
 /* ---- without objects ---- */
@@ -311,11 +278,16 @@ static PyObject *decimal128_write(PyObject *module, PyObject *bid) {
 
 /* ---- the room ---- */
 
-PyDoc_STRVAR(encode_doc, "bson_encode($module, document, /)\n--\n\n"
+PyDoc_STRVAR(encode_doc, "bson_encode($module, document, /, *, codec_options=None)\n--\n\n"
                          "The BSON of a mapping. Raises EncodeError.");
-PyDoc_STRVAR(decode_doc, "bson_decode($module, data, /)\n--\n\n"
+PyDoc_STRVAR(decode_doc, "bson_decode($module, data, /, *, codec_options=None)\n--\n\n"
                          "The dict of one BSON document.\n\n"
                          "Raises DecodeError, a ValueError that knows where.");
+PyDoc_STRVAR(iter_doc,
+             "bson_iter($module, batch, /, *, codec_options=None)\n--\n\n"
+             "The dicts of BSON documents that follow one another, each made when asked for.\n\n"
+             "The batch is not copied and stays exported until the end, which is also after a\n"
+             "DecodeError, whose position is in the batch.");
 PyDoc_STRVAR(validate_doc, "bson_validate($module, data, /)\n--\n\n"
                            "Raises DecodeError where data is not one BSON document.");
 PyDoc_STRVAR(to_json_doc, "bson_to_json($module, raw, /, *, canonical=False)\n--\n\n"
@@ -324,13 +296,15 @@ PyDoc_STRVAR(from_json_doc, "bson_from_json($module, data, /)\n--\n\n"
                             "The BSON of an Extended JSON document, without making its objects.");
 
 static PyMethodDef functions[] = {
-    {"bson_encode", wf_bson_py_encode, METH_O, encode_doc},
-    {"bson_decode", wf_bson_py_decode, METH_O, decode_doc},
+    {"bson_encode", (PyCFunction)(void (*)(void))wf_bson_py_encode, METH_FASTCALL | METH_KEYWORDS,
+     encode_doc},
+    {"bson_decode", (PyCFunction)(void (*)(void))decode, METH_FASTCALL | METH_KEYWORDS, decode_doc},
+    {"bson_iter", (PyCFunction)(void (*)(void))wf_bson_py_iter, METH_FASTCALL | METH_KEYWORDS,
+     iter_doc},
     {"bson_validate", validate, METH_O, validate_doc},
     {"bson_to_json", (PyCFunction)(void (*)(void))to_json, METH_VARARGS | METH_KEYWORDS,
      to_json_doc},
     {"bson_from_json", from_json, METH_O, from_json_doc},
-    {"_bson_decode_from", wf_bson_py_decode_from, METH_VARARGS, NULL},
     {"_decimal128_read", decimal128_read, METH_O, NULL},
     {"_decimal128_write", decimal128_write, METH_O, NULL},
     {NULL, NULL, 0, NULL},
@@ -340,6 +314,9 @@ int wf_bson_exec(PyObject *module, struct wf_state *state) {
     static const char *const texts[] = {
 #define X(n) #n,
         WF_BSON_NAMES(X)
+#undef X
+#define X(n, text) text,
+            WF_BSON_DOLLAR_NAMES(X)
 #undef X
     };
     struct wf_bson_state *s = &state->bson;
@@ -366,12 +343,14 @@ int wf_bson_exec(PyObject *module, struct wf_state *state) {
         PyModule_AddObjectRef(module, "BSONDecodeError", s->decode_error) < 0) {
         return -1;
     }
-    return PyModule_AddFunctions(module, functions);
+    s->iterator_type = PyType_FromModuleAndSpec(module, &wf_bson_iterator_spec, NULL);
+    return s->iterator_type != NULL ? PyModule_AddFunctions(module, functions) : -1;
 }
 
 int wf_bson_traverse(struct wf_bson_state *s, visitproc visit, void *arg) {
     Py_VISIT(s->encode_error);
     Py_VISIT(s->decode_error);
+    Py_VISIT(s->iterator_type);
     for (size_t i = 0; i < WF_BSON_CLASS_COUNT; i++) {
         Py_VISIT(s->classes[i]);
     }
@@ -384,6 +363,7 @@ int wf_bson_traverse(struct wf_bson_state *s, visitproc visit, void *arg) {
 void wf_bson_clear(struct wf_bson_state *s) {
     Py_CLEAR(s->encode_error);
     Py_CLEAR(s->decode_error);
+    Py_CLEAR(s->iterator_type);
     for (size_t i = 0; i < WF_ARRAY_LEN(s->names); i++) {
         Py_CLEAR(s->names[i]);
     }

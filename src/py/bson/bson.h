@@ -11,7 +11,7 @@
 enum {
     /* Names recur: the newest of each hash slot is kept made and hashed. Bounded in number and
      * length because peers choose them. */
-    WF_BSON_KEYS = 1024,
+    WF_BSON_KEYS = 4096,
     WF_BSON_KEY_BYTES_MAX = 64
 };
 
@@ -25,6 +25,7 @@ enum {
     X(Regex)                                                                                       \
     X(Code)                                                                                        \
     X(DBRef)                                                                                       \
+    X(DatetimeMS)                                                                                  \
     X(MinKey)                                                                                      \
     X(MaxKey)
 
@@ -35,13 +36,22 @@ enum wf_bson_class {
         WF_BSON_CLASS_COUNT
 };
 
+/* Where instances of a class keep their parts, from their start; 0: not known, so it is called. */
+struct wf_bson_slots {
+    Py_ssize_t first, second; /* the same where there is one */
+};
+
 struct wf_bson_state {
-    PyObject *encode_error; /* owned: weft.bson.EncodeError(TypeError, ValueError): path */
-    PyObject *decode_error; /* owned: DecodeError(ValueError): msg, pos, path */
-    PyObject *names[20];    /* owned: interned, by enum name_id (bson_int.h) */
+    PyObject *encode_error;  /* owned: weft.bson.EncodeError(TypeError, ValueError): path */
+    PyObject *decode_error;  /* owned: DecodeError(ValueError): msg, pos, path */
+    PyObject *names[32];     /* owned: interned, by enum name_id (bson_int.h) */
+    PyObject *iterator_type; /* owned: _core.BSONIterator */
     PyObject *classes[WF_BSON_CLASS_COUNT]; /* owned, or NULL until one is needed */
     PyObject *pattern, *mapping, *uuid;     /* owned with the classes: re.Pattern, Mapping, UUID */
-    bool id_slot;                           /* ObjectId keeps its bytes in the slot __id */
+    struct wf_bson_slots id_slot;           /* bytes */
+    struct wf_bson_slots decimal_slots;     /* high, low: ints of 64 bits */
+    struct wf_bson_slots timestamp_slots;   /* time, inc */
+    bool plain_int64, plain_binary;         /* made without a call */
     PyObject *keys[WF_BSON_KEYS];           /* owned: ASCII str with their hash made, or NULL */
 };
 

@@ -8,6 +8,11 @@
 #define WF_BSON_NAMES(X)                                                                           \
     X(_type_marker)                                                                                \
     X(_ObjectId__id)                                                                               \
+    X(_Decimal128__high)                                                                           \
+    X(_Decimal128__low)                                                                            \
+    X(_Timestamp__time)                                                                            \
+    X(_Timestamp__inc)                                                                             \
+    X(_Binary__subtype)                                                                            \
     X(binary)                                                                                      \
     X(subtype)                                                                                     \
     X(scope)                                                                                       \
@@ -21,17 +26,31 @@
     X(pattern)                                                                                     \
     X(utcoffset)                                                                                   \
     X(_id)                                                                                         \
+    X(astimezone)                                                                                  \
+    X(bytes)                                                                                       \
     X(items)                                                                                       \
     X(msg)                                                                                         \
     X(pos)                                                                                         \
     X(path)
 
+/* Those that are no identifiers. */
+#define WF_BSON_DOLLAR_NAMES(X)                                                                    \
+    X(dollar_ref, "$ref")                                                                          \
+    X(dollar_id, "$id")                                                                            \
+    X(dollar_db, "$db")
+
 enum name_id {
 #define X(n) NAME_##n,
     WF_BSON_NAMES(X)
 #undef X
-        NAME_COUNT
+#define X(n, text) NAME_##n,
+        WF_BSON_DOLLAR_NAMES(X)
+#undef X
+            NAME_COUNT
 };
+
+/* _type_marker, as PyMongo numbers its classes: the element type, but for these. */
+enum { WF_BSON_MARKER_DBREF = 100, WF_BSON_MARKER_RAW = 101 };
 static_assert(NAME_COUNT <= WF_ARRAY_LEN(((struct wf_bson_state *)0)->names), "names fit");
 
 /* Where a codec is: the open containers, innermost first, each with the member it is at. Lives on
@@ -42,8 +61,30 @@ struct place {
     Py_ssize_t index;       /* in an array */
 };
 
+/* ---- classes.c ---- */
+
 /* Loads the classes, once. 0, or -1 with an exception. */
-int wf_bson_need_classes(struct wf_bson_state *s);
+int wf_bson_load_classes(struct wf_bson_state *s);
+static inline int wf_bson_need_classes(struct wf_bson_state *s) {
+    return wf_likely(s->uuid != NULL) ? 0 : wf_bson_load_classes(s);
+}
+
+/* Objects of BSON's own types, by calling the class where it has to be: owned, or NULL with an
+ * exception. Of wf_bson_make the arguments are stolen, and may be NULL with an exception. */
+PyObject *wf_bson_make(struct wf_bson_state *s, enum wf_bson_class cls, PyObject *a, PyObject *b,
+                       size_t nargs);
+PyObject *wf_bson_make_objectid(struct wf_bson_state *s, const char *bytes); /* 12 */
+PyObject *wf_bson_make_timestamp(struct wf_bson_state *s, uint32_t seconds, uint32_t increment);
+PyObject *wf_bson_make_decimal(struct wf_bson_state *s, struct wf_decimal128 v);
+PyObject *wf_bson_make_int64(struct wf_bson_state *s, int64_t v);
+PyObject *wf_bson_make_binary(struct wf_bson_state *s, struct wf_span bytes, uint8_t subtype);
+
+/* What an instance has in its slot: borrowed from it, NULL where it is empty. */
+static inline PyObject *wf_bson_slot(PyObject *o, Py_ssize_t offset) {
+    return *(PyObject **)((char *)o + offset);
+}
+
+/* ---- errors ---- */
 
 /* Raise, with the path to `at` in the message and as the attribute `path`. What an exception that
  * is set already said becomes the cause. */
@@ -53,10 +94,30 @@ void wf_bson_raise_encode(struct wf_bson_state *s, const struct place *at, const
 void wf_bson_raise_decode(struct wf_bson_state *s, const struct place *at, size_t pos,
                           const char *msg);
 
-/* The public functions (encode.c, decode.c). */
-PyObject *wf_bson_py_encode(PyObject *module, PyObject *obj);
-PyObject *wf_bson_py_decode(PyObject *module, PyObject *data);
-PyObject *wf_bson_py_decode_from(PyObject *module, PyObject *args);
+/* ---- documents to objects (decode.c) ---- */
+
+struct wf_bson_options;
+
+/* The object of the document that is all of `in`, which cannot change meanwhile: owned, or NULL with
+ * an exception, its position counted from `base` bytes before.
+ * options  or NULL: the usual ones */
+PyObject *wf_bson_decode(struct wf_bson_state *s, const struct wf_bson_options *options,
+                         struct wf_span in, size_t base);
+
+/* ---- the public functions ---- */
+
+/* One positional argument and those by name; borrowed, NULL where not given. */
+struct wf_bson_arguments {
+    PyObject *data, *options;
+};
+int wf_bson_arguments(const char *function, PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *kwnames, struct wf_bson_arguments *out);
+
+PyObject *wf_bson_py_encode(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                            PyObject *kwnames);
+PyObject *wf_bson_py_iter(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                          PyObject *kwnames);
+extern PyType_Spec wf_bson_iterator_spec;
 
 /* The bytes of a caller's object for the time of a call: its own where they cannot change
  * meanwhile, else a copy. 0, or -1 with an exception. */
@@ -66,6 +127,8 @@ struct input {
     char *copy;     /* owned, or NULL */
 };
 int wf_bson_input_open(struct input *in, PyObject *data);
+/* A buffer of bytes, or TypeError. */
+int wf_bson_view_open(Py_buffer *view, PyObject *data);
 void wf_bson_input_close(struct input *in);
 
 #endif

@@ -1,35 +1,117 @@
-/* BSON to objects: the cursor of wire/bson, an object for each element. */
+/* BSON to objects: the cursor of wire/bson, an object for each element.
+ *
+ * Common values are made where their bytes are read; the others of the cursor's element. The values
+ * of open arrays wait on a stack, so that a list is made once its length is known. */
 #include "py/bson/bson_int.h"
 
 #include <datetime.h>
 
+#include "base/alloc.h"
+#include "base/ucs.h"
 #include "base/utf8.h"
+#include "py/bson/options.h"
 #include "wire/bson/bson_read.h"
 #include "wire/bson/date.h"
 
 enum {
     /* Levels that are free; beyond, each counts against Python's recursion limit too. */
-    DEPTH_UNCOUNTED = 32
+    DEPTH_UNCOUNTED = 32,
+    VALUES_INLINE = 256,
+    /* After so many names in a row that were not in the cache, only one in so many is looked for:
+     * where names do not recur, the cache would only churn. */
+    MISSES_MAX = 32
 };
 
 struct decoder {
     struct wf_bson_state *s;
-    const char *start; /* of what the caller gave: offsets count from here */
+    const struct wf_bson_options *options; /* NULL: the usual ones */
+    const char *start; /* of the document, which is `base` bytes into what the caller gave */
+    size_t base;
     const struct place *place;
     unsigned depth;
+    unsigned misses;   /* in a row, of the cache of keys */
+    PyObject **values; /* owned, and so is each: those of open arrays */
+    size_t len, cap;
+    PyObject *values_inline[VALUES_INLINE]; /* `values` until it grows */
 };
 
 static PyObject *decode_document(struct decoder *d, struct wf_span in, bool hook);
 
+static size_t position(const struct decoder *d, const char *at) {
+    return d->base + (size_t)(at - d->start);
+}
+
 static WF_NOINLINE PyObject *fail(struct decoder *d, enum wf_bson_error e, const char *at) {
-    wf_bson_raise_decode(d->s, d->place, (size_t)(at - d->start), wf_bson_error_text(e));
+    wf_bson_raise_decode(d->s, d->place, position(d, at), wf_bson_error_text(e));
     return NULL;
+}
+
+/* Not cleared as a whole: it is large, and most of it is never used. */
+static inline void decoder_init(struct decoder *d, struct wf_bson_state *s,
+                                const struct wf_bson_options *options, const char *start,
+                                size_t base) {
+    d->s = s;
+    d->options = options;
+    d->start = start;
+    d->base = base;
+    d->place = NULL;
+    d->depth = 0;
+    d->misses = 0;
+    d->values = d->values_inline;
+    d->len = 0;
+    d->cap = VALUES_INLINE;
+}
+
+static void decoder_clear(struct decoder *d) {
+    WF_ASSERT(d->len == 0);
+    if (d->values != d->values_inline) {
+        wf_free(d->values);
+    }
+}
+
+/* ---- open arrays ---- */
+
+static WF_NOINLINE int values_grow(struct decoder *d) {
+    size_t cap = d->cap * 2;
+    PyObject **old = d->values == d->values_inline ? NULL : d->values;
+    PyObject **p = wf_realloc(old, cap * sizeof(*p));
+    if (p == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (old == NULL) {
+        memcpy(p, d->values_inline, d->len * sizeof(*p));
+    }
+    d->values = p;
+    d->cap = cap;
+    return 0;
+}
+
+static void values_drop(struct decoder *d, size_t at) {
+    while (d->len > at) {
+        Py_DECREF(d->values[--d->len]);
+    }
+}
+
+/* A list of the values from `at` on, which it takes over; on failure they are gone too. */
+static PyObject *values_pop_list(struct decoder *d, size_t at) {
+    size_t n = d->len - at;
+    PyObject *list = PyList_New((Py_ssize_t)n);
+    if (list == NULL) {
+        values_drop(d, at);
+        return NULL;
+    }
+    memcpy(((PyListObject *)list)->ob_item, d->values + at, n * sizeof(*d->values));
+    d->len = at;
+    return list;
 }
 
 /* ---- text ---- */
 
-static WF_NOINLINE PyObject *make_wide(struct decoder *d, struct wf_span s) {
-    PyObject *str = PyUnicode_DecodeUTF8(s.p, (Py_ssize_t)s.n, NULL);
+/* Not UTF-8: what the options make of it, else an error. */
+static WF_NOINLINE PyObject *make_damaged(struct decoder *d, struct wf_span s) {
+    const char *errors = d->options != NULL ? d->options->unicode_errors : NULL;
+    PyObject *str = PyUnicode_DecodeUTF8(s.p, (Py_ssize_t)s.n, errors);
     if (str == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
         Py_ssize_t start = 0;
         PyObject *cause = wf_err_take();
@@ -42,9 +124,46 @@ static WF_NOINLINE PyObject *make_wide(struct decoder *d, struct wf_span s) {
     return str;
 }
 
+static WF_NOINLINE PyObject *make_wide(struct decoder *d, struct wf_span s) {
+    size_t chars;
+    uint32_t max_char;
+    if (wf_unlikely(!wf_utf8_check(s, &chars, &max_char))) {
+        return make_damaged(d, s);
+    }
+    if (chars < 2) { /* CPython keeps the strings of one character of Latin-1 */
+        return PyUnicode_DecodeUTF8(s.p, (Py_ssize_t)s.n, NULL);
+    }
+    PyObject *str = PyUnicode_New((Py_ssize_t)chars, max_char);
+    if (wf_likely(str != NULL)) {
+        wf_ucs_from_utf8(PyUnicode_DATA(str), PyUnicode_KIND(str), s);
+    }
+    return str;
+}
+
+/* Is all of it ASCII? Eight bytes at a time, the last ones again: short text is common. */
+static inline bool is_ascii(struct wf_span s) {
+    uint64_t high = 0;
+    if (s.n >= 64) {
+        return wf_ascii_prefix(s.p, s.n) == s.n;
+    }
+    if (s.n >= 8) {
+        for (size_t i = 0; i + 8 <= s.n; i += 8) {
+            high |= wf_bson_load64(s.p + i);
+        }
+        high |= wf_bson_load64(s.p + s.n - 8);
+    } else if (s.n >= 4) {
+        high = wf_bson_load32(s.p) | wf_bson_load32(s.p + s.n - 4);
+    } else {
+        for (size_t i = 0; i < s.n; i++) {
+            high |= (unsigned char)s.p[i];
+        }
+    }
+    return (high & 0x8080808080808080u) == 0;
+}
+
 static inline PyObject *make_text(struct decoder *d, struct wf_span s) {
-    if (wf_unlikely(s.n < 2 || wf_ascii_prefix(s.p, s.n) != s.n)) {
-        return make_wide(d, s); /* it knows the strings of one character, too */
+    if (wf_unlikely(s.n < 2 || !is_ascii(s))) {
+        return make_wide(d, s);
     }
     PyObject *str = PyUnicode_New((Py_ssize_t)s.n, 127);
     if (wf_likely(str != NULL)) {
@@ -53,110 +172,148 @@ static inline PyObject *make_text(struct decoder *d, struct wf_span s) {
     return str;
 }
 
-/* Names that share a slot push each other out, which costs time and nothing else. */
+/* ---- keys ---- */
+
+/* Mixes the first and the last eight bytes and the length: names that share a slot push each other
+ * out, which costs time and nothing else. */
 static inline size_t key_slot(struct wf_span s) {
-    uint64_t h = s.n * 0x9e3779b97f4a7c15u;
-    size_t i = 0;
-    for (; i + 8 <= s.n; i += 8) {
-        h = (h ^ wf_bson_load64(s.p + i)) * 0xd6e8feb86659fd93u;
-        h ^= h >> 32;
+    uint64_t a = 0, b = 0;
+    if (s.n >= 8) {
+        a = wf_bson_load64(s.p);
+        b = wf_bson_load64(s.p + s.n - 8);
+    } else if (s.n >= 4) {
+        a = wf_bson_load32(s.p);
+        b = wf_bson_load32(s.p + s.n - 4);
+    } else if (s.n > 0) {
+        a = (unsigned char)s.p[0];
+        b = (uint64_t)(unsigned char)s.p[s.n / 2] << 8 | (unsigned char)s.p[s.n - 1];
     }
-    for (; i < s.n; i++) {
-        h = (h ^ (unsigned char)s.p[i]) * 0x100000001b3u;
-    }
-    return (size_t)((h ^ (h >> 29)) * 0x9e3779b97f4a7c15u >> 48) % WF_BSON_KEYS;
+    uint64_t h = (a ^ s.n) * 0x9e3779b97f4a7c15u;
+    h = (h ^ (h >> 32) ^ b) * 0xd6e8feb86659fd93u;
+    return (size_t)(h >> 48) % WF_BSON_KEYS;
 }
 
-static inline PyObject *make_key(struct decoder *d, struct wf_span s) {
-    if (wf_unlikely(s.n > WF_BSON_KEY_BYTES_MAX)) {
-        return make_text(d, s);
+/* A key that is ASCII, copied in steps that do not overlap: it is hashed next, eight bytes at a time,
+ * and what overlapping stores wrote cannot be forwarded to such a load. */
+static inline PyObject *make_ascii_key(struct decoder *d, struct wf_span s) {
+    if (wf_unlikely(s.n < 2)) {
+        return make_wide(d, s);
     }
-    PyObject **slot = &d->s->keys[key_slot(s)];
-    PyObject *key = *slot; /* borrowed from the cache */
-    if (wf_likely(key != NULL && (size_t)PyUnicode_GET_LENGTH(key) == s.n &&
-                  memcmp(PyUnicode_1BYTE_DATA(key), s.p, s.n) == 0)) {
-        return Py_NewRef(key);
+    PyObject *key = PyUnicode_New((Py_ssize_t)s.n, 127);
+    if (wf_likely(key != NULL)) {
+        char *to = (char *)PyUnicode_1BYTE_DATA(key);
+        size_t i = 0;
+        for (; i + 8 <= s.n; i += 8) {
+            memcpy(to + i, s.p + i, 8);
+        }
+        if (s.n & 4) {
+            memcpy(to + i, s.p + i, 4);
+            i += 4;
+        }
+        for (; i < s.n; i++) {
+            to[i] = s.p[i];
+        }
     }
-    key = make_text(d, s);
-    if (key == NULL || !PyUnicode_IS_ASCII(key)) {
-        return key;
-    }
-    if (PyObject_Hash(key) == -1) { /* a str keeps its hash */
-        Py_DECREF(key);
+    return key;
+}
+
+static WF_NOINLINE PyObject *make_new_key(struct decoder *d, struct wf_span s, PyObject **slot) {
+    PyObject *key = make_ascii_key(d, s);
+    if (key == NULL || PyObject_Hash(key) == -1) { /* a str keeps its hash */
+        Py_XDECREF(key);
         return NULL;
     }
     Py_XSETREF(*slot, Py_NewRef(key));
     return key;
 }
 
-/* ---- BSON's own types ---- */
-
-/* Calls a class with one or two arguments, which are stolen and may be NULL with an exception. */
-static PyObject *make(struct decoder *d, enum wf_bson_class cls, PyObject *a, PyObject *b,
-                      int nargs) {
-    PyObject *args[2] = {a, b}, *made = NULL;
-    if (a != NULL && (nargs == 1 || b != NULL) && wf_bson_need_classes(d->s) == 0) {
-        made = PyObject_Vectorcall(d->s->classes[cls], args, (size_t)nargs, NULL);
+static inline PyObject *make_key(struct decoder *d, const struct wf_bson_element *e) {
+    struct wf_span s = e->name;
+    if (wf_unlikely(s.n > WF_BSON_KEY_BYTES_MAX || e->name_wide)) {
+        return make_text(d, s);
     }
-    Py_XDECREF(a);
-    Py_XDECREF(b);
-    return made;
+    if (wf_unlikely(d->misses >= MISSES_MAX && d->misses % MISSES_MAX != 0)) {
+        d->misses++;
+        return make_ascii_key(d, s);
+    }
+    PyObject **slot = &d->s->keys[key_slot(s)];
+    PyObject *key = *slot; /* borrowed from the cache */
+    if (wf_likely(key != NULL && (size_t)PyUnicode_GET_LENGTH(key) == s.n &&
+                  memcmp(PyUnicode_1BYTE_DATA(key), s.p, s.n) == 0)) {
+        d->misses = 0;
+        return Py_NewRef(key);
+    }
+    d->misses++;
+    return make_new_key(d, s, slot);
 }
+
+/* ---- BSON's own types ---- */
 
 static PyObject *make_bytes(struct wf_span s) {
     return PyBytes_FromStringAndSize(s.p, (Py_ssize_t)s.n);
 }
 
-static PyObject *make_objectid(struct decoder *d, struct wf_span s) {
-    PyObject *bytes = make_bytes(s);
-    if (bytes == NULL || wf_bson_need_classes(d->s) < 0) {
-        Py_XDECREF(bytes);
-        return NULL;
-    }
-    PyTypeObject *type = (PyTypeObject *)d->s->classes[WF_BSON_CLASS_ObjectId];
-    if (!d->s->id_slot) {
-        return make(d, WF_BSON_CLASS_ObjectId, bytes, NULL, 1);
-    }
-    PyObject *id = type->tp_alloc(type, 0);
-    if (id != NULL && PyObject_SetAttr(id, d->s->names[NAME__ObjectId__id], bytes) < 0) {
-        Py_CLEAR(id);
-    }
-    Py_DECREF(bytes);
-    return id;
-}
-
-static PyObject *make_datetime(struct decoder *d, const struct wf_bson_element *e) {
+static PyObject *make_date(int64_t ms, PyObject *tz) {
     struct wf_bson_date t;
-    if (wf_unlikely(!wf_bson_date_from_ms(e->i, &t))) {
-        wf_bson_raise_decode(d->s, d->place, (size_t)(e->value - d->start),
-                             "a date outside the years 1 to 9999");
-        return NULL;
-    }
+    bool is_date = wf_bson_date_from_ms(ms, &t);
+    WF_ASSERT(is_date);
+    (void)is_date;
     if (PyDateTimeAPI == NULL) {
         PyDateTime_IMPORT;
         if (PyDateTimeAPI == NULL) {
             return NULL;
         }
     }
-    return PyDateTime_FromDateAndTime(t.year, t.month, t.day, t.hour, t.minute, t.second,
-                                      t.millisecond * 1000);
+    return PyDateTimeAPI->DateTime_FromDateAndTime(t.year, t.month, t.day, t.hour, t.minute,
+                                                   t.second, t.millisecond * 1000, tz,
+                                                   PyDateTimeAPI->DateTimeType);
 }
 
-static PyObject *make_decimal(struct decoder *d, const struct wf_bson_element *e) {
-    PyObject *bid = make_bytes(wf_span(e->value, 16));
-    if (bid == NULL || wf_bson_need_classes(d->s) < 0) {
-        Py_XDECREF(bid);
-        return NULL;
+static PyObject *fail_date(struct decoder *d, const char *at) {
+    wf_bson_raise_decode(d->s, d->place, position(d, at), "a date outside the years 1 to 9999");
+    return NULL;
+}
+
+/* As options say; without any, naive. */
+static PyObject *make_datetime(struct decoder *d, int64_t ms, const char *at) {
+    const struct wf_bson_options *o = d->options;
+    bool fits = ms >= WF_BSON_DATE_MIN_MS && ms <= WF_BSON_DATE_MAX_MS;
+    if (wf_likely(o == NULL)) {
+        return wf_likely(fits) ? make_date(ms, Py_None) : fail_date(d, at);
     }
-    PyObject *args[] = {d->s->classes[WF_BSON_CLASS_Decimal128], bid};
-    PyObject *v = PyObject_VectorcallMethod(d->s->names[NAME_from_bid], args, 2, NULL);
-    Py_DECREF(bid);
-    return v;
+    if (o->dates == WF_BSON_DATES_MS || (!fits && o->dates == WF_BSON_DATES_AUTO)) {
+        return wf_bson_make(d->s, WF_BSON_CLASS_DatetimeMS, PyLong_FromLongLong(ms), NULL, 1);
+    }
+    if (!fits && o->dates != WF_BSON_DATES_CLAMP) {
+        return fail_date(d, at);
+    }
+    ms = WF_MIN(WF_MAX(ms, WF_BSON_DATE_MIN_MS), WF_BSON_DATE_MAX_MS);
+    PyObject *date = make_date(ms, o->tz_aware ? o->utc : Py_None);
+    if (date != NULL && o->tzinfo != NULL) {
+        Py_SETREF(date, PyObject_CallMethodOneArg(date, d->s->names[NAME_astimezone], o->tzinfo));
+        if (date == NULL && PyErr_ExceptionMatches(PyExc_OverflowError)) {
+            return fail_date(d, at);
+        }
+    }
+    return date;
+}
+
+static PyObject *make_binary(struct decoder *d, const struct wf_bson_element *e) {
+    if (e->subtype == 0) {
+        return make_bytes(e->text);
+    }
+    if (d->options != NULL && wf_bson_is_uuid(d->options, e->subtype)) {
+        if (e->text.n != 16) {
+            wf_bson_raise_decode(d->s, d->place, position(d, e->value), "a UUID is not 16 bytes");
+            return NULL;
+        }
+        return wf_bson_make_uuid(d->s, d->options, e->text.p);
+    }
+    return wf_bson_make_binary(d->s, e->text, e->subtype);
 }
 
 /* Options of a regular expression as flags of the re module; others are passed over, as PyMongo
- * does.
- */
+ * does. */
 static PyObject *make_flags(struct decoder *d, struct wf_span options) {
     static const char letters[] = "ilmsux"; /* 2, 4, 8, ... */
     long flags = 0;
@@ -170,40 +327,51 @@ static PyObject *make_flags(struct decoder *d, struct wf_span options) {
     return PyLong_FromLong(flags);
 }
 
-/* Element names of a DBRef: {"$ref": str, "$id": any, "$db": str or absent, ...}. The dict is
+/* The value of a name in a document: owned; NULL where it has none, or with an exception. */
+static PyObject *document_get(PyObject *document, PyObject *name) {
+    PyObject *value;
+    if (wf_likely(PyDict_CheckExact(document))) {
+        value = PyDict_GetItemWithError(document, name);
+        return Py_XNewRef(value);
+    }
+    if (PySequence_Contains(document, name) != 1) { /* a defaultdict must not make one */
+        return NULL;
+    }
+    return PyObject_GetItem(document, name);
+}
+
+/* Element names of a DBRef: {"$ref": str, "$id": any, "$db": str or absent, ...}. The document is
  * stolen; it comes back where it is none. */
-static WF_NOINLINE PyObject *dbref_or(struct decoder *d, PyObject *dict) {
-    static const char *const names[] = {"$ref", "$id", "$db"};
-    PyObject *values[3] = {NULL, NULL, NULL}; /* borrowed, then owned */
+static WF_NOINLINE PyObject *dbref_or(struct decoder *d, PyObject *document) {
+    PyObject **names = &d->s->names[NAME_dollar_ref]; /* $ref, $id, $db */
+    PyObject *values[3] = {NULL, NULL, NULL};         /* owned */
+    PyObject *made = NULL;
     for (int i = 0; i < 3; i++) {
-        PyObject *name = PyUnicode_FromString(names[i]);
-        values[i] = name != NULL ? PyDict_GetItemWithError(dict, name) : NULL;
-        Py_XDECREF(name);
+        values[i] = document_get(document, names[i]);
         if (values[i] == NULL && PyErr_Occurred()) {
-            Py_DECREF(dict);
-            return NULL;
+            goto done;
         }
     }
     if (values[0] == NULL || !PyUnicode_Check(values[0]) || values[1] == NULL ||
         (values[2] != NULL && values[2] != Py_None && !PyUnicode_Check(values[2]))) {
-        return dict;
-    }
-    PyObject *made = NULL;
-    bool has_db = values[2] != NULL;
-    values[2] = has_db ? values[2] : Py_None;
-    for (int i = 0; i < 3; i++) {
-        Py_INCREF(values[i]);
-    }
-    if (wf_bson_need_classes(d->s) == 0 && PyDict_DelItemString(dict, "$ref") == 0 &&
-        PyDict_DelItemString(dict, "$id") == 0 &&
-        (!has_db || PyDict_DelItemString(dict, "$db") == 0)) {
-        made = PyObject_CallFunctionObjArgs(d->s->classes[WF_BSON_CLASS_DBRef], values[0],
-                                            values[1], values[2], dict, NULL);
+        made = Py_NewRef(document);
+        goto done;
     }
     for (int i = 0; i < 3; i++) {
-        Py_DECREF(values[i]);
+        if (values[i] != NULL && PyObject_DelItem(document, names[i]) < 0) {
+            goto done;
+        }
     }
-    Py_DECREF(dict);
+    if (wf_bson_need_classes(d->s) == 0) {
+        made =
+            PyObject_CallFunctionObjArgs(d->s->classes[WF_BSON_CLASS_DBRef], values[0], values[1],
+                                         values[2] != NULL ? values[2] : Py_None, document, NULL);
+    }
+done:
+    for (int i = 0; i < 3; i++) {
+        Py_XDECREF(values[i]);
+    }
+    Py_DECREF(document);
     return made;
 }
 
@@ -211,39 +379,29 @@ static WF_NOINLINE PyObject *dbref_or(struct decoder *d, PyObject *dict) {
 
 static PyObject *decode_array(struct decoder *d, struct wf_span in);
 
-static PyObject *decode_other(struct decoder *d, const struct wf_bson_element *e) {
+static WF_NOINLINE PyObject *make_other(struct decoder *d, const struct wf_bson_element *e) {
     switch (e->type) {
     case WF_BSON_UNDEFINED:
         return Py_NewRef(Py_None);
     case WF_BSON_SYMBOL:
         return make_text(d, e->text);
-    case WF_BSON_BINARY:
-        return e->subtype == 0 ? make_bytes(e->text)
-                               : make(d, WF_BSON_CLASS_Binary, make_bytes(e->text),
-                                      PyLong_FromLong(e->subtype), 2);
     case WF_BSON_REGEX: {
         PyObject *pattern = make_text(d, e->text);
-        return make(d, WF_BSON_CLASS_Regex, pattern,
-                    pattern != NULL ? make_flags(d, e->more) : NULL, 2);
+        return wf_bson_make(d->s, WF_BSON_CLASS_Regex, pattern,
+                            pattern != NULL ? make_flags(d, e->more) : NULL, 2);
     }
     case WF_BSON_DBPOINTER: {
         PyObject *ns = make_text(d, e->text);
-        return make(d, WF_BSON_CLASS_DBRef, ns, ns != NULL ? make_objectid(d, e->more) : NULL, 2);
+        return wf_bson_make(d->s, WF_BSON_CLASS_DBRef, ns,
+                            ns != NULL ? wf_bson_make_objectid(d->s, e->more.p) : NULL, 2);
     }
     case WF_BSON_CODE:
-        return make(d, WF_BSON_CLASS_Code, make_text(d, e->text), NULL, 1);
+        return wf_bson_make(d->s, WF_BSON_CLASS_Code, make_text(d, e->text), NULL, 1);
     case WF_BSON_CODE_SCOPE: {
         PyObject *code = make_text(d, e->text);
-        return make(d, WF_BSON_CLASS_Code, code,
-                    code != NULL ? decode_document(d, e->more, false) : NULL, 2);
+        return wf_bson_make(d->s, WF_BSON_CLASS_Code, code,
+                            code != NULL ? decode_document(d, e->more, false) : NULL, 2);
     }
-    case WF_BSON_TIMESTAMP: {
-        PyObject *seconds = PyLong_FromUnsignedLong(e->timestamp.seconds);
-        return make(d, WF_BSON_CLASS_Timestamp, seconds,
-                    seconds != NULL ? PyLong_FromUnsignedLong(e->timestamp.increment) : NULL, 2);
-    }
-    case WF_BSON_DECIMAL128:
-        return make_decimal(d, e);
     default:
         WF_ASSERT(e->type == WF_BSON_MINKEY || e->type == WF_BSON_MAXKEY);
         if (wf_bson_need_classes(d->s) < 0) {
@@ -254,31 +412,92 @@ static PyObject *decode_other(struct decoder *d, const struct wf_bson_element *e
     }
 }
 
-static inline PyObject *decode_value(struct decoder *d, const struct wf_bson_element *e) {
+/* Any value, by the cursor's rules: also those that decode_value found wrong. */
+static WF_NOINLINE PyObject *decode_by_element(struct decoder *d, struct wf_bson_cursor *c,
+                                               struct wf_bson_element *e) {
+    enum wf_bson_error error = wf_bson_next_value(c, e);
+    if (wf_unlikely(error != WF_BSON_OK)) {
+        return fail(d, error, c->p);
+    }
     switch (e->type) {
-    case WF_BSON_STRING:
-        return make_text(d, e->text);
-    case WF_BSON_INT32:
-        return PyLong_FromLong((long)e->i);
-    case WF_BSON_INT64:
-        return make(d, WF_BSON_CLASS_Int64, PyLong_FromLongLong(e->i), NULL, 1);
-    case WF_BSON_DOUBLE:
-        return PyFloat_FromDouble(e->d);
-    case WF_BSON_BOOL:
-        return Py_NewRef(e->i != 0 ? Py_True : Py_False);
-    case WF_BSON_NULL:
-        return Py_NewRef(Py_None);
     case WF_BSON_DOCUMENT:
         return decode_document(d, e->text, true);
     case WF_BSON_ARRAY:
         return decode_array(d, e->text);
+    case WF_BSON_INT64:
+        return wf_bson_make_int64(d->s, e->i);
     case WF_BSON_OBJECTID:
-        return make_objectid(d, e->text);
+        return wf_bson_make_objectid(d->s, e->text.p);
     case WF_BSON_DATETIME:
-        return make_datetime(d, e);
+        return make_datetime(d, e->i, e->value);
+    case WF_BSON_BINARY:
+        return make_binary(d, e);
+    case WF_BSON_TIMESTAMP:
+        return wf_bson_make_timestamp(d->s, e->timestamp.seconds, e->timestamp.increment);
+    case WF_BSON_DECIMAL128:
+        return wf_bson_make_decimal(d->s, e->decimal);
     default:
-        return decode_other(d, e);
+        return make_other(d, e);
     }
+}
+
+/* The value whose name was read. The common ones are read here, in one step with the making. */
+WF_ALWAYS_INLINE PyObject *decode_value(struct decoder *d, struct wf_bson_cursor *c,
+                                        struct wf_bson_element *e) {
+    const char *p = c->p;
+    size_t left = (size_t)(c->end - p);
+    switch (e->type) {
+    case WF_BSON_STRING:
+        if (wf_likely(left >= 5)) {
+            uint32_t n = wf_bson_load32(p);
+            if (wf_likely(n != 0 && n <= left - 4 && p[3 + n] == 0)) {
+                c->p = p + 4 + n;
+                return make_text(d, wf_span(p + 4, n - 1));
+            }
+        }
+        break;
+    case WF_BSON_INT32:
+        if (wf_likely(left >= 4)) {
+            c->p = p + 4;
+            return PyLong_FromLong((int32_t)wf_bson_load32(p));
+        }
+        break;
+    case WF_BSON_DOUBLE:
+        if (wf_likely(left >= 8)) {
+            uint64_t bits = wf_bson_load64(p);
+            double v;
+            memcpy(&v, &bits, 8);
+            c->p = p + 8;
+            return PyFloat_FromDouble(v);
+        }
+        break;
+    case WF_BSON_BOOL:
+        if (wf_likely(left >= 1 && (uint8_t)*p <= 1)) {
+            c->p = p + 1;
+            return Py_NewRef(*p != 0 ? Py_True : Py_False);
+        }
+        break;
+    case WF_BSON_NULL:
+        return Py_NewRef(Py_None);
+    default:
+        break;
+    }
+    return decode_by_element(d, c, e);
+}
+
+/* What a custom decoder of the options' makes of a value (stolen, may be NULL). */
+static WF_NOINLINE PyObject *customized(struct decoder *d, PyObject *value) {
+    PyObject *decoder =
+        value != NULL ? PyDict_GetItemWithError(d->options->decoders, (PyObject *)Py_TYPE(value))
+                      : NULL;
+    if (decoder != NULL) {
+        Py_INCREF(decoder);
+        Py_SETREF(value, PyObject_CallOneArg(decoder, value));
+        Py_DECREF(decoder);
+    } else if (value != NULL && PyErr_Occurred()) {
+        Py_CLEAR(value);
+    }
+    return value;
 }
 
 /* Opens a document or array one level deeper. 0, or -1 with an exception. */
@@ -309,48 +528,57 @@ static void leave(struct decoder *d) {
     }
 }
 
-/* hook  a dict that looks like a DBRef becomes one */
+/* hook  a document that looks like a DBRef becomes one */
 static PyObject *decode_document(struct decoder *d, struct wf_span in, bool hook) {
     struct wf_bson_cursor c;
     struct wf_bson_element e;
     struct place place = {.up = d->place};
+    const struct wf_bson_options *o = d->options;
     bool dollar = false;
     if (enter(d, &c, in) < 0) {
         return NULL;
     }
-    PyObject *dict = PyDict_New();
-    if (dict == NULL) {
+    bool is_dict = wf_likely(o == NULL || o->document_class == NULL);
+    PyObject *document = is_dict ? PyDict_New() : PyObject_CallNoArgs(o->document_class);
+    if (document == NULL) {
         leave(d);
         return NULL;
     }
     for (;;) {
-        enum wf_bson_error error = wf_bson_next(&c, &e);
+        enum wf_bson_error error = wf_bson_next_name(&c, &e);
         if (wf_unlikely(error != WF_BSON_OK)) {
             fail(d, error, c.p);
             break;
         }
         if (e.type == 0) {
             leave(d);
-            return hook && wf_unlikely(dollar) ? dbref_or(d, dict) : dict;
+            return hook && wf_unlikely(dollar) ? dbref_or(d, document) : document;
         }
-        dollar |= e.name.n != 0 && *e.name.p == '$';
-        PyObject *key = make_key(d, e.name);
+        dollar |= *e.name.p == '$'; /* or its NUL */
+        PyObject *key = make_key(d, &e);
         if (wf_unlikely(key == NULL)) {
             break;
         }
         place.name = e.name;
         d->place = &place;
-        PyObject *value = decode_value(d, &e);
+        PyObject *value = decode_value(d, &c, &e);
+        if (wf_unlikely(o != NULL && o->decoders != NULL)) {
+            value = customized(d, value);
+        }
         d->place = place.up;
-        int rc = value != NULL ? PyDict_SetItem(dict, key, value) : -1; /* the last of equals */
+        int rc = -1;
+        if (wf_likely(value != NULL)) { /* the last of equal names wins */
+            rc = is_dict ? PyDict_SetItem(document, key, value)
+                         : PyObject_SetItem(document, key, value);
+            Py_DECREF(value);
+        }
         Py_DECREF(key);
-        Py_XDECREF(value);
         if (wf_unlikely(rc < 0)) {
             break;
         }
     }
     leave(d);
-    Py_DECREF(dict);
+    Py_DECREF(document);
     return NULL;
 }
 
@@ -358,75 +586,61 @@ static PyObject *decode_array(struct decoder *d, struct wf_span in) {
     struct wf_bson_cursor c;
     struct wf_bson_element e;
     struct place place = {.up = d->place};
+    size_t at = d->len;
     if (enter(d, &c, in) < 0) {
         return NULL;
     }
-    PyObject *list = PyList_New(0);
     d->place = &place;
-    while (list != NULL) {
-        enum wf_bson_error error = wf_bson_next(&c, &e);
+    for (;; place.index++) {
+        enum wf_bson_error error = wf_bson_next_name(&c, &e);
         if (wf_unlikely(error != WF_BSON_OK)) {
             fail(d, error, c.p);
-            Py_CLEAR(list);
             break;
         }
         if (e.type == 0) {
+            d->place = place.up;
+            leave(d);
+            return values_pop_list(d, at);
+        }
+        if (wf_unlikely(e.name_wide && !wf_utf8_valid(e.name))) {
+            fail(d, WF_BSON_ERROR_UTF8, e.name.p);
             break;
         }
-        PyObject *value;
-        if (wf_likely(wf_ascii_prefix(e.name.p, e.name.n) == e.name.n || wf_utf8_valid(e.name))) {
-            value = decode_value(d, &e);
-        } else {
-            value = fail(d, WF_BSON_ERROR_UTF8, e.name.p);
+        PyObject *value = decode_value(d, &c, &e);
+        if (wf_unlikely(d->options != NULL && d->options->decoders != NULL)) {
+            value = customized(d, value);
         }
-        int rc = value != NULL ? PyList_Append(list, value) : -1;
-        Py_XDECREF(value);
-        place.index++;
-        if (wf_unlikely(rc < 0)) {
-            Py_CLEAR(list);
+        if (wf_unlikely(value == NULL)) {
+            break;
         }
+        if (wf_unlikely(d->len == d->cap) && values_grow(d) < 0) {
+            Py_DECREF(value);
+            break;
+        }
+        d->values[d->len++] = value;
     }
+    values_drop(d, at);
     d->place = place.up;
     leave(d);
-    return list;
+    return NULL;
 }
 
-PyObject *wf_bson_py_decode(PyObject *module, PyObject *data) {
-    struct input in;
-    if (wf_bson_input_open(&in, data) < 0) {
-        return NULL;
-    }
-    struct decoder d = {.s = &wf_state_of_module(module)->bson, .start = in.span.p};
-    PyObject *dict = decode_document(&d, in.span, false);
-    wf_bson_input_close(&in);
-    return dict;
-}
+/* ---- whole documents ---- */
 
-/* (data, pos) -> (dict of the document at pos, where the next begins) */
-PyObject *wf_bson_py_decode_from(PyObject *module, PyObject *args) {
-    PyObject *data;
-    Py_ssize_t pos;
-    struct input in;
-    if (!PyArg_ParseTuple(args, "On:_bson_decode_from", &data, &pos) ||
-        wf_bson_input_open(&in, data) < 0) {
-        return NULL;
+PyObject *wf_bson_decode(struct wf_bson_state *s, const struct wf_bson_options *options,
+                         struct wf_span in, size_t base) {
+    if (options != NULL && options->raw) {
+        PyObject *bytes = make_bytes(in);
+        PyObject *document = bytes != NULL
+                                 ? PyObject_CallFunctionObjArgs(options->document_class, bytes,
+                                                                options->object, NULL)
+                                 : NULL;
+        Py_XDECREF(bytes);
+        return document;
     }
-    struct decoder d = {.s = &wf_state_of_module(module)->bson, .start = in.span.p};
-    PyObject *result = NULL;
-    if (pos < 0 || (size_t)pos > in.span.n) {
-        PyErr_SetString(PyExc_IndexError, "position out of range");
-    } else {
-        struct wf_span rest = wf_span(in.span.p + pos, in.span.n - (size_t)pos);
-        struct wf_bson_cursor c;
-        size_t bytes;
-        enum wf_bson_error e = wf_bson_open(&c, rest, &bytes);
-        if (e != WF_BSON_OK) {
-            fail(&d, e, c.p);
-        } else {
-            PyObject *dict = decode_document(&d, wf_span(rest.p, bytes), false);
-            result = dict != NULL ? Py_BuildValue("(Nn)", dict, pos + (Py_ssize_t)bytes) : NULL;
-        }
-    }
-    wf_bson_input_close(&in);
-    return result;
+    struct decoder d;
+    decoder_init(&d, s, options, in.p, base);
+    PyObject *document = decode_document(&d, in, false);
+    decoder_clear(&d);
+    return document;
 }

@@ -9,15 +9,14 @@
 #include <datetime.h>
 
 #include "base/num.h"
+#include "base/ucs.h"
+#include "py/bson/options.h"
 #include "wire/bson/bson_write.h"
 #include "wire/bson/date.h"
 
 enum {
     /* Levels that are free; beyond, each counts against Python's recursion limit too. */
-    DEPTH_UNCOUNTED = 16,
-    /* _type_marker, as PyMongo numbers its classes: the element type, but for these */
-    MARKER_DBREF = 100,
-    MARKER_RAW = 101
+    DEPTH_UNCOUNTED = 16
 };
 
 /* What flags of a regular expression are in BSON, in alphabetical order. */
@@ -29,8 +28,10 @@ static const struct {
 struct encoder {
     struct wf_buf out;
     struct wf_bson_state *s;
+    const struct wf_bson_options *options; /* NULL: the usual ones */
     const struct place *place;
     unsigned depth;
+    bool fallen_back, in_custom; /* what such an encoder gave is not given to it again */
 };
 
 static int encode(struct encoder *e, struct wf_span name, PyObject *o);
@@ -96,16 +97,51 @@ static int utf8_of(struct encoder *e, PyObject *str, struct wf_span *out, PyObje
     return 0;
 }
 
-static int encode_text(struct encoder *e, enum wf_bson_type type, struct wf_span name,
-                       PyObject *str) {
-    struct wf_span s;
-    PyObject *owned;
-    if (utf8_of(e, str, &s, &owned) < 0) {
+/* A str that is not ASCII: its UTF-8 where somebody has made it already, else made in place. */
+static WF_NOINLINE int encode_wide(struct encoder *e, enum wf_bson_type type, struct wf_span name,
+                                   PyObject *str) {
+#if PY_VERSION_HEX < 0x030C0000
+    if (PyUnicode_READY(str) < 0) {
         return -1;
     }
-    int rc = check(e, wf_bson_put_string(&e->out, type, name, s));
-    Py_XDECREF(owned);
-    return rc;
+#endif
+    if (PyUnicode_IS_ASCII(str)) { /* a subclass of str */
+        struct wf_span s = wf_span(PyUnicode_1BYTE_DATA(str), (size_t)PyUnicode_GET_LENGTH(str));
+        return check(e, wf_bson_put_string(&e->out, type, name, s));
+    }
+    const PyCompactUnicodeObject *cached = (const PyCompactUnicodeObject *)str;
+    if (cached->utf8 != NULL) {
+        struct wf_span s = wf_span(cached->utf8, (size_t)cached->utf8_length);
+        return check(e, wf_bson_put_string(&e->out, type, name, s));
+    }
+    size_t chars = (size_t)PyUnicode_GET_LENGTH(str);
+    unsigned width = PyUnicode_KIND(str);
+    char *p;
+    size_t room = wf_ucs_utf8_max(chars, width) + 5;
+    if (check(e, wf_bson_put_head(&e->out, type, name, room, &p)) < 0) {
+        return -1;
+    }
+    size_t n = wf_ucs_to_utf8(p + 4, PyUnicode_DATA(str), chars, width);
+    if (n == SIZE_MAX) {
+        return FAIL(e, "a lone surrogate in a str has no UTF-8");
+    }
+    if (n >= WF_BSON_BYTES_MAX) {
+        return fail_buf(e, WF_BUF_FULL);
+    }
+    wf_bson_store32(p, (uint32_t)n + 1);
+    p[4 + n] = 0;
+    e->out.len -= room - (n + 5);
+    return 0;
+}
+
+static inline int encode_text(struct encoder *e, enum wf_bson_type type, struct wf_span name,
+                              PyObject *str) {
+    if (wf_likely(PyUnicode_IS_COMPACT_ASCII(str))) {
+        struct wf_span s =
+            wf_span((const char *)((PyASCIIObject *)str + 1), (size_t)PyUnicode_GET_LENGTH(str));
+        return check(e, wf_bson_put_string(&e->out, type, name, s));
+    }
+    return encode_wide(e, type, name, str);
 }
 
 /* ---- containers ---- */
@@ -259,7 +295,7 @@ static int encode_mapping(struct encoder *e, PyObject *o, bool top) {
         if (marker < 0) {
             return -1;
         }
-        if (marker == MARKER_RAW) {
+        if (marker == WF_BSON_MARKER_RAW) {
             return encode_raw(e, o);
         }
         int is = PyObject_IsInstance(o, e->s->mapping);
@@ -380,8 +416,16 @@ static PyObject *bytes_attribute(struct encoder *e, PyObject *o, enum name_id id
     return v;
 }
 
-static int encode_objectid(struct encoder *e, struct wf_span name, PyObject *o, bool slot) {
-    PyObject *v = bytes_attribute(e, o, slot ? NAME__ObjectId__id : NAME_binary, 12);
+static int encode_objectid(struct encoder *e, struct wf_span name, PyObject *o) {
+    const struct wf_bson_slots *at = &e->s->id_slot;
+    if (wf_likely(at->first != 0 &&
+                  (PyObject *)Py_TYPE(o) == e->s->classes[WF_BSON_CLASS_ObjectId])) {
+        PyObject *v = wf_bson_slot(o, at->first); /* borrowed: nothing runs before it is copied */
+        if (wf_likely(v != NULL && PyBytes_CheckExact(v) && PyBytes_GET_SIZE(v) == 12)) {
+            return check(e, wf_bson_put_objectid(&e->out, name, PyBytes_AS_STRING(v)));
+        }
+    }
+    PyObject *v = bytes_attribute(e, o, NAME_binary, 12);
     if (v == NULL) {
         return -1;
     }
@@ -390,7 +434,30 @@ static int encode_objectid(struct encoder *e, struct wf_span name, PyObject *o, 
     return rc;
 }
 
+/* Two ints in slots. false: they are not there, or are something else. */
+static bool slots_of(PyObject *o, const struct wf_bson_slots *at, uint64_t max, uint64_t *first,
+                     uint64_t *second) {
+    PyObject *a = wf_bson_slot(o, at->first), *b = wf_bson_slot(o, at->second); /* borrowed */
+    if (a == NULL || b == NULL || !PyLong_CheckExact(a) || !PyLong_CheckExact(b)) {
+        return false;
+    }
+    *first = PyLong_AsUnsignedLongLong(a);
+    *second = PyLong_AsUnsignedLongLong(b);
+    if (PyErr_Occurred()) {
+        PyErr_Clear();
+        return false;
+    }
+    return *first <= max && *second <= max;
+}
+
 static int encode_decimal(struct encoder *e, struct wf_span name, PyObject *o) {
+    const struct wf_bson_slots *at = &e->s->decimal_slots;
+    struct wf_decimal128 d;
+    if (wf_likely(at->first != 0 &&
+                  (PyObject *)Py_TYPE(o) == e->s->classes[WF_BSON_CLASS_Decimal128] &&
+                  slots_of(o, at, UINT64_MAX, &d.high, &d.low))) {
+        return check(e, wf_bson_put_decimal(&e->out, name, d));
+    }
     PyObject *v = bytes_attribute(e, o, NAME_bid, 16);
     char *p = NULL;
     if (v == NULL) {
@@ -422,6 +489,13 @@ static int uint_attribute(struct encoder *e, PyObject *o, enum name_id id, uint3
 }
 
 static int encode_timestamp(struct encoder *e, struct wf_span name, PyObject *o) {
+    const struct wf_bson_slots *at = &e->s->timestamp_slots;
+    uint64_t first, second;
+    if (wf_likely(at->first != 0 &&
+                  (PyObject *)Py_TYPE(o) == e->s->classes[WF_BSON_CLASS_Timestamp] &&
+                  slots_of(o, at, UINT32_MAX, &first, &second))) {
+        return check(e, wf_bson_put_timestamp(&e->out, name, (uint32_t)first, (uint32_t)second));
+    }
     uint32_t seconds, increment;
     if (uint_attribute(e, o, NAME_time, UINT32_MAX, &seconds) < 0 ||
         uint_attribute(e, o, NAME_inc, UINT32_MAX, &increment) < 0) {
@@ -549,7 +623,7 @@ static int encode_marked(struct encoder *e, struct wf_span name, PyObject *o, lo
     case WF_BSON_BINARY:
         return encode_binary(e, name, o);
     case WF_BSON_OBJECTID:
-        return encode_objectid(e, name, o, false);
+        return encode_objectid(e, name, o);
     case WF_BSON_DATETIME:
         return encode_milliseconds(e, name, o);
     case WF_BSON_REGEX:
@@ -565,11 +639,39 @@ static int encode_marked(struct encoder *e, struct wf_span name, PyObject *o, lo
     case WF_BSON_MINKEY:
     case WF_BSON_MAXKEY:
         return check(e, wf_bson_put_plain(&e->out, (enum wf_bson_type)marker, name));
-    case MARKER_DBREF:
+    case WF_BSON_MARKER_DBREF:
         return encode_dbref(e, name, o);
     default:
         return 1;
     }
+}
+
+static int encode_uuid(struct encoder *e, struct wf_span name, PyObject *o) {
+    enum wf_bson_uuids uuids =
+        e->options != NULL ? (enum wf_bson_uuids)e->options->uuids : WF_BSON_UUIDS_UNSPECIFIED;
+    if (uuids == WF_BSON_UUIDS_UNSPECIFIED) {
+        return FAIL(e, "a UUID has several forms in BSON: say which by codec_options, or give "
+                       "Binary(u.bytes, 4) for the standard one");
+    }
+    PyObject *v = bytes_attribute(e, o, NAME_bytes, 16);
+    char *p;
+    if (v == NULL) {
+        return -1;
+    }
+    int rc = check(
+        e, wf_bson_put_binary_head(&e->out, name, uuids == WF_BSON_UUIDS_STANDARD ? 4 : 3, 16, &p));
+    if (rc == 0) {
+        wf_bson_uuid_order(uuids, PyBytes_AS_STRING(v), p);
+    }
+    Py_DECREF(v);
+    return rc;
+}
+
+/* The value that a custom encoder gave: stolen, may be NULL with an exception. */
+static int encode_stolen(struct encoder *e, struct wf_span name, PyObject *o) {
+    int rc = o != NULL ? encode(e, name, o) : -1;
+    Py_XDECREF(o);
+    return rc;
 }
 
 /* What is neither Python's own nor marked: by its base. */
@@ -605,9 +707,13 @@ static int encode_by_base(struct encoder *e, struct wf_span name, PyObject *o) {
     }
     is = PyObject_IsInstance(o, e->s->uuid);
     if (is != 0) {
-        return is < 0 ? -1
-                      : FAIL(e, "a UUID has several forms in BSON: give Binary(u.bytes, 4) for the "
-                                "standard one");
+        return is < 0 ? -1 : encode_uuid(e, name, o);
+    }
+    if (e->options != NULL && e->options->fallback != NULL && !e->fallen_back) {
+        e->fallen_back = true;
+        int rc = encode_stolen(e, name, PyObject_CallOneArg(e->options->fallback, o));
+        e->fallen_back = false;
+        return rc;
     }
     return FAIL(e, "objects of type %.200s have no BSON form", Py_TYPE(o)->tp_name);
 }
@@ -626,7 +732,7 @@ static WF_NOINLINE int encode_other(struct encoder *e, struct wf_span name, PyOb
         return -1;
     }
     if ((PyObject *)Py_TYPE(o) == e->s->classes[WF_BSON_CLASS_ObjectId]) {
-        return encode_objectid(e, name, o, e->s->id_slot);
+        return encode_objectid(e, name, o);
     }
     if ((PyObject *)Py_TYPE(o) == e->s->classes[WF_BSON_CLASS_Int64]) {
         return encode_int(e, name, o, true);
@@ -635,16 +741,37 @@ static WF_NOINLINE int encode_other(struct encoder *e, struct wf_span name, PyOb
     if (marker < 0) {
         return -1;
     }
-    if (marker == MARKER_RAW) {
+    if (marker == WF_BSON_MARKER_RAW) {
         return encode_document(e, name, o);
     }
     int rc = marker == 0 ? 1 : encode_marked(e, name, o, marker);
     return rc <= 0 ? rc : encode_by_base(e, name, o);
 }
 
+/* By a custom encoder of the options, whose result is encoded without them. 1: there is none. */
+static WF_NOINLINE int encode_custom(struct encoder *e, struct wf_span name, PyObject *o) {
+    PyObject *encoder = PyDict_GetItemWithError(e->options->encoders, (PyObject *)Py_TYPE(o));
+    if (encoder == NULL) {
+        return PyErr_Occurred() ? -1 : 1;
+    }
+    Py_INCREF(encoder);
+    PyObject *value = PyObject_CallOneArg(encoder, o);
+    Py_DECREF(encoder);
+    e->in_custom = true;
+    int rc = encode_stolen(e, name, value);
+    e->in_custom = false;
+    return rc;
+}
+
 /* Writes one element. o is held on to by the caller; name outlives the call. */
 static int encode(struct encoder *e, struct wf_span name, PyObject *o) {
     PyTypeObject *type = Py_TYPE(o);
+    if (wf_unlikely(e->options != NULL && e->options->encoders != NULL && !e->in_custom)) {
+        int rc = encode_custom(e, name, o);
+        if (rc <= 0) {
+            return rc;
+        }
+    }
     if (type == &PyUnicode_Type) {
         return encode_text(e, WF_BSON_STRING, name, o);
     }
@@ -673,13 +800,22 @@ static int encode(struct encoder *e, struct wf_span name, PyObject *o) {
     return encode_other(e, name, o);
 }
 
-PyObject *wf_bson_py_encode(PyObject *module, PyObject *obj) {
+PyObject *wf_bson_py_encode(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                            PyObject *kwnames) {
     struct encoder e = {.s = &wf_state_of_module(module)->bson};
+    struct wf_bson_arguments a;
+    struct wf_bson_options store, *options;
+    if (wf_bson_arguments("encode", args, nargs, kwnames, &a) < 0 ||
+        wf_bson_options_open(e.s, a.options, &store, &options) < 0) {
+        return NULL;
+    }
+    e.options = options;
     wf_buf_init(&e.out, WF_BSON_BYTES_MAX);
     PyObject *bytes = NULL;
-    if (encode_mapping(&e, obj, true) == 0) {
+    if (encode_mapping(&e, a.data, true) == 0) {
         bytes = PyBytes_FromStringAndSize(e.out.p, (Py_ssize_t)e.out.len);
     }
     wf_buf_free(&e.out);
+    wf_bson_options_close(options);
     return bytes;
 }

@@ -3,6 +3,7 @@
  *
  *   wf_bson_open     checks the frame: length and terminator
  *   wf_bson_next     the next element, its value inside the document; type 0 at the end
+ *   wf_bson_next_name, wf_bson_next_value   the same in two steps, for who reads common values itself
  *
  * A nested document is given as a span whose frame is not yet checked: open it. Text is not checked
  * for UTF-8: who makes something of it does that.
@@ -42,6 +43,7 @@ struct wf_bson_cursor {
 struct wf_bson_element {
     uint8_t type;    /* enum wf_bson_type, or 0: there is none */
     uint8_t subtype; /* of a binary */
+    bool name_wide;  /* the name is not ASCII */
     struct wf_span name;
     const char *value;   /* its first byte */
     struct wf_span text; /* string, symbol, code, pattern, binary's bytes, DBPointer's namespace;
@@ -83,16 +85,20 @@ static inline enum wf_bson_error wf_bson_open(struct wf_bson_cursor *c, struct w
     return WF_BSON_OK;
 }
 
-/* The first zero byte of [p, end), or NULL. Names are short: a call would be most of the cost. */
-static inline const char *wf_bson_find_nul(const char *p, const char *end) {
+/* The first zero byte of [p, end), or NULL. Names are short: a call would be most of the cost.
+ * wide  out: not 0 where what is before it is not ASCII */
+static inline const char *wf_bson_find_nul(const char *p, const char *end, uint64_t *wide) {
+    *wide = 0;
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     while (end - p >= 8) {
         uint64_t x;
         memcpy(&x, p, 8);
         uint64_t zero = (x - 0x0101010101010101u) & ~x & 0x8080808080808080u;
-        if (zero != 0) {
-            return p + (__builtin_ctzll(zero) >> 3); /* the lowest is exact */
+        if (zero != 0) { /* the lowest is exact; of x what is below it counts */
+            *wide |= x & (zero ^ (zero - 1)) & 0x8080808080808080u;
+            return p + (__builtin_ctzll(zero) >> 3);
         }
+        *wide |= x & 0x8080808080808080u;
         p += 8;
     }
 #endif
@@ -100,6 +106,7 @@ static inline const char *wf_bson_find_nul(const char *p, const char *end) {
         if (*p == 0) {
             return p;
         }
+        *wide |= (unsigned char)*p & 0x80u;
     }
     return NULL;
 }
@@ -124,22 +131,36 @@ static inline enum wf_bson_error wf_bson_read_string(const char **p, const char 
     return WF_BSON_OK;
 }
 
-/* The next element; c->p moves behind it. At the end e->type is 0. */
-static inline enum wf_bson_error wf_bson_next(struct wf_bson_cursor *c, struct wf_bson_element *e) {
-    const char *p = c->p, *end = c->end;
-    if (p == end) {
+/* Type and name of the next element; c->p moves to its value. At the end e->type is 0. */
+static inline enum wf_bson_error wf_bson_next_name(struct wf_bson_cursor *c,
+                                                   struct wf_bson_element *e) {
+    const char *p = c->p;
+    if (p == c->end) {
         e->type = 0;
         return WF_BSON_OK;
     }
-    e->type = (uint8_t)*p;
-    const char *nul = wf_bson_find_nul(p + 1, end);
+    e->type = (uint8_t)*p++;
+    if (wf_unlikely(e->type == 0)) {
+        return WF_BSON_ERROR_TYPE; /* a document's end is not inside it */
+    }
+    uint64_t wide;
+    const char *nul = wf_bson_find_nul(p, c->end, &wide);
     if (wf_unlikely(nul == NULL)) {
         return WF_BSON_ERROR_NAME;
     }
-    e->name = wf_span(p + 1, (size_t)(nul - p) - 1);
-    p = nul + 1;
+    e->name = wf_span(p, (size_t)(nul - p));
+    e->name_wide = wide != 0;
+    c->p = nul + 1;
+    return WF_BSON_OK;
+}
+
+/* The value of which wf_bson_next_name has read the name; c->p moves behind it. */
+static inline enum wf_bson_error wf_bson_next_value(struct wf_bson_cursor *c,
+                                                    struct wf_bson_element *e) {
+    const char *p = c->p, *end = c->end, *nul;
     e->value = p;
     size_t left = (size_t)(end - p), n;
+    uint64_t wide;
     enum wf_bson_error error;
     switch (e->type) {
     case WF_BSON_DOUBLE: {
@@ -232,7 +253,7 @@ static inline enum wf_bson_error wf_bson_next(struct wf_bson_cursor *c, struct w
         break;
     case WF_BSON_REGEX:
         for (int i = 0; i < 2; i++) {
-            nul = wf_bson_find_nul(p, end);
+            nul = wf_bson_find_nul(p, end, &wide);
             if (wf_unlikely(nul == NULL)) {
                 goto too_long;
             }
@@ -292,6 +313,7 @@ static inline enum wf_bson_error wf_bson_next(struct wf_bson_cursor *c, struct w
         p += 16;
         break;
     default:
+        c->p = e->name.p - 1;
         return WF_BSON_ERROR_TYPE;
     }
     c->p = p;
@@ -299,6 +321,12 @@ static inline enum wf_bson_error wf_bson_next(struct wf_bson_cursor *c, struct w
 too_long:
     c->p = p;
     return WF_BSON_ERROR_VALUE;
+}
+
+/* The next element; c->p moves behind it. At the end e->type is 0. */
+static inline enum wf_bson_error wf_bson_next(struct wf_bson_cursor *c, struct wf_bson_element *e) {
+    enum wf_bson_error error = wf_bson_next_name(c, e);
+    return wf_unlikely(error != WF_BSON_OK || e->type == 0) ? error : wf_bson_next_value(c, e);
 }
 
 #endif
