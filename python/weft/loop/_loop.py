@@ -15,7 +15,7 @@ from asyncio import base_events, constants, events, log, unix_events
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from ._tls import TLSProtocol
+from ._tls import SSLProtocol
 
 _base: Any = base_events  # its private names are not in typeshed
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
         def _ensure_fd_no_transport(self, fd: Any) -> None: ...
         def _start_serving(self, *args: Any) -> None: ...
+        def _make_datagram_transport(self, *args: Any) -> Any: ...
         def _check_running(self) -> None: ...
         def _make_self_pipe(self) -> None: ...
         def _close_self_pipe(self) -> None: ...
@@ -161,7 +162,7 @@ class Loop(_core.Loop, _Inherited):  # type: ignore[misc]
         ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
     ) -> asyncio.Transport:
         self._ensure_fd_no_transport(rawsock)
-        tls = TLSProtocol(
+        tls = SSLProtocol(
             self,
             protocol,
             sslcontext,
@@ -174,6 +175,19 @@ class Loop(_core.Loop, _Inherited):  # type: ignore[misc]
         _core.SocketTransport(self, rawsock, tls, None, extra, server)
         transport: asyncio.Transport = tls._app_transport
         return transport
+
+    def _make_datagram_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        address: Any = None,
+        waiter: asyncio.Future[Any] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> Any:
+        if sock.family not in _NATIVE_FAMILIES:
+            return super()._make_datagram_transport(sock, protocol, address, waiter, extra)
+        self._ensure_fd_no_transport(sock)
+        return _core.DatagramTransport(self, sock, protocol, address, waiter, extra)
 
     async def start_tls(
         self,
@@ -194,7 +208,7 @@ class Loop(_core.Loop, _Inherited):  # type: ignore[misc]
         if not getattr(transport, "_start_tls_compatible", False):
             raise TypeError(f"transport {transport!r} is not supported by start_tls()")
         waiter = self.create_future()
-        tls = TLSProtocol(
+        tls = SSLProtocol(
             self,
             protocol,
             sslcontext,

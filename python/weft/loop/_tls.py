@@ -10,13 +10,13 @@ from .. import _core
 _sslproto: Any = sslproto  # its private names are not in typeshed
 
 
-class TLSTransport(_sslproto._SSLProtocolTransport):  # type: ignore[misc]
+class SSLTransport(_sslproto._SSLProtocolTransport):  # type: ignore[misc]
     """What an application writes to."""
 
     write = _core._tls_write
 
 
-class TLSProtocol(_core.TLS, sslproto.SSLProtocol):
+class SSLProtocol(_core.TLS, sslproto.SSLProtocol):
     """Handshake, shutdown and their timeouts are asyncio's."""
 
     max_size: int  # type: ignore[misc]
@@ -32,7 +32,7 @@ class TLSProtocol(_core.TLS, sslproto.SSLProtocol):
         if self._app_transport is None:
             if self._app_transport_created:
                 raise RuntimeError("Creating _SSLProtocolTransport twice")
-            self._app_transport = TLSTransport(self._loop, self)
+            self._app_transport = SSLTransport(self._loop, self)
             self._app_transport_created = True
         return self._app_transport
 

@@ -63,7 +63,7 @@ static int serve(struct listener *l, int fd, PyObject *extra) {
         close(fd);
         rc = not_made(l, protocol);
     } else {
-        rc = wf_socket_begin(s);
+        rc = wf_transport_begin(&s->t);
     }
     Py_XDECREF(protocol);
     Py_XDECREF(s);

@@ -83,64 +83,6 @@ static PyObject *stream_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     return (PyObject *)s;
 }
 
-/* futures._set_result_unless_cancelled */
-static int wake_waiter(struct wf_transport *t) {
-    PyObject *waiter = t->waiter;
-    if (waiter == NULL) {
-        return 0;
-    }
-    t->waiter = NULL;
-    PyObject *cancelled = PyObject_CallMethod(waiter, "cancelled", NULL);
-    int rc = cancelled != NULL ? PyObject_IsTrue(cancelled) : -1;
-    Py_XDECREF(cancelled);
-    if (rc == 0) {
-        PyObject *done = PyObject_CallMethod(waiter, "set_result", "O", Py_None);
-        Py_XDECREF(done);
-        rc = done != NULL ? 0 : -1;
-    }
-    Py_DECREF(waiter);
-    return rc < 0 ? -1 : 0;
-}
-
-/* A connection_made() that fails is reported, as any callback, and the connection goes on. */
-static int tell_made(struct wf_transport *t) {
-    PyObject *made = wf_transport_call(t, t->state->transport.str_connection_made, (PyObject *)t);
-    if (wf_likely(made != NULL)) {
-        Py_DECREF(made);
-        return 0;
-    }
-    if (wf_transport_ends_loop()) {
-        return -1;
-    }
-    PyObject *exc = wf_err_take();
-    int rc = wf_transport_report(t, "Exception in callback connection_made()", exc);
-    Py_DECREF(exc);
-    return rc;
-}
-
-int wf_socket_begin(struct wf_socket *s) {
-    struct wf_transport *t = &s->t;
-    int rc = tell_made(t);
-    PyObject *failed = rc < 0 ? wf_err_take() : NULL; /* what ends the loop, after the rest */
-    rc = 0;
-    if (!t->closing && !t->paused) {
-        rc = wf_transport_watch_read(t);
-    }
-    if (rc == 0) {
-        rc = wake_waiter(t);
-    }
-    if (failed != NULL) {
-        PyErr_Clear();
-        wf_err_put(failed);
-        rc = -1;
-    }
-    return rc;
-}
-
-static PyObject *begin(struct wf_socket *s, PyObject *unused) {
-    return wf_socket_begin(s) < 0 ? NULL : Py_NewRef(Py_None);
-}
-
 /* ---- as Python sees it ---- */
 
 static PyObject *set_protocol(struct wf_socket *s, PyObject *protocol) {
@@ -155,7 +97,6 @@ static PyObject *stream_class(struct wf_socket *s, void *unused) {
 }
 
 static PyMethodDef stream_methods[] = {
-    {"_begin", (PyCFunction)begin, METH_NOARGS, NULL},
     {"_read_ready", (PyCFunction)wf_socket_read_ready, METH_NOARGS, NULL},
     {"_write_ready", (PyCFunction)wf_socket_write_ready, METH_NOARGS, NULL},
     {"set_protocol", (PyCFunction)set_protocol, METH_O, NULL},
@@ -221,10 +162,9 @@ int wf_socket_exec(PyObject *module, struct wf_state *state) {
         return -1;
     }
     PyObject *type = (PyObject *)s->socket_type;
-    s->fn_begin = PyObject_GetAttrString(type, "_begin");
-    s->fn_read = PyObject_GetAttrString(type, "_read_ready");
-    s->fn_write = PyObject_GetAttrString(type, "_write_ready");
-    if (s->fn_begin == NULL || s->fn_read == NULL || s->fn_write == NULL) {
+    s->fn_read[WF_KIND_SOCKET] = PyObject_GetAttrString(type, "_read_ready");
+    s->fn_write[WF_KIND_SOCKET] = PyObject_GetAttrString(type, "_write_ready");
+    if (s->fn_read[WF_KIND_SOCKET] == NULL || s->fn_write[WF_KIND_SOCKET] == NULL) {
         return -1;
     }
     return PyModule_AddType(module, s->socket_type);

@@ -1,6 +1,6 @@
 /* TLS: the part of asyncio's SSLProtocol that runs for every piece of data, in C.
  *
- * weft.loop's TLSProtocol inherits from _core.TLS first and from asyncio.sslproto.SSLProtocol second.
+ * weft.loop's SSLProtocol inherits from _core.TLS first and from asyncio.sslproto.SSLProtocol second.
  * Handshake, shutdown, their timeouts and what a failure means are asyncio's code; its fields are
  * ours (tls_members), so both work on the same state. OpenSSL is Python's: an ssl.SSLObject between
  * two ssl.MemoryBIO.

@@ -21,12 +21,12 @@ struct wf_state;
     X(_detach)                                                                                     \
     X(_do_flush)                                                                                   \
     X(_do_handshake)                                                                               \
-    X(_read_later)                                                                                 \
     X(_do_shutdown)                                                                                \
     X(_do_write)                                                                                   \
     X(_eof)                                                                                        \
     X(_limit)                                                                                      \
     X(_paused)                                                                                     \
+    X(_read_later)                                                                                 \
     X(_sslobj)                                                                                     \
     X(_start_shutdown)                                                                             \
     X(_stream_reader_wr)                                                                           \
@@ -34,6 +34,8 @@ struct wf_state;
     X(_transports)                                                                                 \
     X(_waiter)                                                                                     \
     X(_write_appdata)                                                                              \
+    X(append)                                                                                      \
+    X(appendleft)                                                                                  \
     X(buffer_updated)                                                                              \
     X(call_exception_handler)                                                                      \
     X(cancelled)                                                                                   \
@@ -41,7 +43,9 @@ struct wf_state;
     X(connection_lost)                                                                             \
     X(connection_made)                                                                             \
     X(data_received)                                                                               \
+    X(datagram_received)                                                                           \
     X(eof_received)                                                                                \
+    X(error_received)                                                                              \
     X(feed_data)                                                                                   \
     X(get_buffer)                                                                                  \
     X(getpeername)                                                                                 \
@@ -50,29 +54,35 @@ struct wf_state;
     X(pause_writing)                                                                               \
     X(peername)                                                                                    \
     X(pending)                                                                                     \
+    X(popleft)                                                                                     \
     X(read)                                                                                        \
     X(resume_writing)                                                                              \
+    X(sendto)                                                                                      \
     X(set_result)                                                                                  \
     X(setblocking)                                                                                 \
     X(socket)                                                                                      \
     X(sockname)                                                                                    \
     X(write)
 
+enum wf_kind { WF_KIND_SOCKET, WF_KIND_DATAGRAM, WF_KINDS };
+
 struct wf_transport_state {
     PyTypeObject *transport_type; /* owned: what all of them share */
     PyTypeObject *socket_type;    /* owned: _core.SocketTransport */
+    PyTypeObject *datagram_type;  /* owned: _core.DatagramTransport */
     PyTypeObject *listener_type;  /* owned: what accepts for a server */
 
     /* What the loop calls with the transport as the only argument; all owned. */
-    PyObject *fn_begin, *fn_read, *fn_write, *fn_lost;
+    PyObject *fn_begin, *fn_lost;
+    PyObject *fn_read[WF_KINDS], *fn_write[WF_KINDS];
 
-    PyTypeObject *tls_type; /* owned: _core.TLS, a base of weft.loop's TLSProtocol */
+    PyTypeObject *tls_type; /* owned: _core.TLS, a base of weft.loop's SSLProtocol */
 
     /* What isinstance() sees: empty classes that inherit from asyncio's; all owned. */
-    PyObject *socket_face;
+    PyObject *socket_face, *datagram_face;
 
     /* asyncio's and socket's, imported once; all owned */
-    PyObject *buffered_protocol, *transport_socket, *logger, *socket_class;
+    PyObject *deque, *buffered_protocol, *transport_socket, *logger, *socket_class;
     PyObject *reader_protocol, *stream_reader;   /* asyncio.StreamReaderProtocol, StreamReader */
     PyObject *own_data_received, *own_feed_data; /* their methods, as they are at first */
 

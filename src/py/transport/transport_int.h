@@ -42,12 +42,14 @@ struct wf_transport {
     PyObject *write_handle; /* the same */
     PyObject *waiter;       /* owned: told after connection_made; or NULL */
     PyObject *empty_waiter; /* owned: while sendfile has the socket; or NULL */
+    PyObject *datagrams;    /* owned: deque of (bytes, address) that wait; or NULL */
     PyObject *lost_exc;     /* owned: for connection_lost; NULL is None */
     PyObject *weakrefs;
     struct wf_chunks out;
     size_t high_water, low_water; /* bytes */
     int fd;                       /* kept for repr after it is closed */
     unsigned conn_lost; /* not 0: lost; counts writes from then on, until they have been logged */
+    uint8_t kind;       /* enum wf_kind */
     bool fd_open;
     bool closing;         /* close() was called, or lost */
     bool paused;          /* pause_reading() */
@@ -71,13 +73,19 @@ struct wf_socket {
     bool eof;         /* write_eof() was called */
 };
 
-/* ---- transport.c: what all share ---- */
+/* ---- transport.c, end.c, face.c: what all share ---- */
 
 /* Fills a zeroed transport. extra borrowed: a dict that is copied, or NULL. sock borrowed, or NULL
  * where `fd` is ours (then taken over on success only). 0, or -1 with an exception. */
 int wf_transport_init(struct wf_transport *t, struct wf_state *state, PyObject *loop,
                       PyObject *protocol, PyObject *sock, int fd, PyObject *extra,
                       PyObject *server);
+/* connection_made, then the first wish to read, then the waiter. 0, or -1 with what ends the loop. */
+int wf_transport_begin(struct wf_transport *t);
+/* server.method(self), without an argument on the Pythons that count only. */
+int wf_transport_tell_server(struct wf_transport *t, PyObject *server, PyObject *method);
+/* The sockname of a socket that Python has not seen, before it is gone: asked for afterwards too. */
+int wf_transport_keep_sockname(struct wf_transport *t);
 /* Calls `fn(t)` (one of the room's fn_*) in a later turn, in `context` (borrowed; NULL: a copy of the
  * current one). */
 int wf_transport_call_soon(struct wf_transport *t, PyObject *fn, PyObject *context);
@@ -120,6 +128,7 @@ PyObject *wf_transport_face(const char *name, const char *base);
 /* The slots of every type of this room. */
 int wf_transport_traverse_fields(struct wf_transport *t, visitproc visit, void *arg);
 int wf_transport_clear_fields(struct wf_transport *t);
+void wf_transport_finalize(struct wf_transport *t);
 void wf_transport_dealloc(struct wf_transport *t);
 int wf_transport_base_exec(PyObject *module, struct wf_state *state);
 
@@ -127,19 +136,24 @@ int wf_transport_base_exec(PyObject *module, struct wf_state *state);
 
 /* What the socket module makes of an address: new reference, or NULL with an exception. */
 PyObject *wf_address_object(const struct sockaddr *addr, socklen_t len);
+/* The opposite, for a tuple whose host is a numeric address of that family: true and *len. Whatever
+ * is not as simple is for the socket module, errors included. */
+bool wf_address_parse(int family, PyObject *obj, struct sockaddr_storage *addr, socklen_t *len);
 
 /* ---- socket.c, read.c, write.c ---- */
 
 /* A transport for `fd` that nobody has seen yet; takes it over on success. */
 struct wf_socket *wf_socket_new(struct wf_state *state, PyObject *loop, PyObject *protocol,
                                 PyObject *sock, int fd, PyObject *extra, PyObject *server);
-/* connection_made, then the first wish to read, then the waiter. */
-int wf_socket_begin(struct wf_socket *s);
 PyObject *wf_socket_read_ready(struct wf_socket *s, PyObject *unused);
 PyObject *wf_socket_write_ready(struct wf_socket *s, PyObject *unused);
 PyObject *wf_socket_write(struct wf_socket *s, PyObject *data); /* transport.write() */
 extern PyMethodDef wf_socket_write_methods[];
 int wf_socket_exec(PyObject *module, struct wf_state *state);
+
+/* ---- datagram.c ---- */
+
+int wf_datagram_exec(PyObject *module, struct wf_state *state);
 
 /* ---- feed.c ---- */
 
