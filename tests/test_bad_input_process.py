@@ -263,3 +263,39 @@ def test_what_may_end(row: str) -> None:
             with contextlib.suppress(Exception):
                 client.send(get("/do")).reply()
         end(process, by_itself=0.3)
+
+
+def test_memory_that_runs_out_between_two_steps() -> None:
+    # It used to end the loop, or to leave a handler that nothing would wake.
+    pytest.importorskip("_testcapi")
+    endpoint = """
+        import _testcapi
+
+        @app.get("/do/{nth}")
+        async def do(nth: int) -> str:
+            await asyncio.sleep(0)
+            _testcapi.set_nomemory(nth, nth + 3)
+            await asyncio.sleep(0)
+            return "done"
+
+        @app.get("/again")
+        async def again() -> None:
+            _testcapi.remove_mem_hooks()
+    """
+    statuses = set()
+    with serving(endpoint) as (process, port):
+        for nth in range(40):
+            with Client(port) as client:
+                reply = client.send(get(f"/do/{nth}")).reply()
+                assert reply is not None
+                statuses.add(reply.status)
+            for _ in range(5):  # the failures may be these requests' affair
+                with Client(port) as client:
+                    reply = client.send(get("/again")).reply()
+                if reply is not None and reply.status == 200:
+                    break
+            assert reply is not None
+            assert reply.status == 200
+        end(process)
+        assert process.returncode == 0
+    assert statuses == {200, 500}

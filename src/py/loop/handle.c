@@ -220,6 +220,10 @@ static int report_exception(struct wf_handle *h, PyObject *callback) {
     done = PyObject_CallMethod((PyObject *)h->loop, "call_exception_handler", "O", context);
     rc = done != NULL ? 0 : -1;
 done:
+    if (rc < 0 && PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        PyErr_WriteUnraisable(exc); /* a report there is no memory for ends nobody's loop */
+        rc = 0;
+    }
     Py_XDECREF(done);
     Py_XDECREF(context);
     Py_XDECREF(message);

@@ -543,7 +543,8 @@ static PySendResult throw_in(PyObject *coro, PyObject *exc, PyObject **out) {
     return *out != NULL ? PYGEN_RETURN : PYGEN_ERROR;
 }
 
-/* A step that is not the first, from the loop, inside the task's context.
+/* A step that is not the first, from the loop, inside the task's context. One for which there is no
+ * memory ends the task: nothing would wake it again.
  * exc  stolen, or NULL. Returns 0, or -1 with what has to end run_forever. */
 static int resume(PyObject *task, PyObject *exc) {
     struct part *p = part_of(task);
@@ -557,7 +558,7 @@ static int resume(PyObject *task, PyObject *exc) {
         if (exc == NULL || !is_cancelled_error(p->state, exc)) {
             Py_XSETREF(exc, cancelled_error(task, p));
             if (exc == NULL) {
-                return -1;
+                return finish(task, p, NULL);
             }
         }
         p->must_cancel = false;
@@ -566,7 +567,7 @@ static int resume(PyObject *task, PyObject *exc) {
     PyObject *before = NULL;
     if (swap_current(p->state, p->loop, task, &before) < 0) {
         Py_XDECREF(exc);
-        return -1;
+        return finish(task, p, NULL);
     }
     p->at = RUNNING;
     PyObject *value = NULL, *coro = Py_NewRef(p->coro);
@@ -583,10 +584,10 @@ static int resume(PyObject *task, PyObject *exc) {
     if (raised != NULL) {
         wf_err_put(raised);
     }
-    if (sent == PYGEN_NEXT) {
-        return park(task, p, value);
+    if (sent == PYGEN_NEXT && wf_likely(park(task, p, value) == 0)) {
+        return 0;
     }
-    return finish(task, p, value);
+    return finish(task, p, sent == PYGEN_NEXT ? NULL : value);
 }
 
 /* What the future's outcome has for the coroutine: NULL, or the exception to throw in, owned. */
