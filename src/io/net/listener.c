@@ -34,7 +34,7 @@ static bool is_that_connections_own(int error) {
 }
 
 /* No descriptor or memory is left. The backlog keeps waiting connections; asking at once again
- * would only spin. Without memory for the timer it does spin, but goes on. */
+ * would only spin. Without memory for the timer it does spin, once a turn, but goes on. */
 static void rest(struct wf_listener *l) {
     uint64_t when_ns = l->loop->now_ns + WF_ACCEPT_BACKOFF_MS * WF_NS_PER_MS;
     if (wf_timer_start(l->loop, &l->backoff, when_ns) == 0) {
@@ -67,6 +67,8 @@ static bool accept_some(struct wf_listener *l) {
             return false;
         } else if (!is_that_connections_own(errno)) {
             rest(l);
+            l->gone = NULL;
+            return false;
         }
     }
     l->gone = NULL;

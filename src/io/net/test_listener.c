@@ -359,6 +359,31 @@ static void accepting_rests_without_descriptors_and_goes_on(void **state) {
     wf_loop_close(&loop);
 }
 
+/* It used to try for ever. */
+static void accepting_all_ends_without_descriptors_and_memory(void **state) {
+    struct wf_loop loop;
+    struct hall h = {0};
+    struct wf_addr at = loopback();
+    struct rlimit old, tight;
+    open_loop(&loop);
+    assert_int_equal(wf_listener_open(&h.listener, &loop, &at, 0, 0, on_accept), 0);
+    int client = connect_to(&h.listener.addr);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    tight = (struct rlimit){.rlim_cur = (rlim_t)client, .rlim_max = old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    wf_alloc_fail_from(1);
+    wf_listener_accept_all(&h.listener);
+    wf_alloc_fail_from(0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_int_equal(h.accepted, 0);
+    assert_false(wf_timer_active(&h.listener.backoff));
+    turn_until_accepted(&loop, &h, 1);
+    close(client);
+    close(h.fds[0]);
+    wf_listener_close(&h.listener);
+    wf_loop_close(&loop);
+}
+
 static void a_listener_gives_everything_back_when_it_cannot_open(void **state) {
     struct wf_addr at = unix_path();
     int before = open_descriptors();
@@ -395,6 +420,7 @@ int main(void) {
         cmocka_unit_test(one_turn_accepts_a_bounded_batch),
         cmocka_unit_test(all_that_waits_can_be_accepted_before_closing),
         cmocka_unit_test(accepting_rests_without_descriptors_and_goes_on),
+        cmocka_unit_test(accepting_all_ends_without_descriptors_and_memory),
         cmocka_unit_test(a_listener_gives_everything_back_when_it_cannot_open),
     };
     return run_over_every_poller(tests);
