@@ -6,6 +6,7 @@
 # make sanitize  every test under ASan and UBSan
 # make test-all-pythons   the Python tests under the other CPythons there are
 # make test-asyncio       CPython's own asyncio tests on weft's loop, under every CPython there is
+# make docs      the guide as a web site, in site/
 # make dist      build sdist and wheel, look at what is in them, install and import the wheel
 # make bench-loop, make bench-codec   the event loop, and JSON and BSON, by themselves
 # make bench-instructions   the instructions of a request, beside those recorded
@@ -24,7 +25,7 @@ bin := $(abspath $(VENV))/bin
 in_venv := PATH="$(bin):$$PATH"
 pip := $(bin)/python -m pip install -q --disable-pip-version-check
 
-.PHONY: help run test test-c test-python test-all-pythons test-asyncio bench bench-loop bench-codec bench-instructions fuzz lint sanitize dist clean
+.PHONY: help run test test-c test-python test-all-pythons test-asyncio bench bench-loop bench-codec bench-instructions fuzz lint sanitize docs dist clean
 .DEFAULT_GOAL := help
 
 help:
@@ -93,8 +94,12 @@ sanitize: $(VENV)/.tests
 	@tools/install-system sanitize
 	@$(in_venv) tools/sanitize $(bin)/python
 
+docs: $(VENV)/.built
+	@$(pip) -r tools/requirements-docs.txt
+	@$(bin)/zensical build --clean --strict
+
 dist: $(VENV)/.tests
 	@$(in_venv) tools/dist
 
 clean:
-	rm -rf build build-* dist .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build build-* dist site .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis

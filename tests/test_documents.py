@@ -14,11 +14,13 @@ from examples.bookshop.main import app as bookshop
 
 from weft import App
 from weft.cli import routes_table
+from weft.server import Limits
 from weft.testing import TestClient
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-FIRST_STEPS = (ROOT / "docs/guide/first-steps.md").read_text()
+PAGES = {path.stem: path.read_text() for path in sorted((ROOT / "docs/guide").glob("*.md"))}
+FIRST_STEPS = PAGES["first-steps"]
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -81,14 +83,47 @@ def test_the_readme_begins_with_a_service() -> None:
         assert client.get("/books/x?discount=y").status_code == 422
 
 
-def test_first_steps_asks_its_service() -> None:
-    sources = blocks(FIRST_STEPS, "python")
-    notes = next(source for source in sources if "/notes" in source)
-    shown = list(exchanges(FIRST_STEPS))
-    assert len(shown) == 3
-    for command, reply in shown:
-        with TestClient(app_of(notes if "/notes" in command else sources[0])) as client:
+def asked(page: str) -> Iterator[tuple[str, str, str]]:
+    """Each exchange of a page, with the source of the service it asks: the last before it."""
+    source = ""
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        if language == "python" and "app = App(" in block:
+            source = block
+        elif language == "":
+            yield from ((source, *shown) for shown in exchanges(f"```\n{block}```\n"))
+
+
+# How many replies each page shows: none is to be overlooked.
+SHOWN = {"first-steps": 3, "dependencies": 3, "security": 5, "forms": 2}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_guide_asks_its_services(name: str) -> None:
+    shown = list(asked(PAGES[name]))
+    assert len(shown) == SHOWN.get(name, 0)
+    for source, command, reply in shown:
+        with TestClient(app_of(source)) as client:
             assert ask(client, command) == json.loads(reply), command
+
+
+def test_the_guide_documents_its_words() -> None:
+    document = app_of(blocks(PAGES["openapi"], "python")[0]).openapi()
+    assert document["info"]["title"] == "Words"
+    operation = document["paths"]["/words"]["get"]
+    assert operation["description"].startswith("Look words up.")
+    assert operation["parameters"][0]["description"] == "what to look for"
+
+
+def test_the_guide_tests_its_service() -> None:
+    namespace: dict[str, Any] = {"__name__": "test_main"}
+    exec(compile(blocks(PAGES["development"], "python")[0], "test_main.py", "exec"), namespace)
+    namespace["test_root"]()
+
+
+def test_limits_are_those_of_the_server() -> None:
+    named = set(re.findall(r"^\| `(\w+)` \|", PAGES["limits"], re.MULTILINE))
+    left_out = {"body_grace_ms", "requests_per_connection_max"}
+    assert named == Limits.__annotations__.keys() - left_out
 
 
 def test_bodies_of_first_steps() -> None:
@@ -107,7 +142,10 @@ def test_first_steps_shows_the_routes() -> None:
     assert routes_table(app) == table.rstrip()
 
 
-@pytest.mark.parametrize("source", [b for b in blocks(FIRST_STEPS, "python") if "app = App" in b])
-def test_services_of_first_steps_start(source: str) -> None:
+SERVICES = [b for page in PAGES.values() for b in blocks(page, "python") if "app = App" in b]
+
+
+@pytest.mark.parametrize("source", SERVICES)
+def test_services_of_the_guide_start(source: str) -> None:
     with TestClient(app_of(source)) as client:
         assert client.get("/nowhere").status_code == 404
