@@ -3,7 +3,7 @@
 from weft.app import App
 from weft.background import BackgroundTask, BackgroundTasks
 from weft.datastructures import UploadFile
-from weft.exceptions import HTTPException, RequestValidationError
+from weft.exceptions import HTTPException, RequestValidationError, ResponseValidationError
 from weft.loop import EventLoopPolicy, Loop, install, new_event_loop, run
 from weft.params import Body, Cookie, Depends, File, Form, Header, Path, Query, Security
 from weft.requests import ClientDisconnect, Request
@@ -43,6 +43,7 @@ __all__ = [
     "Request",
     "RequestValidationError",
     "Response",
+    "ResponseValidationError",
     "Router",
     "Security",
     "Shape",

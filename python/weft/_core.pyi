@@ -395,6 +395,7 @@ class Server:
         name: str = "",
         params: dict[str, type] | None = None,
         form_limits: tuple[int, int, int] = ...,
+        model: Callable[[Any], Any] | None = None,
     ) -> None: ...
     def set_exception_handlers(
         self,

@@ -7,7 +7,13 @@ from typing import Any
 
 from weft.json import encode
 
-__all__ = ["ClientDisconnect", "HTTPException", "RequestValidationError", "SignatureError"]
+__all__ = [
+    "ClientDisconnect",
+    "HTTPException",
+    "RequestValidationError",
+    "ResponseValidationError",
+    "SignatureError",
+]
 
 
 class HTTPException(Exception):
@@ -49,10 +55,28 @@ class RequestValidationError(Exception):
         return self._errors
 
     def __str__(self) -> str:
-        n = len(self._errors)
-        lines = [f"{n} validation error{'' if n == 1 else 's'}:"]
-        lines += [f"  {error}" for error in self._errors]
-        return "\n".join(lines)
+        return _listed(self._errors)
+
+
+class ResponseValidationError(Exception):
+    """What an endpoint returned is not of its route's model: a 500, and the errors in the log."""
+
+    def __init__(self, errors: Sequence[Any], *, body: Any = None) -> None:
+        super().__init__(errors)
+        self._errors = errors
+        self.body = body
+
+    def errors(self) -> Sequence[Any]:
+        """One dict an error: type, loc, msg, input and, for some types, ctx."""
+        return self._errors
+
+    def __str__(self) -> str:
+        return _listed(self._errors)
+
+
+def _listed(errors: Sequence[Any]) -> str:
+    lines = [f"{len(errors)} validation error{'' if len(errors) == 1 else 's'}:"]
+    return "\n".join((*lines, *(f"  {error}" for error in errors)))
 
 
 def plain(value: object) -> Any:

@@ -7,12 +7,13 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, TypedDict, TypeVar, Unpack
+from typing import Any, Literal, NamedTuple, TypedDict, TypeVar, Unpack, get_type_hints
 
 from weft.datastructures import URLPath
 from weft.params import Dependency
 from weft.responses import Response
 
+IncEx = set[int] | set[str] | Mapping[int, Any] | Mapping[str, Any]
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 _EXPRESSION = re.compile(r"\{\$[^{}]*\}")  # OpenAPI's, in the paths of callbacks
@@ -59,6 +60,15 @@ class RouteOptions(TypedDict, total=False):
     include_in_schema: bool
     response_model: Any
     """the type of what it returns; its return annotation when not given, None for no model"""
+    response_model_include: IncEx | None
+    """fields of the model that are sent, in place of all; and those that are not, next"""
+    response_model_exclude: IncEx | None
+    response_model_by_alias: bool
+    """fields are sent by their alias: True"""
+    response_model_exclude_unset: bool
+    """fields that were given no value are not sent; next, those with their default, or None"""
+    response_model_exclude_defaults: bool
+    response_model_exclude_none: bool
     response_description: str
     responses: Mapping[int | str, Mapping[str, Any]] | None
     """other replies it may give, by status: what OpenAPI says of one, and `model` for its type"""
@@ -90,6 +100,12 @@ class Route:
     deprecated: bool | None = None
     include_in_schema: bool = True
     response_model: Any = UNSET
+    response_model_include: IncEx | None = None
+    response_model_exclude: IncEx | None = None
+    response_model_by_alias: bool = True
+    response_model_exclude_unset: bool = False
+    response_model_exclude_defaults: bool = False
+    response_model_exclude_none: bool = False
     response_description: str = "Successful Response"
     responses: Mapping[int | str, Mapping[str, Any]] = field(default_factory=dict)
     callbacks: tuple[Route, ...] = ()
@@ -105,6 +121,16 @@ class Route:
         """Its operation id in the OpenAPI document."""
         text = f"{self.name}{self.path_format}_{self.methods[0].lower()}"
         return self.operation_id or re.sub(r"\W", "_", text)
+
+    @property
+    def reply_model(self) -> Any:
+        """The type of what it returns: its model, or the return annotation; None without one."""
+        model = self.response_model
+        if model is UNSET:
+            model = _returned(self.endpoint)
+        if model is None or (inspect.isclass(model) and issubclass(model, Response)):
+            return None
+        return model
 
     @property
     def default_status(self) -> int:
@@ -134,6 +160,21 @@ class Route:
 
     def takes(self, params: Iterable[str]) -> bool:
         return self.params.keys() == set(params)
+
+
+def _returned(endpoint: Any) -> Any:
+    """The return annotation; None where it cannot be known."""
+    function = inspect.unwrap(endpoint)
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        return None
+    if not inspect.isroutine(function):
+        function = getattr(type(function), "__call__", None)  # noqa: B004
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        return None
+    hint = hints.get("return")
+    return None if hint is type(None) else hint
 
 
 def convertor_type(kind: str) -> type:

@@ -19,6 +19,7 @@ from weft.dependencies import Overrides, Tree
 from weft.exceptions import HTTPException, SignatureError
 from weft.loop import new_event_loop
 from weft.openapi.pages import documentation_routes
+from weft.reply_model import compile_model
 from weft.requests import Request
 from weft.responses import JSONResponse, Response
 from weft.routing import Route, endpoint_name
@@ -101,6 +102,7 @@ class Server:
         self.phase: Literal["startup", "serving", "draining", "shutdown"] = "startup"
         self.stopped_by: signal.Signals | None = None
         self._routes = compile_routes(app)
+        self._models = [compile_model(route) for route, _ in self._routes]
         self._overrides: Overrides = {}
         self._overridden: dict[_core.Plan, _core.Plan] = {}
         self._stop = asyncio.Event()
@@ -159,8 +161,8 @@ class Server:
             # Without a handler that could tell, the core answers 404 and 405 by itself.
             unrouted=not handlers.keys().isdisjoint((404, 405, HTTPException)),
         )
-        for route, plan in self._routes:
-            _add_route(core, route, plan)
+        for (route, plan), model in zip(self._routes, self._models, strict=True):
+            _add_route(core, route, plan, model)
         core.set_overrides(self.app.dependency_overrides, self._override)
         core.set_exception_handlers(
             {key: handler for key, handler in handlers.items() if not isinstance(key, int)},
@@ -237,7 +239,9 @@ def compile_one(route: Route, overrides: Overrides | None = None) -> _core.Plan:
     return Tree.of(route, overrides).compile()
 
 
-def _add_route(core: _core.Server, route: Route, plan: _core.Plan) -> None:
+def _add_route(
+    core: _core.Server, route: Route, plan: _core.Plan, model: Callable[[Any], Any] | None
+) -> None:
     """`StartupError` for a path that the router does not take."""
     made_by = route.response_class
     if made_by is JSONResponse:
@@ -257,6 +261,7 @@ def _add_route(core: _core.Server, route: Route, plan: _core.Plan) -> None:
             name=name,
             params=route.params,
             form_limits=_form_limits(route),
+            model=model,
         )
     except ValueError as exc:
         raise StartupError(f"The route of {name} cannot be served: {exc}.") from exc

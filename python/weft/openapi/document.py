@@ -12,14 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 from weft import json
 from weft.dependencies import Node, Tree
 from weft.openapi.schemas import REF, Schema, Schemas, Value, merge
 from weft.params import BodyMarker, FileMarker, FormMarker, HeaderMarker, Marker
-from weft.responses import JSONResponse, Response
-from weft.routing import UNSET, Route
+from weft.responses import JSONResponse
+from weft.routing import Route
 from weft.security.base import SecurityBase
 from weft.signature import Step, embeds, model_fields, model_of
 
@@ -470,18 +470,6 @@ def _write_body(body: _Body, schemas: Schemas) -> dict[str, Any]:
 
 
 def _reply(route: Route) -> Value | None:
-    """The model of its replies: what it says, or the annotation of what the endpoint returns."""
-    model = route.response_model
-    if model is UNSET:
-        model = _returned(route.endpoint)
-    if model is None or (inspect.isclass(model) and issubclass(model, Response)):
-        return None
-    return Value(model, "serialization", "Response_" + route.unique_id)
-
-
-def _returned(endpoint: Any) -> Any:
-    try:
-        hints = get_type_hints(inspect.unwrap(endpoint), include_extras=True)
-    except (NameError, TypeError, AttributeError):
-        return None
-    return hints.get("return")
+    """The model of its replies."""
+    model = route.reply_model
+    return None if model is None else Value(model, "serialization", "Response_" + route.unique_id)

@@ -31,6 +31,8 @@ struct wf_route {
     struct wf_form_config form;
     struct wf_plan *plan;     /* owned */
     PyObject *response_class; /* owned; NULL: values become JSON here */
+    PyObject *model; /* owned: called with what the endpoint returned, gives its JSON (bytes), or
+                            plain values where there is a response_class; or NULL */
     PyObject *text_type; /* owned: bytes, the content-type a str is sent as without making an object
                                  of response_class; NULL where that class renders by itself */
     PyObject *name;      /* owned: "module.function", for the log */

@@ -420,27 +420,39 @@ static PyObject *make_by_class(struct wf_call *call, PyObject *result) {
     return response;
 }
 
-/* A Response with the value's JSON, new reference. */
-static PyObject *make_json(struct wf_call *call, PyObject *value) {
-    struct wf_state *state = call->server->state;
+/* The JSON of a value that has no response class: bytes, new reference. */
+static PyObject *json_of(struct wf_call *call, PyObject *value) {
     struct wf_buf json;
     wf_buf_init(&json, PLAIN_BYTES_MAX);
-    struct wf_response *r = NULL;
-    if (wf_json_encode(state, value, NULL, &json) == 0) {
-        PyTypeObject *type = state->http.response_type;
-        r = (struct wf_response *)type->tp_alloc(type, 0);
-    }
-    if (r != NULL) {
-        r->status_code = PyLong_FromLong(call->route->status);
+    PyObject *bytes = NULL;
+    if (wf_json_encode(call->server->state, value, NULL, &json) == 0) {
         struct wf_span text = wf_buf_span(&json);
-        r->body = PyBytes_FromStringAndSize(text.p, (Py_ssize_t)text.n);
-        r->raw_headers = Py_BuildValue("[(yy#)]", "content-type", json_type.p, json_type.n);
-        if (r->status_code == NULL || r->body == NULL || r->raw_headers == NULL) {
-            Py_CLEAR(r);
-        }
+        bytes = PyBytes_FromStringAndSize(text.p, (Py_ssize_t)text.n);
     }
     wf_buf_free(&json);
+    return bytes;
+}
+
+/* A Response with this JSON (stolen, or NULL with an exception), new reference. */
+static PyObject *make_json(struct wf_call *call, PyObject *json) {
+    PyTypeObject *type = call->server->state->http.response_type;
+    struct wf_response *r = json != NULL ? (struct wf_response *)type->tp_alloc(type, 0) : NULL;
+    if (r == NULL) {
+        Py_XDECREF(json);
+        return NULL;
+    }
+    r->body = json;
+    r->status_code = PyLong_FromLong(call->route->status);
+    r->raw_headers = Py_BuildValue("[(yy#)]", "content-type", json_type.p, json_type.n);
+    if (r->status_code == NULL || r->raw_headers == NULL) {
+        Py_CLEAR(r);
+    }
     return (PyObject *)r;
+}
+
+/* Is it the endpoint's, and does the route have a model to judge and filter it? */
+static bool has_model(const struct wf_call *call) {
+    return call->route != NULL && call->route->model != NULL && call->stage == WF_CALL_HANDLER;
 }
 
 static bool is_response(struct wf_call *call, PyObject *result) {
@@ -449,9 +461,19 @@ static bool is_response(struct wf_call *call, PyObject *result) {
 
 PyObject *wf_reply_prepare(struct wf_call *call, PyObject *result, bool *made) {
     *made = !is_response(call, result);
-    return !*made                                ? Py_NewRef(result)
-           : call->route->response_class != NULL ? make_by_class(call, result)
-                                                 : make_json(call, result);
+    if (!*made) {
+        return Py_NewRef(result);
+    }
+    bool by_class = call->route->response_class != NULL;
+    PyObject *content = has_model(call) ? PyObject_CallOneArg(call->route->model, result)
+                        : by_class      ? Py_NewRef(result)
+                                        : json_of(call, result);
+    if (!by_class || content == NULL) {
+        return make_json(call, content);
+    }
+    PyObject *response = make_by_class(call, content);
+    Py_DECREF(content);
+    return response;
 }
 
 /* The BackgroundTasks parameter counts where the reply has no background of its own. */
@@ -475,21 +497,50 @@ static int reply_by_class(struct wf_call *call, PyObject *result) {
     return rc;
 }
 
+/* send_fn: JSON as the route's model has made it. */
+static int send_bytes(struct wf_call *call, PyObject *json, const struct wf_reply_head *head) {
+    struct content content;
+    return hold_content(call, json, &content) < 0 ? -1 : send_content(call, head, &content);
+}
+
+/* JSON that a model has made. */
+static int reply_json(struct wf_call *call, PyObject *json) {
+    struct wf_reply_head head = {.status = call->route->status, .content_type = json_type};
+    return reply_value_with(call, json, &head, send_bytes);
+}
+
+/* A value that is no Response, in the way of the route. */
+static int reply_made(struct wf_call *call, PyObject *value) {
+    struct wf_route *route = call->route;
+    if (route != NULL && route->response_class != NULL &&
+        !(route->text_type != NULL && PyUnicode_CheckExact(value))) {
+        return reply_by_class(call, value);
+    }
+    return reply_value(call, value);
+}
+
+/* What the endpoint returned is judged and filtered by the route's model. */
+static WF_NOINLINE int reply_by_model(struct wf_call *call, PyObject *result) {
+    PyObject *content = PyObject_CallOneArg(call->route->model, result);
+    if (content == NULL) {
+        return -1;
+    }
+    int rc =
+        call->route->response_class == NULL ? reply_json(call, content) : reply_made(call, content);
+    Py_DECREF(content);
+    return rc;
+}
+
 int wf_reply_result(struct wf_call *call, PyObject *result) {
     struct wf_http_server *s = call->server;
     PyTypeObject *type = Py_TYPE(result);
-    struct wf_route *route = call->route;
     bool plain = type == &PyDict_Type || type == &PyList_Type || type == &PyUnicode_Type;
     take_background(call);
     if (wf_unlikely(!plain) && PyObject_TypeCheck(result, s->state->http.response_type)) {
         keep_background(call, (struct wf_response *)call->plan.response);
         return reply_response(call, result, NULL);
     }
-    if (route != NULL && route->response_class != NULL &&
-        !(route->text_type != NULL && PyUnicode_CheckExact(result))) {
-        return reply_by_class(call, result);
-    }
-    return reply_value(call, result);
+    return wf_unlikely(has_model(call)) ? reply_by_model(call, result) : reply_made(call, result);
 }
 
 /* {"detail": errors} */

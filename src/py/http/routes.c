@@ -5,7 +5,7 @@
 struct spec {
     const char *path, *kind;
     Py_ssize_t path_n;
-    PyObject *methods, *plan, *response_class, *text_type, *body_max, *name, *params;
+    PyObject *methods, *plan, *response_class, *text_type, *body_max, *name, *params, *model;
     unsigned long long files_max, fields_max, field_bytes_max; /* of a form */
     int status, cancel;
 };
@@ -14,7 +14,7 @@ static int parse(struct wf_http_server *s, PyObject *args, PyObject *kwargs, str
     static const char *const names[] = {"path",        "methods",        "plan",      "kind",
                                         "status_code", "response_class", "text_type", "body_max",
                                         "name",        "params",         "cancel",    "form_limits",
-                                        NULL};
+                                        "model",       NULL};
     struct wf_form_config form;
     wf_form_config_default(&form);
     *out = (struct spec){.kind = "async",
@@ -26,12 +26,13 @@ static int parse(struct wf_http_server *s, PyObject *args, PyObject *kwargs, str
                          .response_class = Py_None,
                          .text_type = Py_None,
                          .body_max = Py_None,
-                         .params = Py_None};
+                         .params = Py_None,
+                         .model = Py_None};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "s#OO!|$siOOOUOp(KKK)", (char **)names, &out->path, &out->path_n,
+            args, kwargs, "s#OO!|$siOOOUOp(KKK)O", (char **)names, &out->path, &out->path_n,
             &out->methods, s->state->plan.plan_type, &out->plan, &out->kind, &out->status,
             &out->response_class, &out->text_type, &out->body_max, &out->name, &out->params,
-            &out->cancel, &out->files_max, &out->fields_max, &out->field_bytes_max)) {
+            &out->cancel, &out->files_max, &out->fields_max, &out->field_bytes_max, &out->model)) {
         return -1;
     }
     if (out->params != Py_None && !PyDict_Check(out->params)) {
@@ -109,6 +110,7 @@ static int fill(struct wf_http_server *s, struct wf_route *route, const struct s
     }
     route->plan = (struct wf_plan *)Py_NewRef(spec->plan);
     route->response_class = or_null(spec->response_class);
+    route->model = or_null(spec->model);
     route->text_type = or_null(spec->text_type);
     route->name = Py_XNewRef(spec->name);
     route->status = spec->status;
@@ -134,6 +136,7 @@ static int fill(struct wf_http_server *s, struct wf_route *route, const struct s
 static void free_route(struct wf_route *route) {
     Py_XDECREF(route->plan);
     Py_XDECREF(route->response_class);
+    Py_XDECREF(route->model);
     Py_XDECREF(route->text_type);
     Py_XDECREF(route->name);
     Py_XDECREF(route->params);
@@ -189,6 +192,7 @@ int wf_routes_traverse(struct wf_http_server *s, visitproc visit, void *arg) {
     for (uint32_t i = 0; i < s->nroutes; i++) {
         Py_VISIT((PyObject *)s->routes[i]->plan);
         Py_VISIT(s->routes[i]->response_class);
+        Py_VISIT(s->routes[i]->model);
         Py_VISIT(s->routes[i]->params);
     }
     return 0;

@@ -493,7 +493,7 @@ static int server_open(struct wf_http_server *s) {
 PyDoc_STRVAR(add_route_doc,
              "add_route($self, path, methods, plan, *, kind='async', status_code=200,\n"
              "          response_class=None, text_type=None, body_max=None, name='', params=None,\n"
-             "          cancel=True)\n--\n\n"
+             "          cancel=True, model=None)\n--\n\n"
              "Adds a route; before start(). response_class: called as (content, status_code=) with "
              "a result that "
              "is no Response; None: results become JSON. text_type: bytes, the content-type a str "
@@ -501,7 +501,8 @@ PyDoc_STRVAR(add_route_doc,
              "function in the thread pool) or "
              "'inline' (a sync function on the loop). body_max: bytes; None: the server's limit. "
              "params: dict, the path's parameters in order, and the type of each in path_params. "
-             "cancel: the endpoint, when its client leaves. Raises "
+             "cancel: the endpoint, when its client leaves. model: called with a result that is no "
+             "Response, gives its JSON, or plain values for response_class. Raises "
              "ValueError for a bad pattern or method.");
 
 static PyObject *server_add_route(PyObject *self, PyObject *args, PyObject *kwargs) {

@@ -1,0 +1,64 @@
+"""What a route's model makes of what its endpoint returns: judged, filtered, written as JSON."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from weft.exceptions import ResponseValidationError, SignatureError
+from weft.responses import JSONResponse
+from weft.routing import UNSET, Route, endpoint_name
+
+_NO_CONTENT = (204, 205, 304)
+_OPTIONS = ("include", "exclude", "by_alias", "exclude_unset", "exclude_defaults", "exclude_none")
+
+
+def compile_model(route: Route) -> Callable[[Any], Any] | None:
+    """What `_core.Server.add_route` takes as `model`: gives JSON, or plain values for a response
+    class. None without a model.
+
+    `SignatureError` for a type that pydantic cannot judge.
+    """
+    model = route.reply_model
+    if model is None or (model is Any and route.response_model is UNSET):
+        return None  # what is annotated with Any is encoded as what is not annotated
+    where = f"the reply of {endpoint_name(route.endpoint)}() is {model!r}"
+    if route.status_code in _NO_CONTENT:
+        raise SignatureError(f"{where}, but with the status {route.status_code} none is sent")
+    options = {name: getattr(route, f"response_model_{name}") for name in _OPTIONS}
+    try:
+        import pydantic
+        import pydantic_core
+        from pydantic.warnings import UnsupportedFieldAttributeWarning
+    except ImportError:
+        if route.response_model is model:
+            raise SignatureError(f"{where}: install pydantic to have it judged") from None
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
+            adapter: Any = pydantic.TypeAdapter(model)
+            adapter.rebuild()
+    except (pydantic.errors.PydanticUserError, pydantic_core.SchemaError) as exc:
+        raise SignatureError(
+            f"{where}, which pydantic cannot judge; say response_model=None to send it as it is: "
+            f"{exc}"
+        ) from exc
+    validate = adapter.validator.validate_python
+    if route.response_class in (None, JSONResponse):
+        dump = adapter.serializer.to_json
+    else:
+        dump, options = adapter.serializer.to_python, {**options, "mode": "json"}
+
+    def through_model(value: Any) -> Any:
+        try:
+            value = validate(value, from_attributes=True)
+        except pydantic_core.ValidationError as exc:
+            errors = exc.errors(include_url=False)
+            for error in errors:
+                error["loc"] = ("response", *error["loc"])
+            raise ResponseValidationError(errors, body=value) from None
+        return dump(value, **options)
+
+    return through_model
