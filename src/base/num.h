@@ -103,7 +103,8 @@ static inline double wf_double_make(uint64_t digits, int64_t exp10) {
     return wf_double_nearest(digits, exp10);
 }
 
-/* Reads digits on top of *value, eight at a time; it wraps past 19 of them. Returns their end. */
+/* Reads digits on top of *value, eight at a time; it wraps past 19 of them. Returns their end. How
+ * many there are is left to the processor's guess, since what comes next waits for the answer. */
 static inline const char *wf_digits_read(const char *p, const char *end, uint64_t *value) {
     uint64_t v = *value;
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -111,23 +112,16 @@ static inline const char *wf_digits_read(const char *p, const char *end, uint64_
         uint64_t chunk;
         memcpy(&chunk, p, 8);
         chunk ^= UINT64_C(0x3030303030303030); /* digits are 0 to 9 now, and nothing else is */
-        uint64_t other = ((chunk + UINT64_C(0x7676767676767676)) | chunk) &
-                         UINT64_C(0x8080808080808080); /* above the first one carries may lie */
-        unsigned n = other != 0 ? (unsigned)__builtin_ctzll(other) / 8 : 8;
-        if (n == 0) {
+        if ((((chunk + UINT64_C(0x7676767676767676)) | chunk) & UINT64_C(0x8080808080808080)) !=
+            0) {
             break;
         }
-        chunk <<= 64 - 8 * n;              /* zeros in front */
         chunk = chunk * 10 + (chunk >> 8); /* pairs, in every other byte */
         const uint64_t mask = UINT64_C(0x000000ff000000ff);
         uint64_t left = (chunk & mask) * (100 + (UINT64_C(1000000) << 32));
         uint64_t right = (chunk >> 16 & mask) * (1 + (UINT64_C(10000) << 32));
-        v = v * wf_pow10_u64[n] + ((left + right) >> 32);
-        p += n;
-        if (n < 8) {
-            *value = v;
-            return p;
-        }
+        v = v * 100000000 + ((left + right) >> 32);
+        p += 8;
     }
 #endif
     while (p < end && (unsigned char)(*p - '0') <= 9) {

@@ -7,7 +7,7 @@
 
 #include "base/alloc.h"
 
-enum { VALUES_INLINE = 128 };
+enum { VALUES_INLINE = 128, ESCAPED_FIRST = 1024 };
 
 /* An open container. */
 struct frame {
@@ -97,14 +97,141 @@ static PyObject *read_nonfinite(const char **p, const char *end) {
     return NULL;
 }
 
+/* What has escapes and is ASCII, unescaped as it is read: into `first`, and where that does not do
+ * into a str that grows. p is inside the quotes. NULL: an exception; or, with d->odd, it is another
+ * kind of string. */
+static PyObject *read_escaped(struct decoder *d, const char **p, const char *end, bool *odd) {
+    char first[ESCAPED_FIRST], *start = first, *out = first;
+    size_t cap = sizeof(first);
+    PyObject *str = NULL; /* owned; NULL while `first` is enough */
+    const char *q = *p;
+    enum wf_json_unescaped state;
+    while ((state = wf_json_unescape(&q, end, &out, start + cap)) == WF_JSON_UNESCAPE_FULL) {
+        size_t used = (size_t)(out - start);
+        cap *= 4;
+        if (str == NULL) {
+            str = PyUnicode_New((Py_ssize_t)cap, 0x7f);
+            if (str == NULL) {
+                return NULL;
+            }
+            memcpy(PyUnicode_1BYTE_DATA(str), first, used);
+        } else if (PyUnicode_Resize(&str, (Py_ssize_t)cap) < 0) {
+            Py_DECREF(str);
+            return NULL;
+        }
+        start = (char *)PyUnicode_1BYTE_DATA(str);
+        out = start + used;
+    }
+    if (state == WF_JSON_UNESCAPE_ODD) {
+        Py_XDECREF(str);
+        *odd = true;
+        return NULL;
+    }
+    *p = q;
+    if (str == NULL) {
+        return wf_json_make_ascii(first, (size_t)(out - first));
+    }
+    if (PyUnicode_Resize(&str, out - start) < 0) {
+        Py_CLEAR(str);
+    }
+    return str;
+}
+
+/* A string that is not plain ASCII. p is inside the quotes, q where the scan stopped. NULL: as
+ * decode_value. */
+static WF_NOINLINE PyObject *read_text(struct decoder *d, const char **p, const char *q,
+                                       const char *end, unsigned high) {
+    if (high == 0 && q < end && *q == '\\') {
+        bool odd = false;
+        PyObject *str = read_escaped(d, p, end, &odd);
+        if (!odd) {
+            return str;
+        }
+    }
+    struct wf_json_text text;
+    enum wf_json_error e = wf_json_text_read_slow(p, q, end, high, d->flags, &text);
+    if (wf_unlikely(e != WF_JSON_OK)) {
+        d->error = e;
+        d->at = *p;
+        return NULL;
+    }
+    return wf_json_make_text(&text);
+}
+
+/* The same for a key. */
+static WF_NOINLINE PyObject *read_odd_key(struct decoder *d, const char **p, const char *end) {
+    struct wf_json_text text;
+    enum wf_json_error e = wf_json_text_read(p, end, d->flags, &text);
+    if (wf_unlikely(e != WF_JSON_OK)) {
+        d->error = e;
+        d->at = *p;
+        return NULL;
+    }
+    return wf_json_make_key(d->s, &text);
+}
+
+/* Any number, at *p. NULL: as decode_value. */
+static WF_NOINLINE PyObject *read_number(struct decoder *d, const char **p, const char *end) {
+    struct wf_json_number number;
+    const char *first = *p;
+    enum wf_json_error e = wf_json_number_read(p, end, d->flags, &number);
+    if (wf_likely(e == WF_JSON_OK)) {
+        PyObject *v = wf_json_make_number(&number);
+        if (wf_unlikely(v == NULL)) {
+            d->at = first;
+        }
+        return v;
+    }
+    if (d->flags & WF_JSON_NONFINITE) {
+        const char *q = first;
+        PyObject *v = read_nonfinite(&q, end);
+        if (v != NULL || PyErr_Occurred()) {
+            *p = q;
+            return v;
+        }
+    }
+    d->error = e;
+    d->at = *p;
+    return NULL;
+}
+
+/* Up to nine digits and nothing behind them that belongs to the number: the common integer, in a
+ * register. Others are read_number's. */
+WF_ALWAYS_INLINE PyObject *read_int(struct decoder *d, const char **p, const char *end) {
+    const char *q = *p;
+    bool negative = *q == '-';
+    q += negative;
+    const char *digits = q, *limit = end - q > 10 ? q + 10 : end;
+    uint32_t v = 0, c;
+    while (q < limit && (c = (unsigned char)*q - (uint32_t)'0') <= 9) {
+        v = v * 10 + c;
+        q++;
+    }
+    size_t n = (size_t)(q - digits);
+    if (wf_unlikely(n - 1 > 8 || (*digits == '0' && n > 1))) {
+        return read_number(d, p, end);
+    }
+    if (wf_likely(q < end) && (*q == '.' || (*q | 0x20) == 'e')) {
+        double value;
+        enum wf_json_error e = wf_json_fraction_read(*p, &q, end, v, n, &value);
+        if (wf_unlikely(e != WF_JSON_OK || __builtin_isinf(value))) {
+            return read_number(d, p, end);
+        }
+        *p = q;
+        return PyFloat_FromDouble(value);
+    }
+    *p = q;
+    return wf_json_make_int(d->s, negative ? -(int64_t)v : (int64_t)v);
+}
+
 /* Reads the value at p; d->at is the first byte behind it. NULL: d->error and d->at say why, or an
  * exception is set; what is open is left for decoder_clear. */
 static PyObject *decode_value(struct decoder *d, const char *p, const char *end) {
-    struct wf_json_text text;
-    struct wf_json_number number;
     struct frame *f;
     PyObject *v;
     enum wf_json_error e;
+    const char *q;
+    unsigned high;
 
 value:
     p = wf_json_skip_space(p, end);
@@ -115,11 +242,14 @@ value:
     switch (*p) {
     case '"':
         p++;
-        e = wf_json_text_read(&p, end, d->flags, &text);
-        if (wf_unlikely(e != WF_JSON_OK)) {
-            goto bad;
+        high = 0;
+        q = wf_json_plain(p, end, &high);
+        if (wf_likely(high == 0 && q < end && *q == '"')) {
+            v = wf_json_make_ascii(p, (size_t)(q - p));
+            p = q + 1;
+        } else {
+            v = read_text(d, &p, q, end, high);
         }
-        v = wf_json_make_text(&text);
         break;
     case '{':
         if (wf_unlikely(d->depth == d->depth_max)) {
@@ -160,27 +290,9 @@ value:
     case '6':
     case '7':
     case '8':
-    case '9': {
-        const char *first = p;
-        e = wf_json_number_read(&p, end, d->flags, &number);
-        if (wf_unlikely(e != WF_JSON_OK)) {
-            if (!(d->flags & WF_JSON_NONFINITE)) {
-                goto bad;
-            }
-            const char *q = first;
-            v = read_nonfinite(&q, end);
-            if (v == NULL && !PyErr_Occurred()) {
-                goto bad;
-            }
-            p = q;
-            break;
-        }
-        v = wf_json_make_number(&number);
-        if (wf_unlikely(v == NULL)) {
-            d->at = first;
-        }
+    case '9':
+        v = read_int(d, &p, end);
         break;
-    }
     case 't':
         if (!WF_JSON_IS(p, end, "true")) {
             goto bad_literal;
@@ -275,12 +387,15 @@ key: /* behind '{' or ',' and space */
         goto bad;
     }
     p++;
-    e = wf_json_text_read(&p, end, d->flags, &text);
-    if (wf_unlikely(e != WF_JSON_OK)) {
-        goto bad;
-    }
+    high = 0;
+    q = wf_json_plain(p, end, &high);
     f = &d->frames[d->depth - 1];
-    f->key = wf_json_make_key(d->s, &text);
+    if (wf_likely(high == 0 && q < end && *q == '"')) {
+        f->key = wf_json_make_ascii_key(d->s, p, (size_t)(q - p));
+        p = q + 1;
+    } else {
+        f->key = read_odd_key(d, &p, end);
+    }
     if (wf_unlikely(f->key == NULL)) {
         return NULL;
     }
@@ -388,8 +503,16 @@ static PyObject *decode(struct wf_json_state *s, struct wf_span in, unsigned fla
     if (!PyUnicode_Check(doc) && WF_JSON_IS(p, end, "\xef\xbb\xbf")) {
         p += 3; /* a byte order mark: RFC 8259 lets us, and json.loads does, ignore it in bytes */
     }
+#if PY_VERSION_HEX < 0x030C0000 /* later ones wait for the next bytecode by themselves */
+    bool paused = in.n >= WF_JSON_PAUSE_BYTES && PyGC_Disable();
+#endif
     PyObject *v = decode_value(&d, p, end);
     decoder_clear(&d);
+#if PY_VERSION_HEX < 0x030C0000
+    if (paused) {
+        PyGC_Enable();
+    }
+#endif
     if (wf_likely(v != NULL)) {
         d.at = wf_json_skip_space(d.at, end);
         if (wf_likely(d.at == end)) {

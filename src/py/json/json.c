@@ -86,7 +86,7 @@ int wf_json_traverse(struct wf_json_state *s, visitproc visit, void *arg) {
         Py_VISIT(s->rules[i].type);
         Py_VISIT(s->rules[i].names);
     }
-    return 0; /* names and keys are strings: no cycle goes through them */
+    return 0; /* names, keys and ints: no cycle goes through them */
 }
 
 void wf_json_clear(struct wf_json_state *s) {
@@ -102,5 +102,8 @@ void wf_json_clear(struct wf_json_state *s) {
     }
     for (size_t i = 0; i < WF_JSON_KEYS; i++) {
         Py_CLEAR(s->keys[i]);
+    }
+    for (size_t i = 0; i < WF_JSON_INTS; i++) {
+        Py_CLEAR(s->ints[i]);
     }
 }

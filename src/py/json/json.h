@@ -16,6 +16,11 @@ enum {
      * made and hashed. Bounded in number and length because peers choose them. */
     WF_JSON_KEYS = 1024,
     WF_JSON_KEY_BYTES_MAX = 64,
+    /* Integers below this are made once and then shared: ids, counts, years' parts, statuses. */
+    WF_JSON_INTS = 1024,
+    /* Larger documents are decoded with CPython 3.11's collector paused: what is being made cannot be
+     * garbage yet, and looking at it each 700 containers costs more than reading it. */
+    WF_JSON_PAUSE_BYTES = 4096,
     /* Rules for types that are not JSON's own, found once a type. As many types are kept alive. */
     WF_JSON_RULES = 256
 };
@@ -34,6 +39,7 @@ struct wf_json_state {
     PyObject *names[18];    /* owned: interned attribute names, by enum name_id (json_int.h) */
     PyObject *utc;          /* owned: datetime.timezone.utc, or NULL until it is met */
     struct wf_json_rule rules[WF_JSON_RULES];
+    PyObject *ints[WF_JSON_INTS]; /* owned, or NULL */
     PyObject *keys[WF_JSON_KEYS]; /* owned: ASCII strings with their hash made, or NULL */
 };
 int wf_json_exec(PyObject *module, struct wf_state *state);

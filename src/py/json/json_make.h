@@ -8,19 +8,48 @@
 
 #include "wire/json/json_scan.h"
 
+/* Copies a short text: two overlapping loads in place of a call. */
+static inline void wf_json_copy_short(char *d, const char *s, size_t n) {
+    if (n > 32) {
+        memcpy(d, s, n);
+    } else if (n >= 16) {
+        memcpy(d, s, 16);
+        memcpy(d + n - 16, s + n - 16, 16);
+    } else if (n >= 8) {
+        memcpy(d, s, 8);
+        memcpy(d + n - 8, s + n - 8, 8);
+    } else if (n >= 4) {
+        memcpy(d, s, 4);
+        memcpy(d + n - 4, s + n - 4, 4);
+    } else {
+        for (size_t i = 0; i < n; i++) {
+            d[i] = s[i];
+        }
+    }
+}
+
+static inline PyObject *wf_json_make_ascii(const char *s, size_t n) {
+    if (wf_unlikely(n == 1)) { /* CPython keeps the one-character strings of Latin-1 */
+        return PyUnicode_FromOrdinal(*s);
+    }
+    PyObject *str = PyUnicode_New((Py_ssize_t)n, 0x7f);
+    if (wf_likely(str != NULL)) {
+        wf_json_copy_short((char *)((PyASCIIObject *)str + 1), s, n);
+    }
+    return str;
+}
+
 static inline PyObject *wf_json_make_text(const struct wf_json_text *t) {
-    if (wf_unlikely(t->chars == 1)) { /* CPython keeps the one-character strings of Latin-1 */
+    if (wf_likely(!t->escaped && t->max_char == 0x7f)) {
+        return wf_json_make_ascii(t->p, t->n);
+    }
+    if (wf_unlikely(t->chars == 1)) {
         Py_UCS4 c;
         wf_json_text_copy(t, &c, 4);
         return PyUnicode_FromOrdinal((int)c);
     }
     PyObject *str = PyUnicode_New((Py_ssize_t)t->chars, t->max_char);
-    if (wf_unlikely(str == NULL)) {
-        return NULL;
-    }
-    if (wf_likely(!t->escaped && t->max_char == 0x7f)) {
-        memcpy(PyUnicode_1BYTE_DATA(str), t->p, t->n);
-    } else {
+    if (wf_likely(str != NULL)) {
         wf_json_text_copy(t, PyUnicode_DATA(str), PyUnicode_KIND(str));
     }
     return str;
@@ -45,23 +74,69 @@ static inline size_t wf_json_key_slot(const char *p, size_t n) {
     return (size_t)(h >> 48) % WF_JSON_KEYS;
 }
 
-static inline PyObject *wf_json_make_key(struct wf_json_state *s, const struct wf_json_text *t) {
-    if (wf_unlikely(t->escaped || t->max_char != 0x7f || t->n > WF_JSON_KEY_BYTES_MAX)) {
-        return wf_json_make_text(t);
+static inline bool wf_json_equal_short(const char *a, const char *b, size_t n) {
+    uint64_t x[2], y[2];
+    if (n > 16) {
+        return memcmp(a, b, n) == 0;
     }
-    PyObject **slot = &s->keys[wf_json_key_slot(t->p, t->n)];
+    if (n >= 8) {
+        memcpy(&x[0], a, 8);
+        memcpy(&x[1], a + n - 8, 8);
+        memcpy(&y[0], b, 8);
+        memcpy(&y[1], b + n - 8, 8);
+        return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+    }
+    if (n >= 4) {
+        uint32_t v[2], w[2];
+        memcpy(&v[0], a, 4);
+        memcpy(&v[1], a + n - 4, 4);
+        memcpy(&w[0], b, 4);
+        memcpy(&w[1], b + n - 4, 4);
+        return ((v[0] ^ w[0]) | (v[1] ^ w[1])) == 0;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (a[i] != b[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A key that is ASCII and has no escapes. */
+static inline PyObject *wf_json_make_ascii_key(struct wf_json_state *s, const char *p, size_t n) {
+    if (wf_unlikely(n > WF_JSON_KEY_BYTES_MAX)) {
+        return wf_json_make_ascii(p, n);
+    }
+    PyObject **slot = &s->keys[wf_json_key_slot(p, n)];
     PyObject *key = *slot; /* borrowed from the cache */
-    if (wf_likely(key != NULL && (size_t)PyUnicode_GET_LENGTH(key) == t->n &&
-                  memcmp(PyUnicode_1BYTE_DATA(key), t->p, t->n) == 0)) {
+    if (wf_likely(key != NULL && (size_t)PyUnicode_GET_LENGTH(key) == n &&
+                  wf_json_equal_short((const char *)((PyASCIIObject *)key + 1), p, n))) {
         return Py_NewRef(key);
     }
-    key = wf_json_make_text(t);
+    key = wf_json_make_ascii(p, n);
     if (key == NULL || PyObject_Hash(key) == -1) { /* a str keeps its hash */
         Py_XDECREF(key);
         return NULL;
     }
     Py_XSETREF(*slot, Py_NewRef(key));
     return key;
+}
+
+static inline PyObject *wf_json_make_key(struct wf_json_state *s, const struct wf_json_text *t) {
+    return wf_likely(!t->escaped && t->max_char == 0x7f) ? wf_json_make_ascii_key(s, t->p, t->n)
+                                                         : wf_json_make_text(t);
+}
+
+/* Small integers recur, as CPython knows of fewer. */
+static inline PyObject *wf_json_make_int(struct wf_json_state *s, int64_t v) {
+    if ((uint64_t)v >= WF_JSON_INTS) {
+        return PyLong_FromLongLong(v);
+    }
+    PyObject **slot = &s->ints[v];
+    if (wf_unlikely(*slot == NULL)) {
+        *slot = PyLong_FromLongLong(v);
+    }
+    return Py_XNewRef(*slot);
 }
 
 /* An integer past 64 bits. ValueError where int() has a limit of digits. */

@@ -22,7 +22,8 @@ static inline bool wf_json_is_digit(char c) {
 }
 
 static inline const char *wf_json_skip_space(const char *p, const char *end) {
-    while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) {
+    while (wf_unlikely(p < end && (unsigned char)*p <= ' ') &&
+           (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) {
         p++;
     }
     return p;
@@ -133,9 +134,26 @@ static inline enum wf_json_error wf_json_text_read(const char **p, const char *e
     return wf_json_text_read_slow(p, q, end, high, flags, t);
 }
 
+enum wf_json_unescaped {
+    WF_JSON_UNESCAPED,     /* up to the closing quote, which *p is behind */
+    WF_JSON_UNESCAPE_FULL, /* go on with more room */
+    WF_JSON_UNESCAPE_ODD   /* not ASCII, or not right: read it by wf_json_text_read */
+};
+
+/* Reads and unescapes a string that is ASCII, in one pass, where wf_json_text_read and then
+ * wf_json_text_copy make two.
+ * p        in: inside the quotes; out: how far it got
+ * out      [*out, out_end) has room; out: behind what was written
+ * returns  FULL also where room for fewer than WF_JSON_UNESCAPE_ROOM bytes is left */
+enum { WF_JSON_UNESCAPE_ROOM = 128 };
+enum wf_json_unescaped wf_json_unescape(const char **p, const char *end, char **out,
+                                        const char *out_end);
+
 /* Unescapes a text into t->chars units of `width` bytes (1, 2 or 4: enough for t->max_char).
  * out  aligned to width */
 void wf_json_text_copy(const struct wf_json_text *t, void *out, unsigned width);
+/* It without the processor's widest registers, for others and for tests. */
+void wf_json_text_copy_plain(const struct wf_json_text *t, void *out, unsigned width);
 
 /* ---- numbers ---- */
 

@@ -248,6 +248,107 @@ static void surrogates_pass_where_they_may(void **state) {
     }
 }
 
+/* Text of random characters, as UTF-8, in quotes. */
+static void random_text(struct wf_buf *b, uint32_t max) {
+    size_t n = random_u32() % 200;
+    b->len = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t c = random_u32() % 3 == 0 ? 'a' + random_u32() % 26 : random_u32() % (max + 1);
+        c = c == '"' || c == '\\' || c < 0x20 || (c & 0x1ff800) == 0xd800 ? ' ' : c;
+        char utf8[4];
+        size_t len = 0;
+        if (c < 0x80) {
+            utf8[len++] = (char)c;
+        } else {
+            int more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
+            utf8[len++] = (char)((more == 1 ? 0xc0u : more == 2 ? 0xe0u : 0xf0u) | c >> 6 * more);
+            while (more-- > 0) {
+                utf8[len++] = (char)(0x80 | (c >> 6 * more & 0x3f));
+            }
+        }
+        assert_int_equal(wf_buf_append(b, utf8, len), WF_BUF_OK);
+    }
+    assert_int_equal(wf_buf_append_byte(b, '"'), WF_BUF_OK);
+}
+
+static void wide_text_is_read_as_plainly(void **state) {
+    static const uint32_t max[] = {0xff, 0x7ff, 0xffff, 0x10ffff};
+    struct wf_buf b;
+    wf_buf_init(&b, 4096);
+    for (int round = 0; round < 20000; round++) {
+        random_text(&b, max[round % 4]);
+        char *copy = malloc(b.len); /* ends where its memory ends */
+        memcpy(copy, b.p, b.len);
+        const char *p = copy;
+        struct wf_json_text t;
+        assert_int_equal(wf_json_text_read(&p, copy + b.len, 0, &t), WF_JSON_OK);
+        unsigned width = t.max_char <= 0xff ? 1 : t.max_char <= 0xffff ? 2 : 4;
+        size_t size = t.chars * width;
+        char *got = malloc(size + 1), *expected = malloc(size + 1);
+        wf_json_text_copy(&t, got, width);
+        wf_json_text_copy_plain(&t, expected, width);
+        assert_memory_equal(got, expected, size);
+        free(got);
+        free(expected);
+        free(copy);
+    }
+    wf_buf_free(&b);
+}
+
+static void unescaping_at_once_agrees_with_two_passes(void **state) {
+    static const char *const parts[] = {
+        "a",    "bc",      "0123456789abcdef", "\\n",      "\\\"",   "\\\\",
+        "\\/",  "\\u0041", "\\u00e9",          "\xc3\xa9", "\\x",    "\\u12",
+        "\x01", " ",       "\\t\\r",           "\\u007f",  "\\ud800"};
+    for (int round = 0; round < 40000; round++) {
+        char in[1200];
+        size_t n = 0, usual = round % 2 == 0 ? 8 : WF_ARRAY_LEN(parts);
+        for (unsigned i = random_u32() % 60; i > 0; i--) {
+            const char *part = parts[random_u32() % usual];
+            memcpy(in + n, part, strlen(part));
+            n += strlen(part);
+        }
+        if (round % 16 != 0) {
+            in[n++] = '"';
+        }
+        char *copy = malloc(n + 1), got[1400], expected[1200];
+        memcpy(copy, in, n);
+        const char *p = copy, *q = copy;
+        char *out = got;
+        struct wf_json_text t;
+        enum wf_json_unescaped state_got = wf_json_unescape(&p, copy + n, &out, got + sizeof(got));
+        enum wf_json_error e = wf_json_text_read(&q, copy + n, 0, &t);
+        assert_int_equal(state_got == WF_JSON_UNESCAPED, e == WF_JSON_OK && t.max_char == 0x7f);
+        if (state_got == WF_JSON_UNESCAPED) {
+            assert_ptr_equal(p, q);
+            assert_int_equal(out - got, t.chars);
+            wf_json_text_copy(&t, expected, 1);
+            assert_memory_equal(got, expected, t.chars);
+        }
+        free(copy);
+    }
+}
+
+static void unescaping_goes_on_with_more_room(void **state) {
+    char in[2001], out[2200 + WF_JSON_UNESCAPE_ROOM];
+    memset(in, 'x', 2000);
+    in[700] = '\\';
+    in[701] = 'n';
+    in[2000] = '"';
+    const char *p = in;
+    char *d = out;
+    size_t room = 100;
+    enum wf_json_unescaped got;
+    while ((got = wf_json_unescape(&p, in + sizeof(in), &d, out + room)) == WF_JSON_UNESCAPE_FULL) {
+        room += 100;
+        assert_true(room <= sizeof(out));
+    }
+    assert_int_equal(got, WF_JSON_UNESCAPED);
+    assert_int_equal(d - out, 1999);
+    assert_int_equal(out[700], '\n');
+    assert_int_equal(out[1998], 'x');
+}
+
 /* ---- numbers ---- */
 
 static enum wf_json_error read_number(const char *s, unsigned flags, struct wf_json_number *n) {
@@ -451,6 +552,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(each_special_byte_is_found_anywhere),
         cmocka_unit_test(texts_are_unescaped),
         cmocka_unit_test(surrogates_pass_where_they_may),
+        cmocka_unit_test(wide_text_is_read_as_plainly),
+        cmocka_unit_test(unescaping_at_once_agrees_with_two_passes),
+        cmocka_unit_test(unescaping_goes_on_with_more_room),
         cmocka_unit_test(numbers_have_their_kind),
         cmocka_unit_test(strings_are_written_as_plainly),
         cmocka_unit_test(each_byte_is_written_anywhere),

@@ -4,6 +4,10 @@
 
 #include "base/utf8.h"
 
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
 const char *wf_json_error_text(enum wf_json_error e) {
     switch (e) {
     case WF_JSON_OK:
@@ -254,7 +258,110 @@ WF_ALWAYS_INLINE void copy_as(const struct wf_json_text *t, void *out, unsigned 
     WF_ASSERT(i == t->chars);
 }
 
+#ifdef __x86_64__
+
+#define AVX512                                                                                     \
+    __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,popcnt,bmi,bmi2")))
+
+static inline bool has_avx512(void) {
+    return __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vbmi") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+}
+
+AVX512 static inline __m512i low_bits(__m512i c, unsigned from, int mask, unsigned to) {
+    __m512i bits = _mm512_and_si512(_mm512_srli_epi32(c, from), _mm512_set1_epi32(mask));
+    return _mm512_slli_epi32(bits, to);
+}
+
+/* The characters whose up to four bytes stand in 16 lanes, the first one lowest. */
+AVX512 static inline __m512i decode16(__m512i c) {
+    __m512i first = _mm512_and_si512(c, _mm512_set1_epi32(0xff));
+    __m512i second = low_bits(c, 8, 0x3f, 0), third = low_bits(c, 16, 0x3f, 0);
+    __mmask16 two = _mm512_cmpge_epu32_mask(first, _mm512_set1_epi32(0xc0));
+    __mmask16 three = _mm512_cmpge_epu32_mask(first, _mm512_set1_epi32(0xe0));
+    __mmask16 four = _mm512_cmpge_epu32_mask(first, _mm512_set1_epi32(0xf0));
+    __m512i v = first;
+    v = _mm512_mask_or_epi32(v, two, low_bits(c, 0, 0x1f, 6), second);
+    if (three != 0) {
+        __m512i tail = _mm512_or_si512(_mm512_slli_epi32(second, 6), third);
+        v = _mm512_mask_or_epi32(v, three, low_bits(c, 0, 0x0f, 12), tail);
+        if (four != 0) {
+            tail = _mm512_or_si512(_mm512_slli_epi32(tail, 6), low_bits(c, 24, 0x3f, 0));
+            v = _mm512_mask_or_epi32(v, four, low_bits(c, 0, 0x07, 18), tail);
+        }
+    }
+    return v;
+}
+
+/* Text without escapes, up to 64 bytes at a time: where characters begin is a mask, which brings
+ * their places together, and these bring each one's bytes into a lane. */
+AVX512 static void copy_unescaped(const struct wf_json_text *t, void *out, unsigned width) {
+    const __m512i places = _mm512_set_epi8(
+        63, 62, 61, 60, 59, 58, 57, 56, 55, 54, 53, 52, 51, 50, 49, 48, 47, 46, 45, 44, 43, 42, 41,
+        40, 39, 38, 37, 36, 35, 34, 33, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18,
+        17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __m512i following = _mm512_set1_epi32(0x03020100);
+    const char *p = t->p, *end = t->p + t->n;
+    size_t i = 0;
+    while (p < end) {
+        size_t left = (size_t)(end - p), whole = WF_MIN(left, (size_t)61); /* 3 may follow */
+        __mmask64 readable = left >= 64 ? ~(__mmask64)0 : ((__mmask64)1 << left) - 1;
+        __m512i bytes = _mm512_maskz_loadu_epi8(readable, p);
+        __mmask64 starts =
+            _mm512_cmpge_epi8_mask(bytes, _mm512_set1_epi8(-64)) & (((__mmask64)1 << whole) - 1);
+        __m512i begin = _mm512_maskz_compress_epi8(starts, places);
+        unsigned n = (unsigned)_mm_popcnt_u64(starts);
+        for (unsigned done = 0; done < n; done += 16) {
+            __m512i at = _mm512_cvtepu8_epi32(_mm512_castsi512_si128(begin));
+            begin = _mm512_alignr_epi64(begin, begin, 2);
+            at = _mm512_add_epi32(
+                _mm512_shuffle_epi8(at, _mm512_set_epi8(12, 12, 12, 12, 8, 8, 8, 8, 4, 4, 4, 4, 0,
+                                                        0, 0, 0, 12, 12, 12, 12, 8, 8, 8, 8, 4, 4,
+                                                        4, 4, 0, 0, 0, 0, 12, 12, 12, 12, 8, 8, 8,
+                                                        8, 4, 4, 4, 4, 0, 0, 0, 0, 12, 12, 12, 12,
+                                                        8, 8, 8, 8, 4, 4, 4, 4, 0, 0, 0, 0)),
+                following);
+            __m512i c = decode16(_mm512_permutexvar_epi8(at, bytes));
+            unsigned m = WF_MIN(n - done, 16u);
+            __mmask16 lanes = (__mmask16)((1u << m) - 1);
+            if (width == 1) {
+                _mm_mask_storeu_epi8((uint8_t *)out + i, lanes, _mm512_cvtepi32_epi8(c));
+            } else if (width == 2) {
+                _mm256_mask_storeu_epi16((uint16_t *)out + i, lanes, _mm512_cvtepi32_epi16(c));
+            } else {
+                _mm512_mask_storeu_epi32((uint32_t *)out + i, lanes, c);
+            }
+            i += m;
+        }
+        /* the last of them may end behind the block */
+        p += whole;
+        while (p < end && ((unsigned char)*p & 0xc0) == 0x80) {
+            p++;
+        }
+    }
+    WF_ASSERT(i == t->chars);
+}
+
+#else
+
+static inline bool has_avx512(void) {
+    return false;
+}
+
+static void copy_unescaped(const struct wf_json_text *t, void *out, unsigned width) {
+}
+
+#endif
+
 void wf_json_text_copy(const struct wf_json_text *t, void *out, unsigned width) {
+    if (!t->escaped && has_avx512()) {
+        copy_unescaped(t, out, width);
+    } else {
+        wf_json_text_copy_plain(t, out, width);
+    }
+}
+
+void wf_json_text_copy_plain(const struct wf_json_text *t, void *out, unsigned width) {
     switch (width) {
     case 1:
         copy_as(t, out, 1);
@@ -266,4 +373,116 @@ void wf_json_text_copy(const struct wf_json_text *t, void *out, unsigned width) 
         copy_as(t, out, 4);
         break;
     }
+}
+
+/* ---- reading and unescaping at once ---- */
+
+/* Unescapes what *s is at, a backslash. 0, or -1 where the result is not ASCII or the escape is not
+ * right. */
+static inline int unescape_one(const char **s, const char *end, char *out) {
+    const char *p = *s;
+    char c = end - p >= 2 ? simple_escapes[(unsigned char)p[1]] : 0;
+    if (wf_likely(c != 0)) {
+        *out = c;
+        *s = p + 2;
+        return 0;
+    }
+    int32_t u = end - p >= 6 && p[1] == 'u' ? hex4(p + 2, end) : -1;
+    if (u < 0 || u > 0x7f) {
+        return -1;
+    }
+    *out = (char)u;
+    *s = p + 6;
+    return 0;
+}
+
+#if defined(__SSE2__)
+
+/* Copies [s, at) by 16 bytes; up to 16 more are read and written. */
+static inline char *copy_run(char *d, const char *s, const char *at) {
+    for (;; s += 16, d += 16) {
+        _mm_storeu_si128((__m128i *)d, _mm_loadu_si128((const __m128i *)s));
+        if (at - s <= 16) {
+            return d + (at - s);
+        }
+    }
+}
+
+/* 64 bytes from *p on, and what an escape among them reaches over; 16 more are readable. What is
+ * special is found for all 64 at once. */
+static inline enum wf_json_unescaped unescape_block64(const char **p, const char *end, char **out) {
+    const char *s = *p, *start = s;
+    char *d = *out;
+    uint64_t special = 0, high = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(s + 16 * i));
+        special |= (uint64_t)wf_json_special16(v) << 16 * i;
+        high |= (uint64_t)(unsigned)_mm_movemask_epi8(v) << 16 * i;
+    }
+    enum wf_json_unescaped result = WF_JSON_UNESCAPE_FULL;
+    while (special != 0) {
+        unsigned i = (unsigned)__builtin_ctzll(special);
+        const char *at = start + i;
+        d = copy_run(d, s, at);
+        s = at;
+        if (*at != '\\') {
+            if (*at != '"') {
+                return WF_JSON_UNESCAPE_ODD;
+            }
+            high &= special ^ (special - 1); /* only what is in front of the quote counts */
+            s++;
+            result = WF_JSON_UNESCAPED;
+            break;
+        }
+        if (unescape_one(&s, end, d++) < 0) {
+            return WF_JSON_UNESCAPE_ODD;
+        }
+        special &= s - start < 64 ? ~(uint64_t)0 << (s - start) : 0;
+    }
+    if (high != 0) {
+        return WF_JSON_UNESCAPE_ODD;
+    }
+    if (result != WF_JSON_UNESCAPED && s < start + 64) {
+        d = copy_run(d, s, start + 64);
+        s = start + 64;
+    }
+    *p = s;
+    *out = d;
+    return result;
+}
+
+#endif
+
+enum wf_json_unescaped wf_json_unescape(const char **p, const char *end, char **out,
+                                        const char *out_end) {
+    while (out_end - *out >= WF_JSON_UNESCAPE_ROOM) {
+#if defined(__SSE2__)
+        if (end - *p >= 64 + 16) {
+            enum wf_json_unescaped result = unescape_block64(p, end, out);
+            if (result != WF_JSON_UNESCAPE_FULL) {
+                return result;
+            }
+            continue;
+        }
+#endif
+        if (*p == end) {
+            return WF_JSON_UNESCAPE_ODD;
+        }
+        unsigned char c = (unsigned char)**p;
+        if (c == '"') {
+            ++*p;
+            return WF_JSON_UNESCAPED;
+        }
+        if (c == '\\') {
+            if (unescape_one(p, end, (*out)++) < 0) {
+                return WF_JSON_UNESCAPE_ODD;
+            }
+        } else if (c >= 0x20 && c < 0x80) {
+            *(*out)++ = (char)c;
+            ++*p;
+        } else {
+            return WF_JSON_UNESCAPE_ODD;
+        }
+    }
+    return WF_JSON_UNESCAPE_FULL;
 }
