@@ -614,7 +614,20 @@ const char *wf_exponent_read(const char *p, const char *end, int64_t *exp10) {
     return q;
 }
 
+/* scale() for what is sure to be a normal number, without its questions. */
 double wf_double_nearest(uint64_t digits, int64_t exp10) {
+    if (wf_likely(digits != 0 && exp10 >= -290 && exp10 <= 280)) {
+        int shift_left = __builtin_clzll(digits);
+        uint64_t hi = (uint64_t)((u128)(digits << shift_left) * pow10_of((int)exp10)->hi >> 64);
+        int top = (int)(hi >> 63);
+        int exponent = log2_pow10((int)exp10) + 63 + top - shift_left + 1023;
+        int drop = 64 - (MANTISSA_BITS + 1) - 1 + top;
+        uint64_t half = UINT64_C(1) << (drop - 1), rest = hi & (2 * half - 1);
+        if (wf_likely(rest != half && rest != half - 1)) {
+            uint64_t bits = (hi >> drop) + ((uint64_t)(exponent - 1) << MANTISSA_BITS);
+            return from_bits(bits + (rest > half));
+        }
+    }
     return from_bits(nearest(digits, exp10));
 }
 

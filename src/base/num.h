@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/check.h"
+
 enum {
     WF_U64_DIGITS_MAX = 20,  /* 18446744073709551615 */
     WF_I64_DIGITS_MAX = 20,  /* -9223372036854775808 */
@@ -94,33 +96,48 @@ extern const double wf_pow10_double[23]; /* exact */
 extern const uint64_t wf_pow10_u64[20];
 
 /* The same, for callers that have scanned a number of up to 19 digits themselves: at once where both
- * factors are doubles, since then one operation rounds, and rightly (Clinger, 1990). */
+ * factors are doubles, since then one operation rounds, and rightly (Clinger, 1990). Up to 2^53 would
+ * be, but numbers of all digits a double has, 16 or 17, are better not told apart. */
 static inline double wf_double_make(uint64_t digits, int64_t exp10) {
-    if (digits <= UINT64_C(1) << 53 && exp10 >= -22 && exp10 <= 22) {
+    if (digits < UINT64_C(1000000000000000) && exp10 >= -22 && exp10 <= 22) {
         double d = (double)digits;
         return exp10 < 0 ? d / wf_pow10_double[-exp10] : d * wf_pow10_double[exp10];
     }
     return wf_double_nearest(digits, exp10);
 }
 
-/* Reads digits on top of *value, eight at a time; it wraps past 19 of them. Returns their end. How
- * many there are is left to the processor's guess, since what comes next waits for the answer. */
+/* Eight digits at once: what the characters of a number are when '0' is taken from each, the first
+ * one lowest. */
+static inline uint64_t wf_value_of_digits8(uint64_t digits) {
+    digits = digits * 10 + (digits >> 8); /* pairs, in every other byte */
+    const uint64_t mask = UINT64_C(0x000000ff000000ff);
+    uint64_t left = (digits & mask) * (100 + (UINT64_C(1000000) << 32));
+    uint64_t right = (digits >> 16 & mask) * (1 + (UINT64_C(10000) << 32));
+    return (left + right) >> 32;
+}
+
+/* The eight characters at p without '0', and in *other the top bit of the first that is no digit,
+ * perhaps with bits above it. */
+static inline uint64_t wf_load_digits8(const char *p, uint64_t *other) {
+    uint64_t v;
+    memcpy(&v, p, 8);
+    v ^= UINT64_C(0x3030303030303030); /* digits are 0 to 9 now, and nothing else is */
+    *other = ((v + UINT64_C(0x7676767676767676)) | v) & UINT64_C(0x8080808080808080);
+    return v;
+}
+
+/* Reads digits on top of *value, which wraps past 19 of them. Returns their end. Eight at a time, and
+ * the last ones one by one: how many there are is the processor's guess, since what comes next would
+ * have to wait for the answer. */
 static inline const char *wf_digits_read(const char *p, const char *end, uint64_t *value) {
     uint64_t v = *value;
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     while (end - p >= 8) {
-        uint64_t chunk;
-        memcpy(&chunk, p, 8);
-        chunk ^= UINT64_C(0x3030303030303030); /* digits are 0 to 9 now, and nothing else is */
-        if ((((chunk + UINT64_C(0x7676767676767676)) | chunk) & UINT64_C(0x8080808080808080)) !=
-            0) {
+        uint64_t other, digits = wf_load_digits8(p, &other);
+        if (other != 0) {
             break;
         }
-        chunk = chunk * 10 + (chunk >> 8); /* pairs, in every other byte */
-        const uint64_t mask = UINT64_C(0x000000ff000000ff);
-        uint64_t left = (chunk & mask) * (100 + (UINT64_C(1000000) << 32));
-        uint64_t right = (chunk >> 16 & mask) * (1 + (UINT64_C(10000) << 32));
-        v = v * 100000000 + ((left + right) >> 32);
+        v = v * 100000000 + wf_value_of_digits8(digits);
         p += 8;
     }
 #endif
@@ -129,6 +146,27 @@ static inline const char *wf_digits_read(const char *p, const char *end, uint64_
     }
     *value = v;
     return p;
+}
+
+/* The same for many digits of no usual number, as in a fraction: a guess would be wrong. */
+static inline const char *wf_fraction_read(const char *p, const char *end, uint64_t *value) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    uint64_t v = *value;
+    while (end - p >= 8) {
+        uint64_t other, digits = wf_load_digits8(p, &other);
+        if (wf_likely(other == 0)) {
+            v = v * 100000000 + wf_value_of_digits8(digits);
+            p += 8;
+            continue;
+        }
+        unsigned n = (unsigned)__builtin_ctzll(other) / 8;
+        digits = digits << 8 * (7 - n) << 8; /* zeros in front */
+        *value = v * wf_pow10_u64[n] + wf_value_of_digits8(digits);
+        return p + n;
+    }
+    *value = v;
+#endif
+    return wf_digits_read(p, end, value);
 }
 
 #endif

@@ -141,7 +141,7 @@ static PyObject *read_escaped(struct decoder *d, const char **p, const char *end
  * decode_value. */
 static WF_NOINLINE PyObject *read_text(struct decoder *d, const char **p, const char *q,
                                        const char *end, unsigned high) {
-    if (high == 0 && q < end && *q == '\\') {
+    if (high == 0 && end - q >= 2 && *q == '\\' && q[1] != 'u') {
         bool odd = false;
         PyObject *str = read_escaped(d, p, end, &odd);
         if (!odd) {
@@ -195,20 +195,16 @@ static WF_NOINLINE PyObject *read_number(struct decoder *d, const char **p, cons
     return NULL;
 }
 
-/* Up to nine digits and nothing behind them that belongs to the number: the common integer, in a
- * register. Others are read_number's. */
+/* A number that fits 64 bits or is a float, in registers. Others are read_number's. */
 WF_ALWAYS_INLINE PyObject *read_int(struct decoder *d, const char **p, const char *end) {
     const char *q = *p;
     bool negative = *q == '-';
     q += negative;
-    const char *digits = q, *limit = end - q > 10 ? q + 10 : end;
-    uint32_t v = 0, c;
-    while (q < limit && (c = (unsigned char)*q - (uint32_t)'0') <= 9) {
-        v = v * 10 + c;
-        q++;
-    }
+    const char *digits = q;
+    uint64_t v = 0;
+    q = wf_digits_read(q, end, &v);
     size_t n = (size_t)(q - digits);
-    if (wf_unlikely(n - 1 > 8 || (*digits == '0' && n > 1))) {
+    if (wf_unlikely(n - 1 > 18 || (*digits == '0' && n > 1))) { /* none; 19 digits fit 64 bits */
         return read_number(d, p, end);
     }
     if (wf_likely(q < end) && (*q == '.' || (*q | 0x20) == 'e')) {
@@ -219,6 +215,9 @@ WF_ALWAYS_INLINE PyObject *read_int(struct decoder *d, const char **p, const cha
         }
         *p = q;
         return PyFloat_FromDouble(value);
+    }
+    if (wf_unlikely(v > INT64_MAX)) {
+        return read_number(d, p, end);
     }
     *p = q;
     return wf_json_make_int(d->s, negative ? -(int64_t)v : (int64_t)v);

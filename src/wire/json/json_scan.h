@@ -184,7 +184,7 @@ static inline enum wf_json_error wf_json_fraction_read(const char *first, const 
     int64_t exp10 = 0;
     if (*p == '.') {
         const char *fraction = ++p;
-        p = wf_digits_read(p, end, &v);
+        p = wf_fraction_read(p, end, &v);
         if (wf_unlikely(p == fraction)) {
             return WF_JSON_NUMBER;
         }

@@ -33,28 +33,22 @@ void wf_json_position(struct wf_span in, size_t at, size_t *line, size_t *column
     }
 }
 
-static int hex_value(char c) {
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+/* What a hex digit stands for, and 1; 0 where it is none. */
+static const uint8_t hex_values[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
 
 /* The four hex digits at p, or -1. */
-static int32_t hex4(const char *p, const char *end) {
+static inline int32_t hex4(const char *p, const char *end) {
     if (end - p < 4) {
         return -1;
     }
-    int32_t v = 0;
-    for (int i = 0; i < 4; i++) {
-        int h = hex_value(p[i]);
-        if (h < 0) {
-            return -1;
-        }
-        v = v << 4 | h;
-    }
-    return v;
+    int32_t a = hex_values[(unsigned char)p[0]] - 1, b = hex_values[(unsigned char)p[1]] - 1;
+    int32_t c = hex_values[(unsigned char)p[2]] - 1, d = hex_values[(unsigned char)p[3]] - 1;
+    int32_t v = a * 4096 + b * 256 + c * 16 + d;
+    return wf_unlikely((a | b | c | d) < 0) ? -1 : v;
 }
 
 static inline bool is_high_surrogate(int32_t c) {
