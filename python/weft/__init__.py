@@ -8,6 +8,7 @@ from weft.loop import EventLoopPolicy, Loop, install, new_event_loop, run
 from weft.params import Body, Cookie, Depends, File, Form, Header, Path, Query, Security
 from weft.requests import ClientDisconnect, Request
 from weft.responses import (
+    FileResponse,
     HTMLResponse,
     JSONResponse,
     PlainTextResponse,
@@ -30,6 +31,7 @@ __all__ = [
     "Depends",
     "EventLoopPolicy",
     "File",
+    "FileResponse",
     "Form",
     "HTMLResponse",
     "HTTPException",

@@ -331,6 +331,9 @@ class Response:
 class StreamingResponse(Response):
     body_iterator: AsyncIterable[str | Buffer] | Iterable[str | Buffer]
 
+class FileResponse(Response):
+    file: bytes
+
 @final
 class ReplyWriter:
     @property

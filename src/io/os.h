@@ -5,12 +5,14 @@
 #define WF_IO_OS_H
 
 #include <fcntl.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #ifdef __linux__
 
 #include <sys/eventfd.h>
+#include <sys/sendfile.h>
 
 static inline int wf_os_socket(int family, int type) {
     return socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -26,7 +28,19 @@ static inline int wf_os_waker(int *read_fd, int *write_fd) {
     return *read_fd < 0 ? -1 : 0;
 }
 
+/* From a file to a socket; 0 at the end of the file. The caller ignores SIGPIPE. */
+static inline ssize_t wf_os_sendfile(int socket, int fd, uint64_t offset, size_t n) {
+    off_t at = (off_t)offset;
+    return sendfile(socket, fd, &at, n);
+}
+
 #else
+
+static inline ssize_t wf_os_sendfile(int socket, int fd, uint64_t offset, size_t n) {
+    char buf[16 * 1024];
+    ssize_t got = pread(fd, buf, n < sizeof(buf) ? n : sizeof(buf), (off_t)offset);
+    return got > 0 ? send(socket, buf, (size_t)got, 0) : got;
+}
 
 static inline int wf_os_prepare(int fd) {
     if (fd >= 0 && (fcntl(fd, F_SETFL, O_NONBLOCK) != 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)) {

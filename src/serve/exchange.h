@@ -144,6 +144,25 @@ int wf_reply_open(struct wf_exchange *ex, const struct wf_reply_head *head, stru
 int wf_reply_close(struct wf_exchange *ex);
 void wf_reply_cancel(struct wf_exchange *ex);
 
+/* A regular file, opened for a reply. */
+struct wf_file {
+    int fd;
+    uint64_t size;
+    int64_t mtime_s;
+    uint32_t mtime_ns;
+};
+/* 0 or -errno; -EISDIR for what is no regular file. Never waits (a FIFO does not block). */
+int wf_file_open(const char *path, struct wf_file *out);
+
+enum {
+    WF_FILE_CONDITIONS = 1 /* If-None-Match, If-Modified-Since: 304 */
+};
+/* A whole reply whose content is a file, which is the reply's from now on: also where it fails. With status 200
+ * and GET or HEAD it answers Range and If-Range (RFC 9110 section 14): 206 in one part or several, 416, and 400
+ * for what is no range. accept-ranges, last-modified and etag are added where `head` has none. */
+int wf_reply_file(struct wf_exchange *ex, const struct wf_reply_head *head, struct wf_file *file,
+                  unsigned flags);
+
 /* A streamed reply: chunked on HTTP/1.1, until close on 1.0. length >= 0 sends content-length instead,
  * and what is written past it is refused (INVALID). Empty chunks send nothing. */
 int wf_reply_start(struct wf_exchange *ex, const struct wf_reply_head *head, int64_t length);

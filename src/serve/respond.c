@@ -394,6 +394,30 @@ int wf_reply_write(struct wf_exchange *ex, struct wf_span chunk) {
     return done(c);
 }
 
+int wf_reply_write_file(struct wf_exchange *ex, int fd, uint64_t offset, size_t bytes,
+                        wf_release_fn *release, void *arg) {
+    struct wf_conn *c = ex->conn;
+    if (c == NULL || ex->reply != WF_REPLY_STREAMING || c->reply_framing != LENGTH ||
+        bytes > c->reply_left) {
+        release(arg);
+        return c == NULL ? WF_REPLY_GONE : WF_REPLY_INVALID;
+    }
+    c->reply_left -= bytes;
+    if (!sends_content(ex, LENGTH)) {
+        release(arg);
+        return WF_REPLY_OK;
+    }
+    if (wf_stream_file(&c->stream, fd, offset, bytes, release, arg) != 0) {
+        c->broken = true; /* the head is out: only closing can take it back */
+        return WF_REPLY_NOMEM;
+    }
+    ex->reply_bytes += bytes;
+    c->queued_bytes += bytes;
+    c->server->counters.bytes_out += bytes;
+    wf_conn_has_output(c);
+    return WF_REPLY_OK;
+}
+
 int wf_reply_end(struct wf_exchange *ex) {
     struct wf_conn *c = ex->conn;
     if (wf_unlikely(c == NULL)) {

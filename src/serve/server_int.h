@@ -216,6 +216,10 @@ void wf_exchange_post(struct wf_exchange *ex, unsigned events);
 int wf_reply_error_with(struct wf_exchange *ex, int status, struct wf_span detail,
                         const struct wf_reply_field *fields, uint32_t nfields);
 
+/* Queues bytes of a file as content of a reply that wf_reply_start has begun with a length. */
+int wf_reply_write_file(struct wf_exchange *ex, int fd, uint64_t offset, size_t bytes,
+                        wf_release_fn *release, void *arg);
+
 /* ---- access_log.c ---- */
 void wf_access_log_init(struct wf_access_log *log, int fd);
 void wf_access_log_add(struct wf_access_log *log, const struct wf_exchange *ex);

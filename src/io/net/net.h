@@ -158,6 +158,11 @@ int wf_stream_prepare(struct wf_stream *s) WF_MUST_USE;
  * Few bytes are copied after all, where there is room, and released at once. What is appended to
  * `out` afterwards follows them. Returns 0 or -ENOMEM (release has then been called). */
 int wf_stream_borrow(struct wf_stream *s, struct wf_span bytes, wf_release_fn *release, void *arg);
+/* Queues `bytes` of a file from `offset` on: the kernel copies them (sendfile), nothing of it is in our
+ * memory. fd  borrowed until `release(arg)`, which comes as for wf_stream_borrow. A file that turns out to be
+ * shorter fails the stream with -EIO. Returns 0 or -ENOMEM (release has then been called). */
+int wf_stream_file(struct wf_stream *s, int fd, uint64_t offset, size_t bytes,
+                   wf_release_fn *release, void *arg);
 /* Sends what is queued (send for one buffer, sendmsg otherwise). Returns 0 when all has left or
  * waits in the kernel's time, or -errno: the stream has failed and its output is dropped. Gives the
  * buffer back when empty. */

@@ -17,6 +17,7 @@
 enum {
     IOVECS_MAX =
         64, /* a sendmsg; past some dozens the system call costs little against the copying */
+    FILE_BYTES_A_PUSH = 1024 * 1024, /* of files: then the other connections have their turn */
     COPY_MAX = 1024 /* borrowed bytes up to here: copying costs less than a segment and its iovec */
 };
 
@@ -24,7 +25,9 @@ struct wf_stream_seg {
     struct wf_stream_seg *next;
     struct wf_buf buf; /* owned */
     size_t buf_sent;
-    struct wf_span bytes; /* borrowed; unsent */
+    struct wf_span bytes; /* borrowed; unsent. Of a file only their number counts */
+    int fd;               /* borrowed: the file; -1: the bytes are in memory */
+    uint64_t offset;      /* of the first unsent byte of the file */
     wf_release_fn *release;
     void *arg; /* borrowed; release's */
 };
@@ -82,20 +85,14 @@ int wf_stream_prepare(struct wf_stream *s) {
     return WF_BUF_OK;
 }
 
-int wf_stream_borrow(struct wf_stream *s, struct wf_span bytes, wf_release_fn *release, void *arg) {
-    if (bytes.n <= COPY_MAX && s->out.cap - s->out.len >= bytes.n) {
-        int rc = wf_buf_append_span(&s->out, bytes);
-        WF_ASSERT(rc == WF_BUF_OK);
-        (void)rc;
-        release(arg);
-        return 0;
-    }
+/* Puts a segment behind all output: what stands in `out` goes in front of it. */
+static int add_seg(struct wf_stream *s, struct wf_stream_seg filled) {
     struct wf_stream_seg *seg = wf_malloc(sizeof(*seg));
     if (seg == NULL) {
-        release(arg);
+        filled.release(filled.arg);
         return -ENOMEM;
     }
-    *seg = (struct wf_stream_seg){.bytes = bytes, .release = release, .arg = arg};
+    *seg = filled;
     if (s->out.len != s->out_sent) {
         seg->buf = s->out;
         seg->buf_sent = s->out_sent;
@@ -108,8 +105,27 @@ int wf_stream_borrow(struct wf_stream *s, struct wf_span bytes, wf_release_fn *r
         s->seg_head = seg;
     }
     s->seg_tail = seg;
-    s->seg_bytes += seg->buf.len - seg->buf_sent + bytes.n;
+    s->seg_bytes += seg->buf.len - seg->buf_sent + seg->bytes.n;
     return 0;
+}
+
+int wf_stream_borrow(struct wf_stream *s, struct wf_span bytes, wf_release_fn *release, void *arg) {
+    if (bytes.n <= COPY_MAX && s->out.cap - s->out.len >= bytes.n) {
+        int rc = wf_buf_append_span(&s->out, bytes);
+        WF_ASSERT(rc == WF_BUF_OK);
+        (void)rc;
+        release(arg);
+        return 0;
+    }
+    return add_seg(
+        s, (struct wf_stream_seg){.bytes = bytes, .fd = -1, .release = release, .arg = arg});
+}
+
+int wf_stream_file(struct wf_stream *s, int fd, uint64_t offset, size_t bytes,
+                   wf_release_fn *release, void *arg) {
+    return add_seg(
+        s, (struct wf_stream_seg){
+               .bytes = {NULL, bytes}, .fd = fd, .offset = offset, .release = release, .arg = arg});
 }
 
 /* ---- sending ---- */
@@ -132,7 +148,12 @@ static void consume(struct wf_stream *s, size_t n) {
         size_t from_buf = WF_MIN(n, seg->buf.len - seg->buf_sent);
         size_t from_bytes = WF_MIN(n - from_buf, seg->bytes.n);
         seg->buf_sent += from_buf;
-        seg->bytes = wf_span(seg->bytes.p + from_bytes, seg->bytes.n - from_bytes);
+        seg->bytes.n -= from_bytes;
+        if (seg->fd < 0) {
+            seg->bytes.p += from_bytes;
+        } else {
+            seg->offset += from_bytes;
+        }
         s->seg_bytes -= from_buf + from_bytes;
         n -= from_buf + from_bytes;
         if (seg->bytes.n != 0 || seg->buf_sent != seg->buf.len) {
@@ -146,38 +167,66 @@ static void consume(struct wf_stream *s, size_t n) {
     }
 }
 
-/* bytes  out: how many were offered */
+/* Does the file of the first segment come next? */
+static bool file_is_next(const struct wf_stream *s) {
+    const struct wf_stream_seg *seg = s->seg_head;
+    return seg != NULL && seg->fd >= 0 && seg->buf_sent == seg->buf.len;
+}
+
+static ssize_t send_file(struct wf_stream *s, size_t *bytes) {
+    const struct wf_stream_seg *seg = s->seg_head;
+    *bytes = WF_MIN(seg->bytes.n, (size_t)FILE_BYTES_A_PUSH);
+    ssize_t n = wf_os_sendfile(s->watch.fd, seg->fd, seg->offset, *bytes);
+    if (n == 0) { /* the head has promised more than there is */
+        errno = EIO;
+        return -1;
+    }
+    return n;
+}
+
+/* What is in memory up to the next file.
+ * bytes  out: how many were offered */
 static ssize_t send_vector(struct wf_stream *s, size_t *bytes) {
     struct iovec iov[IOVECS_MAX];
     struct msghdr msg = {.msg_iov = iov};
     size_t count = 0;
-    for (const struct wf_stream_seg *seg = s->seg_head; seg != NULL && count < IOVECS_MAX;
-         seg = seg->next) {
+    const struct wf_stream_seg *seg = s->seg_head;
+    int flags = MSG_NOSIGNAL;
+    for (; seg != NULL && count < IOVECS_MAX; seg = seg->next) {
         gather(iov, &count, unsent(&seg->buf, seg->buf_sent));
+        if (seg->fd >= 0) {
+            flags |= MSG_MORE; /* the file's first bytes share a packet with it */
+            break;
+        }
         gather(iov, &count, seg->bytes);
     }
-    gather(iov, &count, unsent(&s->out, s->out_sent));
+    if (seg == NULL) {
+        gather(iov, &count, unsent(&s->out, s->out_sent));
+    }
     msg.msg_iovlen = count;
     *bytes = 0;
     for (size_t i = 0; i < count; i++) {
         *bytes += iov[i].iov_len;
     }
-    return sendmsg(s->watch.fd, &msg, MSG_NOSIGNAL);
+    return sendmsg(s->watch.fd, &msg, flags);
 }
 
 /* Sends until all has left or the kernel has taken less than it was offered. 0 or -errno. */
 static int push(struct wf_stream *s) {
-    while (wf_stream_pending(s) != 0) {
+    for (size_t files = 0; wf_stream_pending(s) != 0 && files < FILE_BYTES_A_PUSH;) {
         size_t bytes = s->out.len - s->out_sent;
+        bool file = wf_unlikely(file_is_next(s));
         ssize_t n = wf_likely(s->seg_head == NULL)
                         ? send(s->watch.fd, s->out.p + s->out_sent, bytes, MSG_NOSIGNAL)
-                        : send_vector(s, &bytes);
+                    : file ? send_file(s, &bytes)
+                           : send_vector(s, &bytes);
         if (n < 0) {
             if (errno == EINTR) {
                 continue;
             }
             return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
         }
+        files += file ? (size_t)n : 0;
         consume(s, (size_t)n);
         if ((size_t)n < bytes) {
             break;

@@ -22,6 +22,7 @@ struct wf_http_state {
     PyTypeObject *request_type;   /* owned: _core.Request, the base of weft.Request */
     PyTypeObject *response_type;  /* owned: _core.Response, the base of weft.Response */
     PyTypeObject *streaming_type; /* owned: _core.StreamingResponse */
+    PyTypeObject *file_type;      /* owned: _core.FileResponse */
     PyTypeObject *writer_type;    /* owned: _core.ReplyWriter */
     PyTypeObject *job_type;       /* owned: a sync handler on its way through the thread pool */
     PyTypeObject *chain_type;     /* owned: the coroutine of a request with dependencies */

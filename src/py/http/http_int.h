@@ -159,6 +159,7 @@ struct wf_response {
     PyObject *raw_headers;   /* owned, or NULL: list of (bytes, bytes) */
     PyObject *background;    /* owned, or NULL */
     PyObject *body_iterator; /* owned, or NULL: of StreamingResponse */
+    PyObject *file;          /* owned, or NULL: the path of FileResponse, bytes */
 };
 
 /* _core.ReplyWriter: what weft._stream.pull writes to. */
@@ -231,7 +232,7 @@ struct wf_release {
 void wf_garbage_collect(struct wf_http_server *s);
 
 extern PyType_Spec wf_server_spec, wf_request_spec, wf_response_spec, wf_streaming_spec,
-    wf_writer_spec, wf_job_spec, wf_chain_spec;
+    wf_file_response_spec, wf_writer_spec, wf_job_spec, wf_chain_spec;
 
 /* Raises an exception of weft.exceptions; `fmt`, as of Py_BuildValue, makes the tuple of its arguments. NULL. */
 PyObject *wf_http_raise(const char *name, const char *fmt, ...);

@@ -1,6 +1,9 @@
 /* Replies: what a handler returned, on its way into the connection's output buffer. */
 #include "py/http/http_int.h"
 
+#include <errno.h>
+#include <unistd.h>
+
 enum {
     REPLY_FIELDS_MAX = 256,         /* field lines an application may set on one reply */
     REPLY_BORROW_BYTES = 32 * 1024, /* a longer body is referenced, not copied */
@@ -360,6 +363,50 @@ static int reply_stream(struct wf_call *call, struct wf_response *r, struct wf_r
     return 1;
 }
 
+static int raise_no_file(int error, PyObject *path) {
+    PyObject *name =
+        PyUnicode_DecodeFSDefaultAndSize(PyBytes_AS_STRING(path), PyBytes_GET_SIZE(path));
+    if (name != NULL && (error == ENOENT || error == ENOTDIR)) {
+        PyErr_Format(PyExc_RuntimeError, "File at path %U does not exist.", name);
+    } else if (name != NULL && error == EISDIR) {
+        PyErr_Format(PyExc_RuntimeError, "File at path %U is not a file.", name);
+    } else if (name != NULL) {
+        errno = error;
+        PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, name);
+    }
+    Py_XDECREF(name);
+    return -1;
+}
+
+/* The file is opened and asked for its size here: what the disk has to be waited for is waited for without
+ * the GIL. */
+static int reply_file(struct wf_call *call, struct wf_response *r, struct wf_response *beside,
+                      int status) {
+    PyObject *path = r->file; /* owned by r, which the caller holds */
+    struct fields f;
+    struct wf_file file;
+    int rc;
+    if (!PyBytes_Check(path)) {
+        PyErr_SetString(PyExc_TypeError, "the path of a file is bytes");
+        return -1;
+    }
+    Py_INCREF(path);
+    Py_BEGIN_ALLOW_THREADS rc = wf_file_open(PyBytes_AS_STRING(path), &file);
+    Py_END_ALLOW_THREADS if (rc < 0) {
+        rc = raise_no_file(-rc, path);
+    }
+    Py_DECREF(path);
+    if (rc < 0) {
+        return -1;
+    }
+    if (response_fields(&f, r, beside) < 0) {
+        close(file.fd);
+        return -1;
+    }
+    struct wf_reply_head head = {.status = status, .fields = f.list, .nfields = f.n};
+    return reply_status(wf_reply_file(call->plan.ex, &head, &file, 0), "the reply");
+}
+
 /* beside  the injected `response: Response`, where a response class made this one; else NULL: one
  * that the handler returned stands alone, as in FastAPI */
 static int reply_response(struct wf_call *call, PyObject *response, struct wf_response *beside) {
@@ -370,6 +417,9 @@ static int reply_response(struct wf_call *call, PyObject *response, struct wf_re
     }
     keep_background(call, beside);
     keep_background(call, r);
+    if (r->file != NULL && r->file != Py_None) {
+        return reply_file(call, r, beside, status);
+    }
     return r->body_iterator != NULL && r->body_iterator != Py_None
                ? reply_stream(call, r, beside, status)
                : reply_body(call, r, beside, status);

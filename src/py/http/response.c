@@ -12,6 +12,7 @@ static int response_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(r->raw_headers);
     Py_VISIT(r->background);
     Py_VISIT(r->body_iterator);
+    Py_VISIT(r->file);
     return 0;
 }
 
@@ -22,6 +23,7 @@ static int response_clear(PyObject *self) {
     Py_CLEAR(r->raw_headers);
     Py_CLEAR(r->background);
     Py_CLEAR(r->body_iterator);
+    Py_CLEAR(r->file);
     return 0;
 }
 
@@ -78,6 +80,26 @@ PyType_Spec wf_streaming_spec = {
     .basicsize = sizeof(struct wf_response),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
     .slots = streaming_slots,
+};
+
+static PyMemberDef file_members[] = {
+    MEMBER(file, "bytes: the path of the file"),
+    {NULL},
+};
+
+PyDoc_STRVAR(file_doc, "A reply whose content is a file, sent by the kernel.");
+
+static PyType_Slot file_slots[] = {
+    {Py_tp_doc, (void *)file_doc},       {Py_tp_members, file_members},
+    {Py_tp_traverse, response_traverse}, {Py_tp_clear, response_clear},
+    {Py_tp_dealloc, response_dealloc},   {0, NULL},
+};
+
+PyType_Spec wf_file_response_spec = {
+    .name = "weft._core.FileResponse",
+    .basicsize = sizeof(struct wf_response),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = file_slots,
 };
 
 /* ---- ReplyWriter ---- */

@@ -793,6 +793,8 @@ int wf_http_exec(PyObject *module, struct wf_state *state) {
     wf_http1_init();
     return (h->request_type = add_type(module, &wf_request_spec, NULL)) != NULL &&
                    (h->response_type = add_type(module, &wf_response_spec, NULL)) != NULL &&
+                   (h->file_type = add_type(module, &wf_file_response_spec, h->response_type)) !=
+                       NULL &&
                    (h->streaming_type = add_type(module, &wf_streaming_spec, h->response_type)) !=
                        NULL &&
                    (h->writer_type = add_type(module, &wf_writer_spec, NULL)) != NULL &&
@@ -808,6 +810,7 @@ int wf_http_traverse(struct wf_http_state *s, visitproc visit, void *arg) {
     Py_VISIT(s->request_type);
     Py_VISIT(s->response_type);
     Py_VISIT(s->streaming_type);
+    Py_VISIT(s->file_type);
     Py_VISIT(s->writer_type);
     Py_VISIT(s->job_type);
     Py_VISIT(s->chain_type);
@@ -820,6 +823,7 @@ void wf_http_clear(struct wf_http_state *s) {
     Py_CLEAR(s->request_type);
     Py_CLEAR(s->response_type);
     Py_CLEAR(s->streaming_type);
+    Py_CLEAR(s->file_type);
     Py_CLEAR(s->writer_type);
     Py_CLEAR(s->job_type);
     Py_CLEAR(s->chain_type);

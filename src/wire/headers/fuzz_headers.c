@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     struct wf_span in = wf_span(copy, n - 1);
     struct wf_range out[WF_RANGES_MAX];
     int found = wf_range_parse(in, size, out);
-    require(found >= WF_RANGE_EMPTY && found <= WF_RANGES_MAX);
+    require(found >= WF_RANGE_MISSING && found <= WF_RANGES_MAX);
     for (int i = 0; i < found; i++) {
         require(out[i].start < out[i].end && out[i].end <= size);
         require(i == 0 || out[i - 1].end < out[i].start);

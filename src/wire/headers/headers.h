@@ -21,12 +21,14 @@ struct wf_range {
 
 enum wf_range_result {
     WF_RANGE_NONE = 0,           /* send the whole */
-    WF_RANGE_BAD = -1,           /* 400: not a range in bytes */
+    WF_RANGE_BAD = -1,           /* 400: no "unit=" */
     WF_RANGE_UNSATISFIABLE = -2, /* 416 */
-    WF_RANGE_EMPTY = -3          /* 400: starts behind its own end */
+    WF_RANGE_EMPTY = -3,         /* 400: starts behind its own end */
+    WF_RANGE_UNIT = -4,          /* 400: not of bytes */
+    WF_RANGE_MISSING = -5        /* 400: no part is a range */
 };
 /* Returns how many ranges there are, sorted and without overlaps where there are several, or one of the
- * above. Parts that are no ranges are skipped; where no part is one it is BAD. */
+ * above. Parts that are no ranges are skipped. */
 int wf_range_parse(struct wf_span value, uint64_t size, struct wf_range out[WF_RANGES_MAX]);
 
 /* ---- conditions (RFC 9110 section 13) ---- */

@@ -83,9 +83,11 @@ static int merge(struct wf_range *ranges, int n) {
 }
 
 int wf_range_parse(struct wf_span value, uint64_t size, struct wf_range out[WF_RANGES_MAX]) {
-    if (value.n == 0 || memchr(value.p, '=', value.n) == NULL ||
-        !wf_span_eq_lower(trim(split(&value, '=')), WF_SPAN("bytes"))) {
+    if (value.n == 0 || memchr(value.p, '=', value.n) == NULL) {
         return WF_RANGE_BAD;
+    }
+    if (!wf_span_eq_lower(trim(split(&value, '=')), WF_SPAN("bytes"))) {
+        return WF_RANGE_UNIT;
     }
     size_t parts = 1;
     for (size_t i = 0; i < value.n; i++) {
@@ -99,7 +101,7 @@ int wf_range_parse(struct wf_span value, uint64_t size, struct wf_range out[WF_R
         n += parse_one(split(&value, ','), size, &out[n]);
     }
     if (n == 0) {
-        return WF_RANGE_BAD;
+        return WF_RANGE_MISSING;
     }
     for (int i = 0; i < n; i++) {
         if (out[i].start >= size) {
