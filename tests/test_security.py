@@ -190,3 +190,26 @@ def test_scopes_page_of_the_advanced_guide() -> None:
             for token in tokens
         ),
     )
+
+
+@pytest.mark.parametrize("name", ["OAuth2PasswordRequestForm", "OAuth2PasswordRequestFormStrict"])
+def test_the_form_of_the_password_flow(name: str) -> None:
+    def make(fw: Framework) -> Any:
+        app = fw.App()
+        form_class = getattr(fw, name)
+
+        @app.post("/token")
+        async def login(form: Annotated[form_class, fw.Depends()]):
+            return vars(form)
+
+        return app
+
+    fields = [("content-type", "application/x-www-form-urlencoded")]
+    bodies = (
+        b"username=a&password=b&grant_type=password&scope=x+y&client_id=c&client_secret=d",
+        b"username=a&password=b",
+        b"username=a&grant_type=incorrect",
+        b"username=&password=b&grant_type=password",
+        b"",
+    )
+    assert_same(make, *(Ask("POST", "/token", fields, body) for body in bodies))
