@@ -184,7 +184,7 @@ class Loop(_core.Loop, _Inherited):  # type: ignore[misc]
         waiter: asyncio.Future[Any] | None = None,
         extra: dict[str, Any] | None = None,
     ) -> Any:
-        if sock.family not in _NATIVE_FAMILIES:
+        if not isinstance(sock, socket.socket) or sock.family not in _NATIVE_FAMILIES:
             return super()._make_datagram_transport(sock, protocol, address, waiter, extra)
         self._ensure_fd_no_transport(sock)
         return _core.DatagramTransport(self, sock, protocol, address, waiter, extra)
