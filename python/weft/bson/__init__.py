@@ -13,6 +13,11 @@ binary subtype 0; a UUID is refused, since drivers differ in its form; _id comes
 keep their order. ObjectId, Decimal128 and the other types are PyMongo's own classes where it is
 installed, else small ones of weft's with the same attributes; `encode` takes either.
 
+With `type=`, `decode` and `iter` make values of that type as `weft.json.decode` does, filled in C;
+BSON's own types go where Python's counterpart is asked for (dates, UUID, bytes, Decimal; an
+ObjectId to its digits as str). What is not of the type is a DecodeError with the path to it; for
+pydantic's models it is pydantic's own ValidationError, of `model_validate(bson.decode(data))`.
+
 `codec_options` is what PyMongo calls CodecOptions and has its meaning, its own or ours: time zones,
 UUIDs, the class of documents (raw ones too), damaged text, dates, and custom types.
 

@@ -2,7 +2,7 @@
 #include "py/bson/bson_int.h"
 
 #include "base/alloc.h"
-#include "py/bson/options.h"
+#include "py/bson/shapes.h"
 #include "wire/bson/bson_read.h"
 #include "wire/bson/bson_write.h"
 
@@ -80,7 +80,19 @@ void wf_bson_raise_encode(struct wf_bson_state *s, const struct place *at, const
 void wf_bson_raise_decode(struct wf_bson_state *s, const struct place *at, size_t pos,
                           const char *msg) {
     PyObject *cause = wf_err_take();
-    PyObject *path = path_of(at), *message = NULL;
+    PyObject *path = path_of(at);
+    if (path == NULL) {
+        Py_XDECREF(cause);
+        return;
+    }
+    if (cause != NULL) {
+        wf_err_put(cause);
+    }
+    wf_bson_raise_decode_at(s, path, pos, msg);
+}
+
+void wf_bson_raise_decode_at(struct wf_bson_state *s, PyObject *path, size_t pos, const char *msg) {
+    PyObject *cause = wf_err_take(), *message = NULL;
     if (path != NULL) {
         message = PyUnicode_GET_LENGTH(path) != 0
                       ? PyUnicode_FromFormat("%s: byte %zu, at %U", msg, pos, path)
@@ -145,7 +157,8 @@ void wf_bson_input_close(struct input *in) {
 
 static PyObject *decode(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                         PyObject *kwnames) {
-    struct wf_bson_state *s = &wf_state_of_module(module)->bson;
+    struct wf_state *state = wf_state_of_module(module);
+    struct wf_bson_state *s = &state->bson;
     struct wf_bson_arguments a;
     struct wf_bson_options store, *options;
     struct input in;
@@ -153,11 +166,15 @@ static PyObject *decode(PyObject *module, PyObject *const *args, Py_ssize_t narg
         wf_bson_options_open(s, a.options, &store, &options) < 0) {
         return NULL;
     }
-    PyObject *document = NULL;
-    if (wf_bson_input_open(&in, a.data) == 0) {
-        document = wf_bson_decode(s, options, in.span, 0);
+    PyObject *document = NULL, *shape = NULL;
+    if ((a.type == NULL || (shape = wf_shape_find(state, a.type)) != NULL) &&
+        wf_bson_input_open(&in, a.data) == 0) {
+        document = shape == NULL
+                       ? wf_bson_decode(s, options, in.span, 0)
+                       : wf_bson_decode_shape(state, (struct wf_shape *)shape, options, in.span, 0);
         wf_bson_input_close(&in);
     }
+    Py_XDECREF(shape);
     wf_bson_options_close(options);
     return document;
 }
@@ -280,12 +297,13 @@ static PyObject *decimal128_write(PyObject *module, PyObject *bid) {
 
 PyDoc_STRVAR(encode_doc, "bson_encode($module, document, /, *, codec_options=None)\n--\n\n"
                          "The BSON of a mapping. Raises EncodeError.");
-PyDoc_STRVAR(decode_doc, "bson_decode($module, data, /, *, codec_options=None)\n--\n\n"
-                         "The dict of one BSON document.\n\n"
+PyDoc_STRVAR(decode_doc, "bson_decode($module, data, /, *, type=None, codec_options=None)\n--\n\n"
+                         "The dict of one BSON document, or the value of a type.\n\n"
                          "Raises DecodeError, a ValueError that knows where.");
 PyDoc_STRVAR(iter_doc,
-             "bson_iter($module, batch, /, *, codec_options=None)\n--\n\n"
-             "The dicts of BSON documents that follow one another, each made when asked for.\n\n"
+             "bson_iter($module, batch, /, *, type=None, codec_options=None)\n--\n\n"
+             "The dicts, or values of a type, of BSON documents that follow one another, each made "
+             "when asked for.\n\n"
              "The batch is not copied and stays exported until the end, which is also after a\n"
              "DecodeError, whose position is in the batch.");
 PyDoc_STRVAR(validate_doc, "bson_validate($module, data, /)\n--\n\n"

@@ -93,6 +93,8 @@ void wf_bson_raise_encode(struct wf_bson_state *s, const struct place *at, const
 /* pos  offset into what the caller gave */
 void wf_bson_raise_decode(struct wf_bson_state *s, const struct place *at, size_t pos,
                           const char *msg);
+/* The same with the path given: a str, stolen. */
+void wf_bson_raise_decode_at(struct wf_bson_state *s, PyObject *path, size_t pos, const char *msg);
 
 /* ---- documents to objects (decode.c) ---- */
 
@@ -104,11 +106,18 @@ struct wf_bson_options;
 PyObject *wf_bson_decode(struct wf_bson_state *s, const struct wf_bson_options *options,
                          struct wf_span in, size_t base);
 
+/* The object of one element that the cursor has read, in a document that begins at `start` and with
+ * `depth` documents open around it. */
+struct wf_bson_element;
+PyObject *wf_bson_decode_element(struct wf_bson_state *s, const struct wf_bson_options *options,
+                                 const struct wf_bson_element *e, const char *start, size_t base,
+                                 unsigned depth);
+
 /* ---- the public functions ---- */
 
 /* One positional argument and those by name; borrowed, NULL where not given. */
 struct wf_bson_arguments {
-    PyObject *data, *options;
+    PyObject *data, *type, *options;
 };
 int wf_bson_arguments(const char *function, PyObject *const *args, Py_ssize_t nargs,
                       PyObject *kwnames, struct wf_bson_arguments *out);

@@ -412,14 +412,18 @@ static WF_NOINLINE PyObject *make_other(struct decoder *d, const struct wf_bson_
     }
 }
 
-/* Any value, by the cursor's rules: also those that decode_value found wrong. */
-static WF_NOINLINE PyObject *decode_by_element(struct decoder *d, struct wf_bson_cursor *c,
-                                               struct wf_bson_element *e) {
-    enum wf_bson_error error = wf_bson_next_value(c, e);
-    if (wf_unlikely(error != WF_BSON_OK)) {
-        return fail(d, error, c->p);
-    }
+static WF_NOINLINE PyObject *make_value(struct decoder *d, const struct wf_bson_element *e) {
     switch (e->type) {
+    case WF_BSON_STRING:
+        return make_text(d, e->text);
+    case WF_BSON_INT32:
+        return PyLong_FromLong((long)e->i);
+    case WF_BSON_DOUBLE:
+        return PyFloat_FromDouble(e->d);
+    case WF_BSON_BOOL:
+        return Py_NewRef(e->i != 0 ? Py_True : Py_False);
+    case WF_BSON_NULL:
+        return Py_NewRef(Py_None);
     case WF_BSON_DOCUMENT:
         return decode_document(d, e->text, true);
     case WF_BSON_ARRAY:
@@ -439,6 +443,13 @@ static WF_NOINLINE PyObject *decode_by_element(struct decoder *d, struct wf_bson
     default:
         return make_other(d, e);
     }
+}
+
+/* Any value, by the cursor's rules: also those that decode_value found wrong. */
+static WF_NOINLINE PyObject *decode_by_element(struct decoder *d, struct wf_bson_cursor *c,
+                                               struct wf_bson_element *e) {
+    enum wf_bson_error error = wf_bson_next_value(c, e);
+    return wf_likely(error == WF_BSON_OK) ? make_value(d, e) : fail(d, error, c->p);
 }
 
 /* The value whose name was read. The common ones are read here, in one step with the making. */
@@ -643,4 +654,18 @@ PyObject *wf_bson_decode(struct wf_bson_state *s, const struct wf_bson_options *
     PyObject *document = decode_document(&d, in, false);
     decoder_clear(&d);
     return document;
+}
+
+PyObject *wf_bson_decode_element(struct wf_bson_state *s, const struct wf_bson_options *options,
+                                 const struct wf_bson_element *e, const char *start, size_t base,
+                                 unsigned depth) {
+    struct decoder d;
+    decoder_init(&d, s, options, start, base);
+    d.depth = WF_MIN(depth, (unsigned)WF_BSON_DEPTH_MAX);
+    PyObject *value = make_value(&d, e);
+    if (wf_unlikely(options != NULL && options->decoders != NULL)) {
+        value = customized(&d, value);
+    }
+    decoder_clear(&d);
+    return value;
 }

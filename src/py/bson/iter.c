@@ -1,15 +1,16 @@
 /* BSON documents that follow one another, as databases send and dump them: an iterator that makes
  * one at a time of the buffer it was given. */
-#include "py/bson/options.h"
+#include "py/bson/shapes.h"
 
 #include "base/alloc.h"
 #include "wire/bson/bson_read.h"
 
 struct iterator {
     PyObject_HEAD
-    Py_buffer view; /* obj is NULL once it is at its end */
-    size_t at;      /* where the next document is */
-    bool busy;      /* decoding may run code of the application, which may ask for another */
+    Py_buffer view;  /* obj is NULL once it is at its end */
+    size_t at;       /* where the next document is */
+    bool busy;       /* decoding may run code of the application, which may ask for another */
+    PyObject *shape; /* owned; NULL: dicts */
     struct wf_bson_options store, *options;
 };
 
@@ -19,27 +20,35 @@ static void iterator_end(struct iterator *it) {
     }
 }
 
+static PyObject *decode(struct wf_state *state, struct iterator *it, struct wf_span in,
+                        size_t base) {
+    return it->shape == NULL
+               ? wf_bson_decode(&state->bson, it->options, in, base)
+               : wf_bson_decode_shape(state, (struct wf_shape *)it->shape, it->options, in, base);
+}
+
 /* The document at `at`: bytes that cannot change while it is decoded. */
-static PyObject *decode_next(struct wf_bson_state *s, struct iterator *it) {
+static PyObject *decode_next(struct wf_state *state, struct iterator *it) {
     struct wf_span rest =
         wf_span((const char *)it->view.buf + it->at, (size_t)it->view.len - it->at);
     struct wf_bson_cursor c;
     size_t bytes, base = it->at;
     enum wf_bson_error e = wf_bson_open(&c, rest, &bytes);
     if (e != WF_BSON_OK) {
-        wf_bson_raise_decode(s, NULL, base + (size_t)(c.p - rest.p), wf_bson_error_text(e));
+        wf_bson_raise_decode(&state->bson, NULL, base + (size_t)(c.p - rest.p),
+                             wf_bson_error_text(e));
         return NULL;
     }
     it->at += bytes;
     if (it->view.readonly) {
-        return wf_bson_decode(s, it->options, wf_span(rest.p, bytes), base);
+        return decode(state, it, wf_span(rest.p, bytes), base);
     }
     char *copy = wf_malloc(bytes);
     if (copy == NULL) {
         return PyErr_NoMemory();
     }
     memcpy(copy, rest.p, bytes);
-    PyObject *document = wf_bson_decode(s, it->options, wf_span(copy, bytes), base);
+    PyObject *document = decode(state, it, wf_span(copy, bytes), base);
     wf_free(copy);
     return document;
 }
@@ -57,7 +66,7 @@ static PyObject *iterator_next(struct iterator *it) {
         return NULL;
     }
     it->busy = true;
-    PyObject *document = decode_next(&wf_state_of_type(Py_TYPE(it))->bson, it);
+    PyObject *document = decode_next(wf_state_of_type(Py_TYPE(it)), it);
     it->busy = false;
     if (document == NULL) {
         iterator_end(it); /* what is behind damage is not to be trusted */
@@ -68,11 +77,13 @@ static PyObject *iterator_next(struct iterator *it) {
 static int iterator_traverse(struct iterator *it, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(it));
     Py_VISIT(it->view.obj);
+    Py_VISIT(it->shape);
     return wf_bson_options_traverse(it->options, visit, arg);
 }
 
 static int iterator_clear(struct iterator *it) {
     iterator_end(it);
+    Py_CLEAR(it->shape);
     wf_bson_options_close(it->options);
     it->options = NULL;
     return 0;
@@ -105,7 +116,8 @@ PyType_Spec wf_bson_iterator_spec = {
 
 PyObject *wf_bson_py_iter(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                           PyObject *kwnames) {
-    struct wf_bson_state *s = &wf_state_of_module(module)->bson;
+    struct wf_state *state = wf_state_of_module(module);
+    struct wf_bson_state *s = &state->bson;
     struct wf_bson_arguments a;
     if (wf_bson_arguments("iter", args, nargs, kwnames, &a) < 0) {
         return NULL;
@@ -115,7 +127,8 @@ PyObject *wf_bson_py_iter(PyObject *module, PyObject *const *args, Py_ssize_t na
     if (it == NULL) {
         return NULL;
     }
-    if (wf_bson_options_open(s, a.options, &it->store, &it->options) < 0 ||
+    if ((a.type != NULL && (it->shape = wf_shape_find(state, a.type)) == NULL) ||
+        wf_bson_options_open(s, a.options, &it->store, &it->options) < 0 ||
         wf_bson_view_open(&it->view, a.data) < 0) {
         Py_DECREF(it);
         return NULL;

@@ -1223,8 +1223,8 @@ PyObject *shape_decode_json_lax(PyObject *self, PyObject *data) {
     return decode_data((struct wf_shape *)self, data, WF_WALK_LAX);
 }
 
-/* The _core.Shape of a type (owned): kept from the last time, or asked of weft.shapes. */
-static PyObject *find_shape(struct wf_shape_state *s, PyObject *type) {
+PyObject *wf_shape_find(struct wf_state *state, PyObject *type) {
+    struct wf_shape_state *s = &state->shape;
     PyObject *shape = PyDict_GetItemWithError(s->by_type, type); /* borrowed */
     if (wf_likely(shape != NULL)) {
         return Py_NewRef(shape);
@@ -1280,7 +1280,7 @@ PyObject *shape_py_json_decode(PyObject *module, PyObject *const *args, Py_ssize
     if (type == NULL) {
         return wf_json_decode_object(state, data);
     }
-    PyObject *shape = find_shape(&state->shape, type);
+    PyObject *shape = wf_shape_find(state, type);
     if (shape == NULL) {
         return NULL;
     }

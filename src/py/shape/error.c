@@ -27,8 +27,7 @@ static PyObject *step_text(const struct wf_path_step *step, bool outermost) {
     return text;
 }
 
-/* users[3].name; "" where it is the document itself. Owned. */
-static PyObject *path_text(const struct wf_walk_fail *f) {
+PyObject *wf_walk_path(const struct wf_walk_fail *f) {
     unsigned known = WF_MIN(f->npath, (unsigned)WF_PATH_MAX);
     PyObject *path = PyUnicode_FromString(known < f->npath ? "..." : "");
     for (unsigned i = known; i > 0 && path != NULL; i--) {
@@ -123,7 +122,7 @@ static Py_ssize_t count_chars(const char *p, size_t n) {
 
 void wf_json_raise_fail(struct wf_walk *w, struct wf_span in, PyObject *doc) {
     struct wf_walk_fail *f = &w->fail;
-    PyObject *path = path_text(f), *message = path != NULL ? wf_walk_message(f) : NULL;
+    PyObject *path = wf_walk_path(f), *message = path != NULL ? wf_walk_message(f) : NULL;
     if (message != NULL && PyUnicode_GET_LENGTH(path) != 0) {
         Py_SETREF(message, PyUnicode_FromFormat("%U at %U", message, path));
     }

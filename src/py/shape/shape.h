@@ -446,8 +446,14 @@ enum wf_walk_result wf_json_decode_shape(struct wf_walk *w, const struct wf_node
  * in   the document w->fail is about; doc  borrowed: what the caller gave */
 void wf_json_raise_fail(struct wf_walk *w, struct wf_span in, PyObject *doc);
 
-/* w->fail in words, without where. Owned; NULL with an exception. */
+/* w->fail in words, without where; and where: "users[3].name", "" for the document itself. Owned;
+ * NULL with an exception. */
 PyObject *wf_walk_message(const struct wf_walk_fail *f);
+PyObject *wf_walk_path(const struct wf_walk_fail *f);
+
+/* The _core.Shape of a type: kept from the last time, or asked of weft.shapes. Owned; NULL with an
+ * exception, TypeError where the type cannot be read. */
+PyObject *wf_shape_find(struct wf_state *state, PyObject *type);
 
 static inline const struct wf_key *wf_object_key(const struct wf_object *o, struct wf_span text,
                                                  unsigned *expected) {
