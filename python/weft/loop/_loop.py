@@ -184,7 +184,8 @@ class Loop(_core.Loop, _Inherited):  # type: ignore[misc]
         waiter: asyncio.Future[Any] | None = None,
         extra: dict[str, Any] | None = None,
     ) -> Any:
-        if not isinstance(sock, socket.socket) or sock.family not in _NATIVE_FAMILIES:
+        real = issubclass(type(sock), socket.socket)  # a mock of one says that it is an instance
+        if not real or sock.family not in _NATIVE_FAMILIES:
             return super()._make_datagram_transport(sock, protocol, address, waiter, extra)
         self._ensure_fd_no_transport(sock)
         return _core.DatagramTransport(self, sock, protocol, address, waiter, extra)
