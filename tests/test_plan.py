@@ -168,7 +168,7 @@ def list_in_path(a: list[int]): ...
 def dict_in_query(b: Annotated[dict, Query()]): ...
 
 
-def model_in_header(b: Annotated[Book, Header()]): ...
+def models_in_header(b: Annotated[list[Book], Header()]): ...
 
 
 def two_markers(b: Annotated[int, Query()] = Header()): ...
@@ -219,7 +219,7 @@ def list_of_lists(b: Annotated[list[list[int]], Query()]): ...
         (list_in_path, "a path parameter cannot be list"),
         (list_of_lists, "a query parameter cannot be list"),
         (dict_in_query, "a query parameter cannot be dict: use Body()"),
-        (model_in_header, "a header parameter cannot be Book"),
+        (models_in_header, "a header parameter cannot be list["),
         (two_markers, "a marker in Annotated and another as the default value"),
         (default_in_annotated, "Query() in Annotated cannot have a default value"),
         (marker_on_request, "Query() cannot be used with Request"),
@@ -244,7 +244,6 @@ def test_without_pydantic():
     script = """
         import sys
         sys.modules["pydantic"] = sys.modules["pydantic_core"] = None
-        import dataclasses
         import datetime
         from typing import Annotated, Literal
         from weft.exceptions import SignatureError
@@ -260,11 +259,7 @@ def test_without_pydantic():
             n: Annotated[int | None, Query(ge=1)] = None,
         ): ...
 
-        @dataclasses.dataclass
-        class Point:
-            x: int
-
-        def handed(point: Point): ...
+        def handed(a: complex): ...
 
         assert all(step.native for step in compile_plan(native, "/{a}").steps)
         try:

@@ -44,6 +44,14 @@ def make_typed_dict(fields: list[tuple[str, Any, Any]]) -> Any:
 TYPES = types(make_struct, make_strict_struct, make_dataclass, make_slots, make_typed_dict)
 
 
+def is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def outcome(decode: Any, data: bytes, error: type[Exception]) -> tuple[bool, Any]:
     try:
         return True, decode(data)
@@ -71,6 +79,8 @@ def test_values_and_errors(strict: bool) -> None:
         for _ in range(4):
             document = data.draw(documents(typed))
             expected = outcome(decoder.decode, document, ValueError)
+            if not is_utf8(document):
+                expected = (False, "msgspec looks at the text of what it keeps only")
             got = outcome(lambda d: ours.decode_json(d, strict=strict), document, DecodeError)
             assert got[0] == expected[0], (typed, document, got[1], expected[1])
             if got[0]:

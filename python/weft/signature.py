@@ -15,7 +15,6 @@ import inspect
 import re
 import sys
 import types
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy, deepcopy
@@ -41,6 +40,11 @@ from weft.params import (
 )
 from weft.routing import convertor_type, is_async_callable
 from weft.security.scopes import SecurityScopes
+from weft.shapes.annotations import is_pydantic
+from weft.shapes.compiled import describe as describe_shape
+from weft.shapes.nodes import runs_code
+from weft.shapes.pydantic import adapter_of
+from weft.shapes.pydantic import describe as describe_judged
 
 __all__ = ["Check", "Conversion", "Step", "compile_plan", "describe"]
 
@@ -619,6 +623,8 @@ def _conversion(
             conversion = _native_list(annotation, constraints)
         else:
             conversion = _native(annotation, constraints)
+    if conversion is None and source == "body" and not isinstance(marker, FormMarker):
+        conversion = _shaped(annotation, metadata, marker)
     return conversion or _handed_over(annotation, metadata, marker)
 
 
@@ -956,16 +962,26 @@ def _items_check(op: str, limit: Any) -> Check | None:
 
 
 def _handed_over(annotation: Any, metadata: tuple[Any, ...], marker: Marker | None) -> Conversion:
+    adapter, error_class = _adapter(annotation, metadata, marker)
+    return Conversion(
+        "handed",
+        data=(adapter.validator.validate_python, error_class),
+        label=f"pydantic {_type_name(annotation)}",
+    )
+
+
+def _adapter(annotation: Any, metadata: tuple[Any, ...], marker: Marker | None) -> tuple[Any, Any]:
+    """pydantic's TypeAdapter and ValidationError."""
     name = _type_name(annotation)
     try:
         import pydantic
-        import pydantic.warnings
         import pydantic_core
     except ImportError:
         raise TypeError(
             f"reading {name} is pydantic's part, which is not installed: pip install pydantic. By "
             "itself weft reads text as str, bytes, bool, numbers, dates, times, UUID, Decimal, "
-            "Enum, Literal and lists of them, and bodies as bytes, dict, list or Any"
+            "Enum, Literal and lists of them, and bodies as bytes, dict, list, Any, and as what "
+            "weft.shape() reads: dataclasses, TypedDict, msgspec Structs, attrs and the like"
         ) from None
     extra: list[Any] = []
     for item in metadata if marker in metadata else (*metadata, marker):
@@ -976,20 +992,32 @@ def _handed_over(annotation: Any, metadata: tuple[Any, ...], marker: Marker | No
             extra.append(item)
     if extra:
         annotation = Annotated[(annotation, *extra)]
+    return adapter_of(annotation, name), pydantic_core.ValidationError
+
+
+def _shaped(annotation: Any, metadata: tuple[Any, ...], marker: Marker | None) -> Conversion | None:
+    """A body that is read straight into what it is to be. pydantic is the judge where it is
+    installed and can read the type. None where all of it is pydantic's."""
+    name = _type_name(annotation)
     try:
-        with warnings.catch_warnings():
-            # An alias in Field() has done its work in _names().
-            if hasattr(pydantic.warnings, "UnsupportedFieldAttributeWarning"):
-                warnings.simplefilter("ignore", pydantic.warnings.UnsupportedFieldAttributeWarning)
-            adapter: Any = pydantic.TypeAdapter(annotation)
-            adapter.rebuild()
-    except (pydantic.errors.PydanticUserError, pydantic_core.SchemaError) as exc:
-        raise TypeError(f"pydantic cannot read {name}: {exc}") from exc
-    return Conversion(
-        "handed",
-        data=(adapter.validator.validate_python, pydantic_core.ValidationError),
-        label=f"pydantic {name}",
-    )
+        adapter, error_class = _adapter(annotation, metadata, marker)
+    except TypeError as refusal:
+        if is_pydantic(annotation) or (marker is not None and marker.constraints):
+            raise
+        extra = tuple(item for item in metadata if not isinstance(item, Marker))
+        try:
+            node = describe_shape(Annotated[(annotation, *extra)] if extra else annotation)
+        except TypeError as exc:
+            raise TypeError(f"{refusal}; and weft.shape(): {exc}") from exc
+        runs = runs_code(node)
+        data = (_core.Shape(node), None, None, not runs, runs)
+        return Conversion("shape", data=data, label=name)
+    validate = adapter.validator.validate_python
+    node = describe_judged(adapter, validate, name)
+    if node.kind == "handed":
+        return None
+    data = (_core.Shape(node), validate, error_class, True, runs_code(node))
+    return Conversion("shape", data=data, label=name)
 
 
 def judge(step: Step, value: Any) -> tuple[Any, Exception | None]:

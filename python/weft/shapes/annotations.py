@@ -22,7 +22,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal, NewType, TypeVar, Union, get_origin
 
-from weft.shapes.nodes import Field, Node
+from weft.shapes.nodes import Field, Node, type_name
 
 __all__ = ["Reader", "is_pydantic", "loaded"]
 
@@ -90,13 +90,6 @@ def is_pydantic(annotation: Any) -> bool:
     return (model is not None and issubclass(annotation, model)) or hasattr(
         annotation, "__pydantic_core_schema__"
     )
-
-
-def type_name(annotation: Any) -> str:
-    """As it is written."""
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return annotation.__qualname__.rpartition("<locals>.")[2]
-    return re.sub(r"\b(?:typing|collections\.abc)\.", "", str(annotation))
 
 
 class Reader:

@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar
 
 from weft import _core
 from weft.shapes import pydantic as _pydantic
-from weft.shapes.annotations import Reader, is_pydantic, loaded, type_name
-from weft.shapes.nodes import Node
+from weft.shapes.annotations import Reader, is_pydantic, loaded
+from weft.shapes.nodes import Node, type_name
 
 __all__ = ["Shape", "describe", "shape"]
 
@@ -64,14 +64,14 @@ def describe(annotation: Any) -> Node:
     """The description of a type: pydantic is the judge of what contains its models at the top, in
     containers and unions; msgspec is the measure of everything else."""
     if _is_judged(annotation):
-        adapter = _pydantic.adapter_of(annotation)
+        adapter = _pydantic.adapter_of(annotation, type_name(annotation))
         return _pydantic.describe(adapter, adapter.validator.validate_python, type_name(annotation))
     return Reader(_island).read(annotation)
 
 
 def _island(annotation: Any) -> Node:
     """What pydantic has to read inside of what it has not."""
-    adapter = _pydantic.adapter_of(annotation)
+    adapter = _pydantic.adapter_of(annotation, type_name(annotation))
     return _pydantic.describe(adapter, adapter.validator.validate_python, type_name(annotation))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Field", "Node"]
+__all__ = ["Field", "Node", "runs_code", "type_name"]
 
 
 @dataclass(slots=True, eq=False)
@@ -59,3 +61,28 @@ class Node:
     def native(self) -> bool:
         """Is it read in C, as far as this node itself goes?"""
         return self.kind != "handed"
+
+
+def type_name(annotation: Any) -> str:
+    """As it is written."""
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return annotation.__qualname__.rpartition("<locals>.")[2]
+    return re.sub(r"\b(?:typing|collections\.abc)\.", "", str(annotation))
+
+
+def runs_code(root: Node) -> bool:
+    """May a walk run code of the application: default factories, __post_init__, constructors?"""
+    seen: set[int] = set()
+    nodes = [root]
+    while nodes:
+        node = nodes.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if node.post_init or node.make == "call" or (node.judge is not None and node is not root):
+            return True
+        if any(field.default_kind in ("factory", "copy") for field in node.fields):
+            return True
+        nodes += node.items
+        nodes += [field.node for field in node.fields]
+    return False

@@ -57,24 +57,21 @@ class _Unproved(Exception):
         self.runs_code = runs_code
 
 
-def adapter_of(annotation: Any) -> Any:
+def adapter_of(annotation: Any, name: str) -> Any:
     """The TypeAdapter of an annotation; TypeError where pydantic cannot read it."""
     import pydantic
+    import pydantic.warnings
     import pydantic_core
 
     try:
         with warnings.catch_warnings():
             # An alias in Field() has done its work elsewhere.
-            unsupported = getattr(
-                pydantic.warnings,
-                "UnsupportedFieldAttributeWarning",
-                pydantic.warnings.PydanticDeprecatedSince20,
-            )
-            warnings.simplefilter("ignore", unsupported)
+            if hasattr(pydantic.warnings, "UnsupportedFieldAttributeWarning"):
+                warnings.simplefilter("ignore", pydantic.warnings.UnsupportedFieldAttributeWarning)
             adapter: Any = pydantic.TypeAdapter(annotation)
             adapter.rebuild()
     except (pydantic.errors.PydanticUserError, pydantic_core.SchemaError) as exc:
-        raise TypeError(f"pydantic cannot read {annotation!r}: {exc}") from exc
+        raise TypeError(f"pydantic cannot read {name}: {exc}") from exc
     return adapter
 
 

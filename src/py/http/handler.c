@@ -150,9 +150,10 @@ static void drop_chain(struct wf_call *call) {
 static inline bool has_rare(const struct wf_call *call) {
     return ((uintptr_t)call->plan.request | (uintptr_t)call->plan.response |
             (uintptr_t)call->plan.background | (uintptr_t)call->plan.parsed |
-            (uintptr_t)call->plan.form | (uintptr_t)call->plan.body | (uintptr_t)call->writer |
-            (uintptr_t)call->body_waiter | (uintptr_t)call->job | (uintptr_t)call->chain |
-            (uintptr_t)call->background | (uintptr_t)call->rescued | (uintptr_t)call->what) != 0;
+            (uintptr_t)call->plan.shaped | (uintptr_t)call->plan.form | (uintptr_t)call->plan.body |
+            (uintptr_t)call->writer | (uintptr_t)call->body_waiter | (uintptr_t)call->job |
+            (uintptr_t)call->chain | (uintptr_t)call->background | (uintptr_t)call->rescued |
+            (uintptr_t)call->what) != 0;
 }
 
 static WF_NOINLINE void give_up_rare(struct wf_call *call) {
@@ -170,6 +171,7 @@ static WF_NOINLINE void give_up_rare(struct wf_call *call) {
     Py_CLEAR(call->plan.response);
     Py_CLEAR(call->plan.background);
     Py_CLEAR(call->plan.parsed);
+    Py_CLEAR(call->plan.shaped);
     Py_CLEAR(call->plan.form);
     Py_CLEAR(call->plan.body);
     Py_CLEAR(call->rescued);

@@ -395,6 +395,7 @@ static int traverse_calls(struct wf_http_server *s, visitproc visit, void *arg) 
         Py_VISIT(call->plan.response);
         Py_VISIT(call->plan.background);
         Py_VISIT(call->plan.parsed);
+        Py_VISIT(call->plan.shaped);
         Py_VISIT(call->plan.body);
         Py_VISIT((PyObject *)call->chain);
         Py_VISIT(call->pull);

@@ -107,6 +107,11 @@ done:
     return result;
 }
 
+bool plan_body_is_json(const struct wf_exchange *ex) {
+    const struct wf_field *type = wf_head_find(&ex->head, WF_FIELD_CONTENT_TYPE);
+    return type != NULL && is_json(wf_field_value_span(ex->base, type));
+}
+
 enum conv_result plan_read_body(struct plan_run *run, PyObject **out) {
     struct wf_exchange *ex = run->call->ex;
     struct wf_state *state = run->plan->state;
@@ -117,8 +122,7 @@ enum conv_result plan_read_body(struct plan_run *run, PyObject **out) {
     if (ex->body.n == 0) {
         return CONV_OK;
     }
-    const struct wf_field *type = wf_head_find(&ex->head, WF_FIELD_CONTENT_TYPE);
-    if (type == NULL || !is_json(wf_field_value_span(ex->base, type))) {
+    if (!plan_body_is_json(ex)) {
         *out = PyBytes_FromStringAndSize(ex->body.p, (Py_ssize_t)ex->body.n);
         return *out != NULL ? CONV_OK : CONV_FAILED;
     }

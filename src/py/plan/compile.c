@@ -115,6 +115,18 @@ static int compile_conv(struct wf_plan *plan, PyObject *desc, struct conv *out, 
         !PyArg_ParseTuple(out->data, "OO", &out->validate, &out->validation_error)) {
         return -1;
     }
+    if (kind == CONV_SHAPE) {
+        int straight, runs_python;
+        if (!PyArg_ParseTuple(out->data, "O!OOpp", plan->state->shape.shape_type, &out->shape,
+                              &out->validate, &out->validation_error, &straight, &runs_python)) {
+            return -1;
+        }
+        if (out->validate == Py_None) {
+            out->validate = NULL;
+        }
+        out->straight = straight != 0;
+        plan->runs_python |= runs_python != 0;
+    }
     if (depth == PLAN_NESTING_MAX || (kind == CONV_LIST && PyTuple_GET_SIZE(items) != 1) ||
         ((kind == CONV_LOOKUP || kind == CONV_LOOKUP_INT) && !PyDict_Check(out->data)) ||
         ((kind == CONV_LOOKUP || kind == CONV_LOOKUP_INT || kind == CONV_OBJECT ||
@@ -356,6 +368,7 @@ static int compile_use(struct wf_plan *plan, PyObject *desc, int at, int n) {
     };
     plan->nvalues = (uint8_t)WF_MAX(plan->nvalues, WF_MAX(value, key) + 1);
     plan->reads_body |= d->plan->has_body;
+    plan->body_readers = (uint16_t)(plan->body_readers + d->plan->has_body);
     return 0;
 }
 
@@ -373,6 +386,7 @@ static int check_values(const struct wf_plan *plan, unsigned nvalues) {
 int plan_compile_uses(struct wf_plan *plan) {
     Py_ssize_t n = PyTuple_GET_SIZE(plan->uses);
     plan->reads_body = plan->has_body;
+    plan->body_readers = plan->has_body;
     if (n >= WF_DEPENDENCIES_MAX) {
         PyErr_Format(PyExc_ValueError, "a route has fewer than %d dependencies",
                      WF_DEPENDENCIES_MAX);

@@ -413,6 +413,7 @@ enum conv_result convert_text(struct plan_run *run, const struct conv *c, struct
         return look_up_int(run, c, t, out);
     case CONV_UNION:
         return first_choice(run, c, t, out);
+    case CONV_SHAPE:
     case CONV_HANDED:
         return text_str(t) != NULL ? convert_object(run, c, t->str, out) : CONV_FAILED;
     default:
@@ -448,6 +449,11 @@ static enum conv_result hand_over(struct plan_run *run, const struct conv *c, Py
 enum conv_result convert_object(struct plan_run *run, const struct conv *c, PyObject *value,
                                 PyObject **out) {
     switch ((enum conv_kind)c->kind) {
+    case CONV_SHAPE:
+        if (c->validate == NULL) {
+            return plan_convert_shaped(run, c, value, out);
+        }
+        return hand_over(run, c, value, out);
     case CONV_HANDED:
         return hand_over(run, c, value, out);
     case CONV_OBJECT:
@@ -507,8 +513,8 @@ static PyObject *as_container(PyObject *type, PyObject *list) {
 
 enum conv_result convert_list(struct plan_run *run, const struct conv *c, PyObject *items,
                               PyObject **out) {
-    if (c->kind == CONV_HANDED) {
-        return hand_over(run, c, items, out);
+    if (c->kind == CONV_HANDED || c->kind == CONV_SHAPE) {
+        return convert_object(run, c, items, out);
     }
     /* pydantic's order: too many is seen before any item, too few after all of them */
     enum conv_result result = check_count(run, c, items, CHECK_MAX_LENGTH);

@@ -37,11 +37,12 @@ static enum conv_result append(struct plan_run *run, PyObject *dict) {
     return PyList_Append(run->errors, dict) < 0 ? CONV_FAILED : CONV_INVALID;
 }
 
-enum conv_result plan_error(struct plan_run *run, PyObject *type, PyObject *message,
-                            PyObject *input, PyObject *context) {
+/* Nothing is stolen; context and more may be NULL. */
+static enum conv_result add(struct plan_run *run, PyObject *type, PyObject *message,
+                            PyObject *input, PyObject *context, PyObject *more) {
     struct wf_plan_state *state = &run->plan->state->plan;
     enum conv_result result = CONV_FAILED;
-    PyObject *loc = location(run, NULL);
+    PyObject *loc = location(run, more);
     PyObject *dict = loc != NULL ? PyDict_New() : NULL;
     PyObject *own_context = NULL; /* each error has its own: an exception handler may change it */
     if (dict == NULL || PyDict_SetItem(dict, state->key_type, type) < 0 ||
@@ -59,6 +60,19 @@ done:
     Py_XDECREF(own_context);
     Py_XDECREF(dict);
     Py_XDECREF(loc);
+    return result;
+}
+
+enum conv_result plan_error(struct plan_run *run, PyObject *type, PyObject *message,
+                            PyObject *input, PyObject *context) {
+    return add(run, type, message, input, context, NULL);
+}
+
+enum conv_result plan_error_at(struct plan_run *run, const char *type, PyObject *message,
+                               PyObject *input, PyObject *more) {
+    PyObject *t = PyUnicode_FromString(type);
+    enum conv_result result = t != NULL ? add(run, t, message, input, NULL, more) : CONV_FAILED;
+    Py_XDECREF(t);
     return result;
 }
 

@@ -169,7 +169,7 @@ static enum conv_result convert_many(struct plan_run *run, const struct step *s,
 static enum conv_result convert(struct plan_run *run, const struct step *s, PyObject *value,
                                 PyObject **out) {
     const struct conv *c = &s->conv;
-    if (c->kind == CONV_HANDED) {
+    if (c->kind == CONV_HANDED || c->kind == CONV_SHAPE) {
         return convert_object(run, c, value, out);
     }
     if (c->kind == CONV_LIST) {

@@ -78,7 +78,8 @@ struct wf_plan_call {
     PyObject *(*make_response)(struct wf_plan_call *call);
     PyObject *(*make_background)(struct wf_plan_call *call);
     PyObject *parsed; /* owned, or NULL without one: what wf_plan_read found in the body */
-    bool read;        /* wf_plan_read was called: the body is in `parsed` */
+    PyObject *shaped; /* owned, or NULL: it found the value of the one step that takes the body */
+    bool read;        /* wf_plan_read was called: the body is in `parsed` or `shaped` */
     PyObject
         *body; /* owned, or NULL without one: what the body held, for RequestValidationError.body */
 };

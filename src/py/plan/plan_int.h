@@ -33,6 +33,7 @@ enum {
     X(OBJECT, "object")         /* body: a dict */                                                 \
     X(UPLOAD, "upload")         /* form: an UploadFile */                                          \
     X(ARRAY, "array")           /* body: a list */                                                 \
+    X(SHAPE, "shape")           /* body: py/shape, and pydantic where that finds it invalid */     \
     X(HANDED, "handed")         /* to pydantic */
 
 enum conv_kind {
@@ -74,10 +75,12 @@ struct check {
 struct conv {
     uint8_t kind; /* enum conv_kind */
     uint8_t nitems, nchecks;
-    struct conv *items;                                   /* owned array */
-    struct check *checks;                                 /* owned array */
-    PyObject *data;                                       /* as Conversion.data in signature.py */
-    PyObject *validate, *validation_error;                /* HANDED */
+    struct conv *items;                    /* owned array */
+    struct check *checks;                  /* owned array */
+    PyObject *data;                        /* as Conversion.data in signature.py */
+    PyObject *validate, *validation_error; /* HANDED; SHAPE, where NULL: the shape alone */
+    struct wf_shape *shape;                /* SHAPE */
+    bool straight; /* SHAPE: a walk that fails has run no code of the application */
     PyObject *error_type, *error_message, *error_context; /* or NULL; context may be NULL alone */
     PyObject *label;
 };
@@ -146,6 +149,8 @@ struct wf_plan {
     uint16_t nnames;
     uint16_t query_names, header_names,
         cookie_names; /* how many of each, in this order in `names` */
+    uint16_t
+        body_readers; /* how many plans with a body step there are, its own and dependencies' */
     bool reads_body;  /* it has a body step, or one of its dependencies has */
     bool has_body, embed, is_coroutine, runs_python;
     uint8_t body_mode; /* enum wf_body_mode */
@@ -167,8 +172,10 @@ struct plan_run {
     PyObject *errors; /* owned: list of dicts, NULL while there are none */
     /* where the value comes from, for the loc of an error */
     const struct step *step;
-    uint8_t rank;    /* which of its names the request used */
-    bool whole_body; /* the loc is ("body",) without a name */
+    uint8_t rank;     /* which of its names the request used */
+    PyObject *shaped; /* owned, or NULL: the body, as the one step that wants it has it */
+    bool native_body; /* it was read so; there are no plain objects of it */
+    bool whole_body;  /* the loc is ("body",) without a name */
     uint8_t ndeeper;
     PyObject *deeper[PLAN_NESTING_MAX]; /* borrowed: indexes and labels behind it */
 };
@@ -181,6 +188,9 @@ enum conv_result plan_error(struct plan_run *run, PyObject *type, PyObject *mess
                             PyObject *input, PyObject *context);
 enum conv_result plan_error_text(struct plan_run *run, const char *type, const char *message,
                                  PyObject *input);
+/* more  borrowed: tuple of what comes behind our loc */
+enum conv_result plan_error_at(struct plan_run *run, const char *type, PyObject *message,
+                               PyObject *input, PyObject *more);
 enum conv_result plan_error_missing(struct plan_run *run);
 /* text  what was refused; input  the same as a str */
 enum conv_result plan_error_scalar(struct plan_run *run, enum wf_scalar_error e,
@@ -238,6 +248,18 @@ enum conv_result plan_step_form(struct plan_run *run, const struct step *s, PyOb
                                 PyObject **out);
 /* The request has nothing for this step. In run.c. */
 enum conv_result plan_use_default(struct plan_run *run, const struct step *s, PyObject **out);
+
+/* Is there a body that FastAPI would parse as JSON? */
+bool plan_body_is_json(const struct wf_exchange *ex);
+
+/* ---- shaped.c ---- */
+
+/* The body straight to the value of a step whose conversion is SHAPE, without an error where that is
+ * not possible: INVALID, and plan_read_body is next. */
+enum conv_result plan_read_shaped(struct plan_run *run, const struct step *s, PyObject **out);
+/* value  borrowed: what JSON held */
+enum conv_result plan_convert_shaped(struct plan_run *run, const struct conv *c, PyObject *value,
+                                     PyObject **out);
 
 /* ---- probe.c ---- */
 

@@ -400,6 +400,11 @@ static enum conv_result step_body(struct plan_run *run, const struct step *s, Py
     if (run->call->ex->form != NULL) {
         return plan_step_form(run, s, body, out);
     }
+    if (run->shaped != NULL) {
+        *out = run->shaped;
+        run->shaped = NULL;
+        return CONV_OK;
+    }
     if (!run->plan->embed) {
         return body != NULL ? convert_object(run, &s->conv, body, out)
                             : plan_use_default(run, s, out);
@@ -482,22 +487,36 @@ static const struct step *find_body_step(const struct wf_plan *plan) {
     return s;
 }
 
+/* The body: straight to the value of the one step that takes all of it, or to plain objects. */
+static enum conv_result read_body(struct plan_run *run, const struct wf_plan *reader,
+                                  PyObject **shaped, PyObject **body) {
+    if (!reader->embed && run->step->conv.kind == CONV_SHAPE) {
+        enum conv_result result = plan_read_shaped(run, run->step, shaped);
+        if (wf_likely(result != CONV_INVALID)) {
+            return result;
+        }
+    }
+    return plan_read_body(run, body);
+}
+
 /* Fills args (all NULL before) by the steps; on OK each is owned by the caller, else some are. */
 static enum conv_result run_steps(struct plan_run *run, struct found *found, PyObject **args,
                                   PyObject **body, bool only_check) {
     const struct wf_plan *plan = run->plan;
     if (plan->has_body && run->call->read) {
         *body = Py_XNewRef(run->call->parsed);
+        run->shaped = Py_XNewRef(run->call->shaped);
     } else if (plan->has_body) {
         /* first of all, since a body that is no JSON is the only error reported, as in FastAPI */
         run->step = find_body_step(plan);
         run->whole_body = true;
-        enum conv_result result = plan_read_body(run, body);
+        enum conv_result result = read_body(run, plan, &run->shaped, body);
         if (result != CONV_OK) {
             return result;
         }
         run->whole_body = false;
     }
+    run->native_body = run->shaped != NULL;
     if (plan->query_names != 0 && run->call->ex->head.query_at.n != 0 &&
         scan_query(run, found) < 0) {
         return CONV_FAILED;
@@ -570,6 +589,8 @@ static enum wf_plan_outcome run_plan(struct wf_plan *plan, struct wf_plan_call *
     run.call = call;
     run.errors = NULL;
     run.ndeeper = 0;
+    run.shaped = NULL;
+    run.native_body = false;
     PyObject *body = NULL;
     const unsigned nsteps = plan->nsteps;
     for (unsigned i = 0; i < nsteps; i++) {
@@ -585,6 +606,10 @@ static enum wf_plan_outcome run_plan(struct wf_plan *plan, struct wf_plan_call *
     } else if (result == CONV_INVALID) {
         *out = run.errors;
         run.errors = NULL;
+        if (run.native_body && body == NULL && plan_read_body(&run, &body) == CONV_FAILED) {
+            Py_CLEAR(*out);
+            result = CONV_FAILED;
+        }
         if (call->body == NULL) {
             call->body = body;
             body = NULL;
@@ -594,6 +619,7 @@ static enum wf_plan_outcome run_plan(struct wf_plan *plan, struct wf_plan_call *
         Py_XDECREF(args[i]);
     }
     Py_XDECREF(run.errors);
+    Py_XDECREF(run.shaped);
     Py_XDECREF(body);
     return (enum wf_plan_outcome)result;
 }
@@ -657,7 +683,9 @@ enum wf_plan_outcome wf_plan_read(struct wf_plan *plan, struct wf_plan_call *cal
     }
     struct plan_run run = {
         .plan = plan, .call = call, .step = find_body_step(reader), .whole_body = true};
-    enum conv_result result = plan_read_body(&run, &call->parsed);
+    enum conv_result result = plan->body_readers == 1
+                                  ? read_body(&run, reader, &call->shaped, &call->parsed)
+                                  : plan_read_body(&run, &call->parsed);
     call->read = true;
     *out = run.errors;
     return (enum wf_plan_outcome)result;
