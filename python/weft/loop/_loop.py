@@ -5,6 +5,9 @@ subprocesses, signals and executors are asyncio's code on top of them, inherited
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import os
 import selectors
 import socket
 import ssl
@@ -18,6 +21,7 @@ from .. import _core
 from ._tls import SSLProtocol
 
 _base: Any = base_events  # its private names are not in typeshed
+_unix: Any = unix_events
 
 if TYPE_CHECKING:
     import asyncio
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
         def _start_serving(self, *args: Any) -> None: ...
         def _make_datagram_transport(self, *args: Any) -> Any: ...
         def _check_running(self) -> None: ...
+        async def _make_subprocess_transport(self, *args: Any, **kwargs: Any) -> Any: ...
         def _make_self_pipe(self) -> None: ...
         def _close_self_pipe(self) -> None: ...
         def _set_coroutine_origin_tracking(self, enabled: bool) -> None: ...
@@ -50,6 +55,29 @@ else:
 
 
 _NATIVE_FAMILIES = {socket.AF_INET, socket.AF_INET6, socket.AF_UNIX}
+
+
+_NUMERIC_NAME = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+
+
+@functools.cache
+def _has_pidfd() -> bool:
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):  # an older kernel, or a sandbox that forbids it
+        return False
+    return True
+
+
+def _has_child_watcher() -> bool:
+    """Has the program chosen how children are watched? (Gone from 3.14 on.)
+
+    asyncio makes one of the first two by itself, and we do what they do."""
+    watcher = getattr(_base.events._event_loop_policy, "_watcher", None)
+    return watcher is not None and type(watcher).__name__ not in _USUAL_WATCHERS
+
+
+_USUAL_WATCHERS = {"ThreadedChildWatcher", "PidfdChildWatcher"}
 
 
 class _Reactor:
@@ -85,6 +113,7 @@ class Loop(_core.Loop, _Inherited):  # type: ignore[misc]
         self._signal_handlers: dict[int, Any] = {}
         self._unix_server_sockets: dict[Any, int] = {}
         self._ssock = self._csock = None
+        self._pidfds: set[int] = set()
         self._old_agen_hooks = None
 
     # ---- running
@@ -256,6 +285,89 @@ class Loop(_core.Loop, _Inherited):  # type: ignore[misc]
                 ssl_handshake_timeout,
                 ssl_shutdown_timeout,
             )
+
+    # ---- names and addresses
+
+    async def getaddrinfo(
+        self,
+        host: bytes | str | None,
+        port: bytes | str | int | None,
+        *,
+        family: int = 0,
+        type: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> list[Any]:
+        """`socket.getaddrinfo`: numeric addresses at once, names by a thread of the executor."""
+        if not self._debug:  # which has something to say about slow ones
+            numeric = flags | socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+            with contextlib.suppress(socket.gaierror):
+                return socket.getaddrinfo(host, port, family, type, proto, numeric)
+        return await super().getaddrinfo(
+            host, port, family=family, type=type, proto=proto, flags=flags
+        )
+
+    async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
+        """`socket.getnameinfo`: numbers at once, names by a thread of the executor."""
+        if flags & _NUMERIC_NAME == _NUMERIC_NAME:
+            return socket.getnameinfo(sockaddr, flags)
+        return await super().getnameinfo(sockaddr, flags)
+
+    # ---- subprocesses
+
+    async def _make_subprocess_transport(
+        self, protocol: Any, args: Any, shell: bool, *pipes: Any, extra: Any = None, **kwargs: Any
+    ) -> Any:
+        """As asyncio's, but that the kernel tells us of the child's end by a descriptor."""
+        if not _has_pidfd() or _has_child_watcher():
+            return await super()._make_subprocess_transport(
+                protocol, args, shell, *pipes, extra=extra, **kwargs
+            )
+        waiter = self.create_future()
+        transport = _unix._UnixSubprocessTransport(
+            self, protocol, args, shell, *pipes, waiter=waiter, extra=extra, **kwargs
+        )
+        self._watch_child(transport)
+        try:
+            await waiter
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException:
+            transport.close()
+            await transport._wait()
+            raise
+        return transport
+
+    def _watch_child(self, transport: Any) -> None:
+        pid = transport.get_pid()
+        try:
+            pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:  # somebody else's waitpid(-1) has it
+            self.call_soon(self._child_ended, transport, pid)
+            return
+        self._pidfds.add(pidfd)
+        self.add_reader(pidfd, self._child_ended, transport, pid, pidfd)
+
+    def _child_ended(self, transport: Any, pid: int, pidfd: int | None = None) -> None:
+        if pidfd is not None:
+            self.remove_reader(pidfd)
+            self._pidfds.remove(pidfd)
+            os.close(pidfd)
+        try:
+            _, status = os.waitpid(pid, 0)
+            code = os.waitstatus_to_exitcode(status)
+        except ChildProcessError:
+            code = 255
+            log.logger.warning(
+                "child process pid %d exit status already read: will report returncode 255", pid
+            )
+        self.call_soon(transport._process_exited, code)  # after what its pipes bring this turn
+
+    def close(self) -> None:
+        """Close the loop; a child that still runs is not waited for any more."""
+        super().close()
+        while self._pidfds:
+            os.close(self._pidfds.pop())
 
     # ---- signals
 
