@@ -13,19 +13,21 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
-if TYPE_CHECKING:
-    from pydantic.json_schema import GenerateJsonSchema
+from weft.shapes.compiled import describe
+from weft.shapes.json_schema import (
+    Mode,
+    Schema,
+    SchemaError,
+    Walk,
+    generator_class,
+    options,
+)
 
-Mode = Literal["validation", "serialization"]
-Schema = dict[str, Any]
+__all__ = ["REF", "Schema", "SchemaError", "Schemas", "Value", "merge"]
 
 REF = "#/components/schemas/"
-
-
-class SchemaError(Exception):
-    """No JSON Schema can be made: of a type, or without a library it takes."""
 
 
 @dataclass(eq=False, slots=True)
@@ -51,14 +53,30 @@ class Schemas:
     """
 
     def __init__(self, values: Iterable[Value], *, separate: bool = True) -> None:
+        values = list(values)
+        self._found: dict[Value, Schema] = {}
+        self.definitions: dict[str, Schema] = {}
         try:
             import pydantic
         except ImportError:
-            raise SchemaError(
-                "the OpenAPI document is made with pydantic: install pydantic, "
-                "or turn the document off with App(openapi_url=None)"
-            ) from None
-        values = list(values)
+            self._describe(values)
+        else:
+            self._generate(pydantic, values, separate)
+
+    def _describe(self, values: Iterable[Value]) -> None:
+        """By the shapes of the types, where there is no pydantic."""
+        modes: tuple[Mode, ...] = ("validation", "serialization")
+        for mode in modes:
+            walk = Walk(mode, REF + "{}", self.definitions)
+            for value in values:
+                if value.mode == mode:
+                    try:
+                        node = describe(value.annotation)
+                    except TypeError as exc:
+                        raise SchemaError(str(exc)) from exc
+                    self._found[value] = {**walk.schema(node), **options(node, value.options)}
+
+    def _generate(self, pydantic: Any, values: list[Value], separate: bool) -> None:
         inputs = []
         modes: dict[int, Mode] = {}
         with warnings.catch_warnings():
@@ -73,21 +91,20 @@ class Schemas:
             for model, mode in _nested(values, separate):
                 extra = Value(model, mode, model.__name__)
                 inputs.append((extra, mode, _adapter(pydantic, extra).core_schema))
-            generator = _generator()(ref_template=REF + "{model}")
+            generator = generator_class()(ref_template=REF + "{model}")
             try:
                 found, definitions = generator.generate_definitions(inputs)
             except pydantic.errors.PydanticInvalidForJsonSchema as exc:
                 raise SchemaError(str(exc)) from exc
-        self._found: dict[Any, Schema] = dict(found)
-        self._modes = modes
-        self.definitions: dict[str, Schema] = {str(k): v for k, v in definitions.items()}
+        self._found = {value: dict(found[value, modes[id(value)]]) for value in values}
+        self.definitions = {str(k): v for k, v in definitions.items()}
         for definition in self.definitions.values():
             if "description" in definition:  # of a docstring, up to a form feed
                 definition["description"] = definition["description"].split("\f")[0]
 
     def of(self, value: Value) -> Schema:
         """The schema of one of the values: a reference, or a schema with a title."""
-        schema = dict(self._found[value, self._modes[id(value)]])
+        schema = dict(self._found[value])
         if "$ref" not in schema:
             title = value.options.get("title")
             schema["title"] = title or value.name.title().replace("_", " ")
@@ -109,26 +126,6 @@ def _adapter(pydantic: Any, value: Value) -> Any:
     except pydantic.errors.PydanticUserError as exc:
         raise SchemaError(f"{value.annotation!r} has no JSON Schema: {exc}") from exc
     return adapter
-
-
-def _generator() -> type[GenerateJsonSchema]:
-    from pydantic.json_schema import GenerateJsonSchema as Base
-
-    class Generator(Base):
-        def bytes_schema(self, schema: Any) -> Schema:
-            """Bytes by what OpenAPI 3.1 says of them, in place of 3.0's `format: binary`."""
-            json_schema: Schema = {
-                "type": "string",
-                "contentMediaType": "application/octet-stream",
-            }
-            config = self._config
-            mode = config.ser_json_bytes if self.mode == "serialization" else config.val_json_bytes
-            if mode == "base64":
-                json_schema["contentEncoding"] = "base64"
-            self.update_with_validations(json_schema, schema, self.ValidationsMapping.bytes)
-            return json_schema
-
-    return Generator
 
 
 def _has_computed_fields(annotation: Any, adapter: Any) -> bool:

@@ -7,5 +7,6 @@
 from __future__ import annotations
 
 from weft.shapes.compiled import Shape, shape
+from weft.shapes.json_schema import SchemaError
 
-__all__ = ["Shape", "shape"]
+__all__ = ["SchemaError", "Shape", "shape"]

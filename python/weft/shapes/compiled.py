@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import typing
 from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from weft import _core
+from weft.shapes import json_schema
 from weft.shapes import pydantic as _pydantic
 from weft.shapes.annotations import Reader, is_pydantic, loaded
 from weft.shapes.nodes import Node, type_name
@@ -33,6 +34,15 @@ class Shape(Generic[T]):
         """What `weft.json.decode(data, type=...)` gives."""
         decode = self.native.decode_json if strict else self.native.decode_json_lax
         return decode(data)  # type: ignore[no-any-return]
+
+    def json_schema(
+        self, *, mode: Literal["validation", "serialization"] = "validation"
+    ) -> dict[str, Any]:
+        """The JSON Schema (2020-12) of what it reads, or by `mode` of what is written of it.
+
+        `weft.shapes.SchemaError` for a type that has none.
+        """
+        return json_schema.describe(self.native.description, mode)
 
     def explain(self) -> str:
         """Which parts are read in C and which are handed over to pydantic, and why; a line each."""
@@ -64,15 +74,17 @@ def describe(annotation: Any) -> Node:
     """The description of a type: pydantic is the judge of what contains its models at the top, in
     containers and unions; msgspec is the measure of everything else."""
     if _is_judged(annotation):
-        adapter = _pydantic.adapter_of(annotation, type_name(annotation))
-        return _pydantic.describe(adapter, adapter.validator.validate_python, type_name(annotation))
+        return _island(annotation)
     return Reader(_island).read(annotation)
 
 
 def _island(annotation: Any) -> Node:
     """What pydantic has to read inside of what it has not."""
     adapter = _pydantic.adapter_of(annotation, type_name(annotation))
-    return _pydantic.describe(adapter, adapter.validator.validate_python, type_name(annotation))
+    judge = adapter.validator.validate_python
+    node = _pydantic.describe(adapter, judge, type_name(annotation))
+    node.annotation = annotation
+    return node
 
 
 def _is_judged(annotation: Any) -> bool:

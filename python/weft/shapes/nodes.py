@@ -46,6 +46,7 @@ class Node:
     key: str = ""  # tagged: the discriminator
     # what is below belongs to it: called with plain objects where the walk finds them invalid
     judge: Callable[[Any], Any] | None = None
+    annotation: Any = None  # of what is judged
     why: str = ""  # it is handed over
 
     # object
