@@ -44,6 +44,7 @@ $(VENV)/.built: meson.build meson.options pyproject.toml tools/requirements.txt 
 
 $(VENV)/.tests: $(VENV)/.built tests/requirements.txt
 	@$(pip) -r tests/requirements.txt
+	@$(in_venv) tools/bson-corpus
 	@touch $@
 
 run: $(VENV)/.built
