@@ -33,7 +33,30 @@ class DecodeError(ValueError):
     colno: int
     path: str  # of a typed document: users[3].name
 
-def json_encode(obj: Any, /, *, default: Callable[[Any], Any] | None = None) -> bytes: ...
+def json_encode(
+    obj: Any,
+    /,
+    *,
+    default: Callable[[Any], Any] | None = None,
+    indent: int | None = None,
+    sort_keys: bool = False,
+) -> bytes: ...
+def json_encode_into(
+    obj: Any,
+    buffer: bytearray,
+    offset: int = 0,
+    /,
+    *,
+    default: Callable[[Any], Any] | None = None,
+    sort_keys: bool = False,
+) -> None: ...
+def json_encode_lines(
+    items: Iterable[Any],
+    /,
+    *,
+    default: Callable[[Any], Any] | None = None,
+    sort_keys: bool = False,
+) -> bytes: ...
 def _json_loads(data: Buffer | str, /) -> Any: ...
 def _alloc_fail_from(nth: int, /) -> None: ...
 

@@ -22,22 +22,63 @@ pydantic's models it is pydantic's own ValidationError, of `model_validate(json.
 `encode` writes what FastAPI's jsonable_encoder makes of an object: besides JSON's own types
 dataclasses, enums, dates and times, UUID, Decimal, sets, deques, generators, paths, IP addresses,
 bytes that are UTF-8, pydantic models, msgspec Structs and attrs. What else there is goes through
-`default`.
+`default`. `indent=` and `sort_keys=` are those of json.dumps; the latter orders the members of
+dataclasses, too. `encode_into` fills a bytearray, `encode_lines` and `decode_lines` are JSON Lines,
+and an `Encoder` keeps its options.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from weft._core import DecodeError, EncodeError
 from weft._core import json_decode as decode
 from weft._core import json_encode as encode
+from weft._core import json_encode_into as encode_into
+from weft._core import json_encode_lines as encode_lines
 from weft.shapes.compiled import shape
 
-__all__ = ["DecodeError", "Decoder", "EncodeError", "decode", "encode"]
+__all__ = [
+    "DecodeError",
+    "Decoder",
+    "EncodeError",
+    "Encoder",
+    "decode",
+    "decode_lines",
+    "encode",
+    "encode_into",
+    "encode_lines",
+]
 
 T = TypeVar("T")
+Document = bytes | bytearray | memoryview | str
+
+
+class Encoder:
+    """The functions of this module with options that stay.
+
+    >>> Encoder(sort_keys=True).encode({"b": 1, "a": 2})
+    b'{"a":2,"b":1}'
+    """
+
+    __slots__ = ("encode", "encode_into", "encode_lines")
+
+    encode: Callable[[Any], bytes]
+    encode_into: Callable[..., None]
+    encode_lines: Callable[[Iterable[Any]], bytes]
+
+    def __init__(
+        self,
+        *,
+        default: Callable[[Any], Any] | None = None,
+        indent: int | None = None,
+        sort_keys: bool = False,
+    ) -> None:
+        self.encode = partial(encode, default=default, indent=indent, sort_keys=sort_keys)
+        self.encode_into = partial(encode_into, default=default, sort_keys=sort_keys)
+        self.encode_lines = partial(encode_lines, default=default, sort_keys=sort_keys)
 
 
 class Decoder(Generic[T]):
@@ -47,7 +88,7 @@ class Decoder(Generic[T]):
 
     __slots__ = ("decode", "strict", "type")
 
-    decode: Callable[[bytes | bytearray | memoryview | str], T]
+    decode: Callable[[Document], T]
     """The value of one document; errors as of `weft.json.decode`."""
 
     def __init__(self, type: type[T] | Any = Any, *, strict: bool = True) -> None:
@@ -56,5 +97,41 @@ class Decoder(Generic[T]):
         native = shape(type).native
         self.decode = native.decode_json if strict else native.decode_json_lax
 
+    def decode_lines(self, data: Document) -> list[T]:
+        """The values of JSON Lines, as of `weft.json.decode_lines`."""
+        return _each_line(self.decode, data)
+
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.type!r}, strict={self.strict})"
+
+
+def decode_lines(data: Document, *, type: Any = None, strict: bool = True) -> list[Any]:
+    """The values of JSON Lines: a document a line, lines of white space passed over.
+
+    Errors are those of `decode`; a DecodeError says where in all of data."""
+    if type is None:
+        return _each_line(partial(decode, strict=strict), data)
+    return Decoder(type, strict=strict).decode_lines(data)
+
+
+def _each_line(decode_one: Callable[[Document], T], data: Document) -> list[T]:
+    text = data if isinstance(data, bytes | bytearray | str) else bytes(data)
+    lines: Any = text.split("\n") if isinstance(text, str) else text.split(b"\n")
+    values = []
+    start = 0
+    for number, line in enumerate(lines):
+        if line and not line.isspace():
+            try:
+                values.append(decode_one(line))
+            except DecodeError as e:
+                raise _moved(e, data, number, start) from e.__cause__
+        start += len(line) + 1
+    return values
+
+
+def _moved(error: DecodeError, doc: Document, lines: int, start: int) -> DecodeError:
+    """The error of a line as one of the whole of it."""
+    lineno, pos = error.lineno + lines, error.pos + start
+    moved = DecodeError(f"{error.msg}: line {lineno} column {error.colno} (char {pos})")
+    moved.__dict__.update(error.__dict__, doc=doc, lineno=lineno, pos=pos)
+    return moved

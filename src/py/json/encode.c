@@ -3,38 +3,18 @@
  * JSON's own types are told by their exact type and written here; for others a rule is found once a
  * type (rules.c). Rules may run Python code, which may change or free what is being encoded: what a
  * container holds is held on to before, and containers are measured again after. */
-#include "py/json/json_int.h"
+#include "py/json/encode_int.h"
 
 #include <datetime.h>
 #include <math.h>
 
 #include "base/utf8.h"
-#include "wire/json/json_write.h"
 
 enum {
     /* Levels that are free. Beyond, each counts against Python's recursion limit too, so that
      * encoders nested in encoders (by way of default) cannot use up the C stack together. */
     DEPTH_UNCOUNTED = 16,
-    FIRST_BYTES = 1024,
     DATETIME_CHARS_MAX = 40
-};
-
-/* A bytes object that grows. Short JSON never meets it: it stays in the caller's `first` buffer. */
-struct bytes_out {
-    struct wf_json_out out;
-    PyObject *bytes; /* owned; NULL while `first` is enough */
-};
-
-struct encoder {
-    union { /* where it goes; each begins with the wf_json_out */
-        struct wf_json_out out;
-        struct wf_json_buf_out to_buf;
-        struct bytes_out to_bytes;
-    };
-    struct wf_json_state *s;
-    PyObject *fallback; /* borrowed, or NULL */
-    unsigned depth;
-    bool fallback_off; /* inside a key */
 };
 
 /* Writers take the place to write at and give the place behind what they wrote, so that it stays in a
@@ -450,6 +430,10 @@ static char *encode_pairs(struct encoder *e, char *d, PyObject *items) {
         Py_XDECREF(items);
         return NULL;
     }
+    if (e->sort_keys && PyList_Sort(items) < 0) { /* by key, since no two are equal */
+        Py_DECREF(items);
+        return NULL;
+    }
     *d++ = '{';
     if (PyList_GET_SIZE(items) == 0) {
         *d++ = ' ';
@@ -470,8 +454,29 @@ static char *encode_pairs(struct encoder *e, char *d, PyObject *items) {
     return d == NULL ? NULL : finish(e, d, '}');
 }
 
+/* (name, value) of the attributes `names` of o. New reference. */
+static PyObject *field_pairs(PyObject *o, PyObject *names) {
+    Py_ssize_t n = PyTuple_GET_SIZE(names);
+    PyObject *pairs = PyList_New(n);
+    for (Py_ssize_t i = 0; pairs != NULL && i < n; i++) {
+        PyObject *name = PyTuple_GET_ITEM(names, i); /* borrowed from names */
+        PyObject *value = PyObject_GetAttr(o, name);
+        PyObject *pair = value != NULL ? PyTuple_Pack(2, name, value) : NULL;
+        Py_XDECREF(value);
+        if (pair == NULL) {
+            Py_CLEAR(pairs);
+        } else {
+            PyList_SET_ITEM(pairs, i, pair);
+        }
+    }
+    return pairs;
+}
+
 /* The attributes `names` of o, in order. */
 static char *encode_fields(struct encoder *e, char *d, PyObject *o, PyObject *names) {
+    if (e->sort_keys) {
+        return encode_pairs(e, d, field_pairs(o, names));
+    }
     if (enter(e) < 0 || (d = room(e, d, 2)) == NULL) {
         return NULL;
     }
@@ -721,8 +726,9 @@ static WF_NOINLINE char *encode_other(struct encoder *e, char *d, PyObject *o) {
 static WF_NOINLINE char *encode_complex(struct encoder *e, char *d, PyObject *o) {
     PyTypeObject *type = Py_TYPE(o);
     Py_INCREF(o);
-    d = type == &PyDict_Type    ? encode_dict(e, d, o)
-        : type == &PyList_Type  ? encode_list(e, d, o)
+    d = type == &PyDict_Type   ? (wf_unlikely(e->sort_keys) ? encode_pairs(e, d, PyMapping_Items(o))
+                                                            : encode_dict(e, d, o))
+        : type == &PyList_Type ? encode_list(e, d, o)
         : type == &PyTuple_Type ? encode_tuple(e, d, o)
                                 : encode_other(e, d, o);
     Py_DECREF(o);
@@ -733,8 +739,7 @@ static char *encode(struct encoder *e, char *d, PyObject *o) {
     return encode_inline(e, d, o);
 }
 
-/* The whole of it: 0, or -1 with the levels that a failure left given back. */
-static int encode_all(struct encoder *e, PyObject *o) {
+int wf_json_encode_all(struct encoder *e, PyObject *o) {
     char *d = room(e, e->out.p, 0);
     d = d == NULL ? NULL : encode(e, d, o);
     if (wf_likely(d != NULL)) {
@@ -751,73 +756,10 @@ int wf_json_encode(struct wf_state *state, PyObject *obj, PyObject *fallback, st
     struct encoder e = {.s = &state->json, .fallback = fallback};
     size_t len = out->len;
     wf_json_buf_open(&e.to_buf, out);
-    int rc = encode_all(&e, obj);
+    int rc = wf_json_encode_all(&e, obj);
     wf_json_buf_close(&e.to_buf);
     if (rc < 0) {
         out->len = len;
     }
     return rc;
-}
-
-/* ---- weft.json.encode ---- */
-
-static int bytes_grow(struct wf_json_out *o, size_t extra) {
-    struct bytes_out *self = wf_container_of(o, struct bytes_out, out);
-    size_t used = (size_t)(o->p - o->start), cap = (size_t)(o->end - o->start);
-    if (extra > (size_t)PY_SSIZE_T_MAX / 2 - used) {
-        return WF_BUF_NOMEM;
-    }
-    cap = WF_MAX(cap * 2, used + extra);
-    if (self->bytes == NULL) {
-        self->bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)cap);
-        if (self->bytes != NULL) {
-            memcpy(PyBytes_AS_STRING(self->bytes), o->start, used);
-        }
-    } else if (_PyBytes_Resize(&self->bytes, (Py_ssize_t)cap) < 0) {
-        return WF_BUF_NOMEM; /* bytes is NULL now */
-    }
-    if (self->bytes == NULL) {
-        return WF_BUF_NOMEM;
-    }
-    o->start = PyBytes_AS_STRING(self->bytes);
-    o->p = o->start + used;
-    o->end = o->start + cap;
-    return WF_BUF_OK;
-}
-
-static PyObject *encode_to_bytes(struct wf_json_state *s, PyObject *obj, PyObject *fallback) {
-    char first[FIRST_BYTES];
-    struct encoder e = {.s = s, .fallback = fallback};
-    e.to_bytes = (struct bytes_out){
-        .out = {.start = first, .p = first, .end = first + sizeof(first), .grow = bytes_grow}};
-    if (encode_all(&e, obj) < 0) {
-        Py_XDECREF(e.to_bytes.bytes);
-        return NULL;
-    }
-    Py_ssize_t n = e.out.p - e.out.start;
-    if (e.to_bytes.bytes == NULL) {
-        return PyBytes_FromStringAndSize(first, n);
-    }
-    _PyBytes_Resize(&e.to_bytes.bytes, n); /* NULL with MemoryError where it fails */
-    return e.to_bytes.bytes;
-}
-
-PyObject *wf_json_py_encode(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
-                            PyObject *kwnames) {
-    PyObject *fallback = NULL; /* borrowed from the caller */
-    Py_ssize_t named = kwnames != NULL ? PyTuple_GET_SIZE(kwnames) : 0;
-    if (nargs != 1) {
-        PyErr_Format(PyExc_TypeError, "encode() takes 1 positional argument but %zd were given",
-                     nargs);
-        return NULL;
-    }
-    for (Py_ssize_t i = 0; i < named; i++) {
-        PyObject *name = PyTuple_GET_ITEM(kwnames, i);
-        if (PyUnicode_CompareWithASCIIString(name, "default") != 0) {
-            PyErr_Format(PyExc_TypeError, "encode() got an unexpected keyword argument %R", name);
-            return NULL;
-        }
-        fallback = args[nargs + i] != Py_None ? args[nargs + i] : NULL;
-    }
-    return encode_to_bytes(&wf_state_of_module(module)->json, args[0], fallback);
 }

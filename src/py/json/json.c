@@ -22,10 +22,20 @@ static PyObject *alloc_fail_from(PyObject *module, PyObject *arg) {
 }
 
 PyDoc_STRVAR(encode_doc,
-             "json_encode($module, obj, /, *, default=None)\n--\n\n"
+             "json_encode($module, obj, /, *, default=None, indent=None, sort_keys=False)\n--\n\n"
              "The JSON of obj, as UTF-8 without spaces.\n\n"
              "default is called with an object of a type there is no rule for; what it returns is\n"
-             "encoded in its place. Raises EncodeError.");
+             "encoded in its place. indent is the spaces a level is moved in by, 0 to 16.\n"
+             "sort_keys puts the members of every object in the order of their keys.\n"
+             "Raises EncodeError.");
+PyDoc_STRVAR(encode_into_doc,
+             "json_encode_into($module, obj, buffer, offset=0, /, *, default=None,\n"
+             "                 sort_keys=False)\n--\n\n"
+             "Writes the JSON of obj into a bytearray at offset (-1: at its end), where it ends\n"
+             "then. Raises EncodeError, and the buffer is as it was.");
+PyDoc_STRVAR(encode_lines_doc,
+             "json_encode_lines($module, items, /, *, default=None, sort_keys=False)\n--\n\n"
+             "JSON Lines: each item's JSON and a newline. Raises EncodeError.");
 PyDoc_STRVAR(loads_doc, "_json_loads($module, data, /)\n--\n\n"
                         "json_decode, but of all that json.loads takes: NaN, Infinity, -Infinity,\n"
                         "numbers that overflow to these, and lone surrogates.");
@@ -33,6 +43,10 @@ PyDoc_STRVAR(loads_doc, "_json_loads($module, data, /)\n--\n\n"
 static PyMethodDef functions[] = {
     {"json_encode", (PyCFunction)(void (*)(void))wf_json_py_encode, METH_FASTCALL | METH_KEYWORDS,
      encode_doc},
+    {"json_encode_into", (PyCFunction)(void (*)(void))wf_json_py_encode_into,
+     METH_FASTCALL | METH_KEYWORDS, encode_into_doc},
+    {"json_encode_lines", (PyCFunction)(void (*)(void))wf_json_py_encode_lines,
+     METH_FASTCALL | METH_KEYWORDS, encode_lines_doc},
     {"_json_loads", wf_json_py_loads, METH_O, loads_doc},
     {"_alloc_fail_from", alloc_fail_from, METH_O, NULL},
     {NULL, NULL, 0, NULL},

@@ -79,9 +79,13 @@ static inline int wf_json_str_ready(PyObject *str) {
 #endif
 }
 
-/* The public functions (encode.c, decode.c). */
+/* The public functions (encode_py.c, decode.c). */
 PyObject *wf_json_py_encode(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                             PyObject *kwnames);
+PyObject *wf_json_py_encode_into(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                                 PyObject *kwnames);
+PyObject *wf_json_py_encode_lines(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                                  PyObject *kwnames);
 PyObject *wf_json_py_loads(PyObject *module, PyObject *data);
 
 /* Sets DecodeError. pos is an index into doc, which is what the caller gave; at one into `in`. */

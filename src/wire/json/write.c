@@ -38,3 +38,49 @@ int wf_json_write_string(struct wf_buf *b, struct wf_span s) {
     }
     return rc;
 }
+
+static int put_line(struct wf_json_out *o, size_t spaces) {
+    int rc = wf_json_need(o, spaces + 1);
+    if (rc == WF_BUF_OK) {
+        *o->p++ = '\n';
+        memset(o->p, ' ', spaces);
+        o->p += spaces;
+    }
+    return rc;
+}
+
+/* The end of the string whose opening quote is at p. */
+static const char *string_end(const char *p, const char *end) {
+    unsigned high = 0;
+    for (p = wf_json_plain(p + 1, end, &high); p < end && *p != '"';) {
+        p = wf_json_plain(p + 2, end, &high); /* behind an escape */
+    }
+    return p + 1;
+}
+
+int wf_json_indent(struct wf_span in, unsigned spaces, struct wf_json_out *o) {
+    const char *p = in.p, *end = in.p + in.n;
+    size_t level = 0;
+    int rc = WF_BUF_OK;
+    while (p < end && rc == WF_BUF_OK) {
+        const char *next = *p == '"' ? string_end(p, end) : p + 1;
+        bool opens = *p == '{' || *p == '[', closes = *p == '}' || *p == ']';
+        bool empty = opens && next < end && (*next == '}' || *next == ']');
+        next += empty;
+        if (closes) {
+            rc = put_line(o, --level * spaces);
+        }
+        if (rc == WF_BUF_OK) {
+            rc = wf_json_put_bytes(o, p, (size_t)(next - p));
+        }
+        if (rc == WF_BUF_OK && *p == ':') {
+            *o->p++ = ' '; /* in the slack */
+        }
+        if (rc == WF_BUF_OK && (*p == ',' || (opens && !empty))) {
+            level += opens;
+            rc = put_line(o, level * spaces);
+        }
+        p = next;
+    }
+    return rc;
+}
