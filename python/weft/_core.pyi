@@ -435,6 +435,7 @@ class Server:
         form_limits: tuple[int, int, int] = ...,
         model: Callable[[Any], Any] | None = None,
     ) -> None: ...
+    def add_layer(self, kind: str, config: tuple[Any, ...], /) -> None: ...
     def set_exception_handlers(
         self,
         by_class: dict[type[Exception], Callable[[Any, Any], Any]],

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ParamSpec, TypedDict, TypeVar, Unpack
 
 from weft.datastructures import State
+from weft.middleware import Middleware
 from weft.requests import Request
 from weft.responses import Response
 from weft.routing import Router, Webhooks
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 ExceptionHandler = Callable[[Request, Any], Response | Awaitable[Response]]
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Mapping[str, Any] | None]]
 Handler = TypeVar("Handler", bound=ExceptionHandler)
+Options = ParamSpec("Options")
 
 
 class Documentation(TypedDict, total=False):
@@ -104,6 +106,8 @@ class App(Router):
             setattr(self, name, documentation.pop(name, getattr(type(self), name)))  # type: ignore[misc]
         if documentation:
             raise TypeError(f"App() got an unexpected keyword argument {min(documentation)!r}")
+        self.middleware_stack: list[Middleware] = []
+        """What is around every request, the outermost first."""
         self.lifespan = lifespan
         self.state = State()
         self.lifespan_state: dict[str, Any] = {}
@@ -114,6 +118,22 @@ class App(Router):
 
     def __repr__(self) -> str:
         return f"<App {self.title!r}, {len(self.routes)} routes>"
+
+    def add_middleware(
+        self,
+        middleware: Callable[Options, Middleware],
+        *args: Options.args,
+        **kwargs: Options.kwargs,
+    ) -> None:
+        """Puts `middleware(*args, **kwargs)`, of those in `weft.middleware`, around every request
+        and what was added before.
+
+        It has no effect on a server that runs already.
+        """
+        made = middleware(*args, **kwargs)
+        if not isinstance(made, Middleware):
+            raise TypeError(f"{middleware!r} is none of those in weft.middleware")
+        self.middleware_stack.insert(0, made)
 
     @property
     def dependency_overrides(self) -> dict[Callable[..., Any], Callable[..., Any]]:

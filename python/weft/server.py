@@ -161,6 +161,8 @@ class Server:
             # Without a handler that could tell, the core answers 404 and 405 by itself.
             unrouted=not handlers.keys().isdisjoint((404, 405, HTTPException)),
         )
+        for layer in self.app.middleware_stack:
+            core.add_layer(*layer.layer())
         for (route, plan), model in zip(self._routes, self._models, strict=True):
             _add_route(core, route, plan, model)
         core.set_overrides(self.app.dependency_overrides, self._override)

@@ -322,9 +322,20 @@ static enum wf_conn_state publish(struct wf_conn *c) {
     return WF_CONN_RUNNING;
 }
 
+/* Nobody will read its body: how it is framed decides whether the connection can go on. */
+static bool answered_by_layer(struct wf_conn *c) {
+    c->body_mode = WF_BODY_IGNORE;
+    c->body_max = UINT64_MAX;
+    (void)begin_body(c);
+    return wf_layers_before(c->ex);
+}
+
 static enum wf_conn_state dispatch(struct wf_conn *c) {
     struct wf_exchange *ex = c->ex;
     const struct wf_server *s = c->server;
+    if (wf_unlikely(s->layers != NULL) && answered_by_layer(c)) {
+        return replied(c);
+    }
     int bad = decode_path(ex);
     if (wf_unlikely(bad != 0)) {
         return refused(c, bad, bad == 400 ? "bad percent-encoding in the path" : "");

@@ -20,6 +20,8 @@ struct wf_exchange *wf_exchange_new(struct wf_conn *c) {
     ex->close_after = false;
     ex->body_done = false;
     ex->taken = false;
+    ex->layered = false;
+    ex->layers_end = c->server->layers; /* refused before them, it has none */
     ex->status = 0;
     ex->started_ns = c->started_ns;
     ex->reply_bytes = 0;
@@ -37,6 +39,9 @@ struct wf_exchange *wf_exchange_new(struct wf_conn *c) {
 
 void wf_exchange_release(struct wf_exchange *ex) {
     wf_list_remove(&ex->ready);
+    if (wf_unlikely(ex->layered)) {
+        wf_layers_over(ex);
+    }
     if (wf_unlikely(ex->form != NULL)) {
         wf_form_free(ex->form);
     }

@@ -26,6 +26,7 @@
 
 struct wf_server;
 struct wf_conn;
+struct wf_layer;
 
 enum {
     WF_EV_REQUEST = 1, /* new: run it and answer it */
@@ -53,15 +54,17 @@ struct wf_exchange {
     struct wf_conn *conn;     /* borrowed; NULL once the client has gone */
     struct wf_conn *owner; /* the server's: the connection, kept until finish although it is gone */
     void *user;            /* the embedder's, NULL at first */
-    uint8_t events;        /* WF_EV_*: what wf_server_next will report */
-    uint8_t reply;         /* enum wf_exchange_reply */
-    uint8_t route;         /* enum wf_route_result */
-    bool close_after;      /* the connection ends with this reply */
-    bool body_done;        /* STREAM: the whole body has been handed over */
-    bool taken;            /* the server's: the embedder has seen it */
-    uint16_t status;       /* of the reply; 0 before */
-    uint64_t started_ns;   /* when its first byte was seen (loop time) */
-    uint64_t reply_bytes;  /* of content, for the log */
+    const struct wf_layer *layers_end; /* the server's: layers from there on do not see the reply */
+    uint8_t events;                    /* WF_EV_*: what wf_server_next will report */
+    uint8_t reply;                     /* enum wf_exchange_reply */
+    uint8_t route;                     /* enum wf_route_result */
+    bool close_after;                  /* the connection ends with this reply */
+    bool body_done;                    /* STREAM: the whole body has been handed over */
+    bool layered;                      /* the server's: all layers have let it pass */
+    bool taken;                        /* the server's: the embedder has seen it */
+    uint16_t status;                   /* of the reply; 0 before */
+    uint64_t started_ns;               /* when its first byte was seen (loop time) */
+    uint64_t reply_bytes;              /* of content, for the log */
 
     /* the request */
     const char *base; /* what the offsets in `head` count from */

@@ -151,8 +151,8 @@ struct reply {
 /* Checks, makes room for the head and `room` bytes of content, and writes the head.
  * length  of the content; -1 when it is not known: then `digits` of it are left open, 0 for a
  * stream */
-static int begin(struct wf_exchange *ex, const struct wf_reply_head *head, int64_t length,
-                 unsigned digits, size_t room, struct reply *r) {
+static int begin_edited(struct wf_exchange *ex, const struct wf_reply_head *head, int64_t length,
+                        unsigned digits, size_t room, struct reply *r) {
     struct wf_conn *c = ex->conn;
     if (wf_unlikely(c == NULL)) {
         return WF_REPLY_GONE;
@@ -197,6 +197,25 @@ static int begin(struct wf_exchange *ex, const struct wf_reply_head *head, int64
     WF_ASSERT((size_t)(r->at - (out->p + out->len)) <= most);
     ex->status = (uint16_t)head->status;
     return WF_REPLY_OK;
+}
+
+/* The same through the layers. */
+static WF_NOINLINE int begin_layered(struct wf_exchange *ex, const struct wf_reply_head *head,
+                                     int64_t length, unsigned digits, size_t room,
+                                     struct reply *r) {
+    struct wf_head_edit edit;
+    if (ex->conn == NULL) {
+        return WF_REPLY_GONE;
+    }
+    return wf_layers_edit(ex, head, &edit) ? begin_edited(ex, &edit.head, length, digits, room, r)
+                                           : WF_REPLY_INVALID;
+}
+
+static inline int begin(struct wf_exchange *ex, const struct wf_reply_head *head, int64_t length,
+                        unsigned digits, size_t room, struct reply *r) {
+    return wf_likely(ex->server->layers == NULL)
+               ? begin_edited(ex, head, length, digits, room, r)
+               : begin_layered(ex, head, length, digits, room, r);
 }
 
 /* Everything up to `end` is output now. */

@@ -177,6 +177,7 @@ void wf_server_free(struct wf_server *s) {
     wf_access_log_free(&s->log);
     wf_pool_free_all(&s->buffers);
     wf_pool_free_all(&s->exchanges);
+    wf_layers_free(s->layers);
     wf_free(s->common);
     wf_free(s);
 }

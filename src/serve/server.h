@@ -76,6 +76,10 @@ struct wf_server *wf_server_new(struct wf_loop *loop, const struct wf_server_con
  * out of wf_server_next with EV_GONE after wf_server_abort. */
 void wf_server_free(struct wf_server *s);
 
+/* Inside of those that are there already; before the server listens. Owned by the server from now on. */
+struct wf_layer;
+void wf_server_add_layer(struct wf_server *s, struct wf_layer *layer);
+
 int wf_server_listen(struct wf_server *s, const struct wf_addr *addr,
                      unsigned flags); /* 0 or -errno */
 int wf_server_listen_fd(struct wf_server *s, int fd);

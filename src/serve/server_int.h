@@ -11,6 +11,7 @@
 #define WF_SERVE_SERVER_INT_H
 
 #include "serve/exchange.h"
+#include "serve/layer/layer.h"
 #include "serve/server.h"
 
 enum {
@@ -141,6 +142,7 @@ struct wf_access_log {
 struct wf_server {
     struct wf_loop *loop;           /* borrowed */
     const struct wf_router *router; /* borrowed */
+    struct wf_layer *layers;        /* owned: the outermost; NULL where there are none */
     struct wf_server_config config;
     struct wf_http1_limits head_limits;
     struct wf_server_listener *listeners; /* owned, in order */
@@ -211,6 +213,14 @@ void wf_answer_unrouted(struct wf_conn *c);
 struct wf_exchange *wf_exchange_new(struct wf_conn *c); /* NULL: no memory */
 void wf_exchange_release(struct wf_exchange *ex);
 void wf_exchange_post(struct wf_exchange *ex, unsigned events);
+
+/* ---- layer/layer.c ---- */
+bool wf_layers_before(struct wf_exchange *ex); /* true: one has answered */
+/* edit  out: the head as the layers want it. false: it has too many fields */
+bool wf_layers_edit(struct wf_exchange *ex, const struct wf_reply_head *head,
+                    struct wf_head_edit *edit);
+void wf_layers_over(struct wf_exchange *ex);
+void wf_layers_free(struct wf_layer *layers);
 
 /* ---- respond.c ---- */
 int wf_reply_error_with(struct wf_exchange *ex, int status, struct wf_span detail,

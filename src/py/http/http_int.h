@@ -96,13 +96,14 @@ struct wf_http_server {
     struct wf_release *garbage; /* bodies the kernel has taken: released with the GIL */
     struct wf_route **routes;   /* owned */
     uint32_t nroutes, routes_cap;
-    PyObject *loop;              /* owned */
-    PyObject *app;               /* owned, or NULL */
-    PyObject *request_class;     /* owned: type made for handlers that ask */
-    PyObject *response_class;    /* owned: type of the injected `response: Response`, or NULL */
-    PyObject *by_class;          /* owned: dict, exception class -> handler */
-    PyObject *by_status;         /* owned: dict, int -> handler */
-    PyObject *http_exception;    /* owned: weft.exceptions.HTTPException */
+    PyObject *loop;           /* owned */
+    PyObject *app;            /* owned, or NULL */
+    PyObject *request_class;  /* owned: type made for handlers that ask */
+    PyObject *response_class; /* owned: type of the injected `response: Response`, or NULL */
+    PyObject *by_class;       /* owned: dict, exception class -> handler */
+    PyObject *by_status;      /* owned: dict, int -> handler */
+    PyObject *layers;         /* owned: list, what the layers' texts are in; goes after `server` */
+    PyObject *http_exception; /* owned: weft.exceptions.HTTPException */
     PyObject *validation_error;  /* owned: weft.exceptions.RequestValidationError */
     PyObject *client_disconnect; /* owned: weft.exceptions.ClientDisconnect */
     PyObject *plain_error;     /* owned: weft.exceptions.plain, the encoder's fallback for a 422 */
@@ -183,6 +184,9 @@ int wf_reply_prepared(struct wf_call *call, PyObject *response);
 PyObject *wf_validation_error(struct wf_call *call, PyObject *errors);
 int wf_reply_validation(struct wf_call *call, PyObject *errors);  /* 422; same results */
 int wf_reply_http_exception(struct wf_call *call, PyObject *exc); /* HTTPException's own reply */
+
+/* layers.c: (kind, config) as weft.middleware describes it; the server is open and not started. 0 or -1. */
+int wf_http_add_layer(struct wf_http_server *s, PyObject *args);
 
 /* routes.c: wf_route_add has add_route's arguments; the server is open and not started. 0 or -1. */
 int wf_route_add(struct wf_http_server *s, PyObject *args, PyObject *kwargs);

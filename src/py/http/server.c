@@ -353,6 +353,7 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     s->on_error = on_error != Py_None ? Py_NewRef(on_error) : NULL;
     s->by_class = PyDict_New();
     s->by_status = PyDict_New();
+    s->layers = PyList_New(0);
     wf_server_config_default(&s->config);
     s->config.access_log_fd = log_fd;
     s->config.unrouted_to_embedder = unrouted;
@@ -371,8 +372,9 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     } else {
         s->config.server_name = WF_SPAN("");
     }
-    if (s->by_class == NULL || s->by_status == NULL || set_limits(&s->config, limits) < 0 ||
-        import_helpers(s) < 0 || wf_stepper_init(&s->stepper, state, loop) < 0) {
+    if (s->by_class == NULL || s->by_status == NULL || s->layers == NULL ||
+        set_limits(&s->config, limits) < 0 || import_helpers(s) < 0 ||
+        wf_stepper_init(&s->stepper, state, loop) < 0) {
         goto fail;
     }
     s->router = wf_router_new();
@@ -479,6 +481,7 @@ static void server_dealloc(PyObject *self) {
     server_clear(self);
     Py_CLEAR(s->server_name);
     wf_pool_free_all(&s->calls);
+    Py_XDECREF(s->layers);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -516,6 +519,22 @@ static PyObject *server_add_route(PyObject *self, PyObject *args, PyObject *kwar
         return NULL;
     }
     return wf_route_add(s, args, kwargs) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+PyDoc_STRVAR(add_layer_doc, "add_layer($self, kind, config, /)\n--\n\n"
+                            "A C step around every request, inside of those added before. See "
+                            "weft.middleware.");
+
+static PyObject *server_add_layer(PyObject *self, PyObject *args) {
+    struct wf_http_server *s = (struct wf_http_server *)self;
+    if (server_open(s) < 0) {
+        return NULL;
+    }
+    if (s->started) {
+        PyErr_SetString(PyExc_RuntimeError, "layers are added before the server starts");
+        return NULL;
+    }
+    return wf_http_add_layer(s, args) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 PyDoc_STRVAR(handlers_doc,
@@ -707,6 +726,7 @@ static PyGetSetDef server_getset[] = {
 };
 
 static PyMethodDef server_methods[] = {
+    {"add_layer", server_add_layer, METH_VARARGS, add_layer_doc},
     {"add_route", (PyCFunction)(void (*)(void))server_add_route, METH_VARARGS | METH_KEYWORDS,
      add_route_doc},
     {"set_exception_handlers", server_set_exception_handlers, METH_VARARGS, handlers_doc},

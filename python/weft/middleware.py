@@ -1,0 +1,159 @@
+"""Steps around every request, in C: they cost no Python.
+
+Declared by `app.add_middleware(CORSMiddleware, allow_origins=["https://example.com"])`; what is
+added later is further out, as in FastAPI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+__all__ = [
+    "CORSMiddleware",
+    "ConcurrencyLimitMiddleware",
+    "Middleware",
+    "RequestIDMiddleware",
+    "SecurityHeadersMiddleware",
+    "TrustedHostMiddleware",
+]
+
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY")
+_SAFELISTED = {"Accept", "Accept-Language", "Content-Language", "Content-Type"}
+_PREFLIGHT_VARY = (
+    "Origin, Access-Control-Request-Method, Access-Control-Request-Headers, "
+    "Access-Control-Request-Private-Network"
+)
+
+
+class Middleware:
+    """What all of them are; `layer()` is how the core is told."""
+
+    def layer(self) -> tuple[str, tuple[object, ...]]:
+        raise NotImplementedError
+
+
+def _texts(values: Collection[str]) -> tuple[bytes, ...]:
+    if isinstance(values, str):
+        raise TypeError(f"a list of texts is wanted, not {values!r}")
+    return tuple(value.encode("latin-1") for value in values)
+
+
+def _fields(fields: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in fields.items())
+
+
+class CORSMiddleware(Middleware):
+    """Lets pages of other origins read replies (the Fetch standard's CORS protocol).
+
+    The arguments are Starlette's, but for `allow_origin_regex`, which there is not. Preflight
+    requests are answered before they are routed; `"*"` stands for any origin, method or header.
+    """
+
+    def __init__(
+        self,
+        allow_origins: Collection[str] = (),
+        allow_methods: Collection[str] = ("GET",),
+        allow_headers: Collection[str] = (),
+        allow_credentials: bool = False,
+        allow_private_network: bool = False,
+        expose_headers: Collection[str] = (),
+        max_age: int = 600,
+    ) -> None:
+        methods = _METHODS if "*" in allow_methods else tuple(allow_methods)
+        any_origin, any_header = "*" in allow_origins, "*" in allow_headers
+        headers = sorted(_SAFELISTED | set(allow_headers))
+        simple: dict[str, str] = {}
+        preflight = {"Vary": _PREFLIGHT_VARY}
+        if any_origin:
+            simple["Access-Control-Allow-Origin"] = "*"
+            if not allow_credentials:
+                preflight["Access-Control-Allow-Origin"] = "*"
+        preflight["Access-Control-Allow-Methods"] = ", ".join(methods)
+        preflight["Access-Control-Max-Age"] = str(max_age)
+        if not any_header:
+            preflight["Access-Control-Allow-Headers"] = ", ".join(headers)
+        if allow_credentials:
+            simple["Access-Control-Allow-Credentials"] = "true"
+            preflight["Access-Control-Allow-Credentials"] = "true"
+        if expose_headers:
+            simple["Access-Control-Expose-Headers"] = ", ".join(expose_headers)
+        self._config = (
+            _texts(allow_origins),
+            _texts(methods),
+            _texts([header.lower() for header in headers]),
+            _fields(simple),
+            _fields(preflight),
+            any_origin,
+            any_header,
+            allow_credentials,
+            allow_private_network,
+        )
+
+    def layer(self) -> tuple[str, tuple[object, ...]]:
+        return "cors", self._config
+
+
+class TrustedHostMiddleware(Middleware):
+    """Answers 400 where the Host field names none of `allowed_hosts`.
+
+    `"*.example.com"` is any subdomain, `"*"` any host. With `www_redirect`, a host that is allowed
+    with `www.` in front is redirected there.
+    """
+
+    def __init__(
+        self, allowed_hosts: Collection[str] | None = None, www_redirect: bool = True
+    ) -> None:
+        hosts = ["*"] if allowed_hosts is None else [host.lower() for host in allowed_hosts]
+        for host in hosts:
+            if "*" in host[1:] or (host.startswith("*") and host != "*" and host[1:2] != "."):
+                raise ValueError(f"a wildcard is '*' or like '*.example.com', not {host!r}")
+        self._config = (_texts([] if "*" in hosts else hosts), www_redirect)
+        self._any = "*" in hosts
+
+    def layer(self) -> tuple[str, tuple[object, ...]]:
+        return ("fields", ()) if self._any else ("hosts", self._config)
+
+
+class RequestIDMiddleware(Middleware):
+    """Every reply repeats its request's id in the field `header`, or gets a random one there.
+
+    What a client sends counts when it is up to 128 letters, digits and `-_.`.
+    """
+
+    def __init__(self, header: str = "X-Request-ID") -> None:
+        self.header = header.lower().encode("latin-1")
+
+    def layer(self) -> tuple[str, tuple[object, ...]]:
+        return "request_id", (self.header,)
+
+
+class SecurityHeadersMiddleware(Middleware):
+    """Fields that keep browsers from guessing types, framing pages and leaking URLs, on every reply
+    that does not bring its own. `headers` are more of them, or other values; "" leaves one out."""
+
+    DEFAULTS: Mapping[str, str] = {
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Opener-Policy": "same-origin",
+    }
+
+    def __init__(self, headers: Mapping[str, str] | None = None) -> None:
+        fields = {name.lower(): value for name, value in self.DEFAULTS.items()}
+        fields |= {name.lower(): value for name, value in (headers or {}).items()}
+        self._fields = _fields({name: value for name, value in fields.items() if value})
+
+    def layer(self) -> tuple[str, tuple[object, ...]]:
+        return "fields", self._fields
+
+
+class ConcurrencyLimitMiddleware(Middleware):
+    """Answers 503, with Retry-After in seconds, while `limit` requests of this process run."""
+
+    def __init__(self, limit: int, retry_after: int = 1) -> None:
+        if limit < 1 or retry_after < 0:
+            raise ValueError("the limit is at least 1, retry_after at least 0")
+        self._config = (limit, retry_after)
+
+    def layer(self) -> tuple[str, tuple[object, ...]]:
+        return "concurrency", self._config

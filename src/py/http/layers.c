@@ -1,0 +1,149 @@
+/* Layers of the server, from what weft.middleware describes. Their texts stay in the description, which the
+ * server keeps. */
+#include "py/http/http_int.h"
+
+#include "serve/layer/layer.h"
+
+static int span_of(PyObject *o, struct wf_span *out) {
+    if (!PyBytes_Check(o)) {
+        PyErr_SetString(PyExc_TypeError, "a layer's texts are bytes");
+        return -1;
+    }
+    *out = wf_span(PyBytes_AS_STRING(o), (size_t)PyBytes_GET_SIZE(o));
+    return 0;
+}
+
+/* Memory that a layer's arrays are in: a bytes object, kept with the description. */
+static void *array(struct wf_http_server *s, size_t n, size_t size) {
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(n * size));
+    int rc = bytes != NULL ? PyList_Append(s->layers, bytes) : -1;
+    Py_XDECREF(bytes);
+    return rc == 0 ? PyBytes_AS_STRING(bytes) : NULL;
+}
+
+static const struct wf_span *spans(struct wf_http_server *s, PyObject *tuple, size_t *n) {
+    *n = (size_t)PyTuple_GET_SIZE(tuple);
+    struct wf_span *out = array(s, *n, sizeof(*out));
+    for (size_t i = 0; out != NULL && i < *n; i++) {
+        if (span_of(PyTuple_GET_ITEM(tuple, (Py_ssize_t)i), &out[i]) < 0) {
+            return NULL;
+        }
+    }
+    return out;
+}
+
+/* A tuple of (name, value). */
+static const struct wf_reply_field *fields(struct wf_http_server *s, PyObject *tuple, size_t *n) {
+    *n = (size_t)PyTuple_GET_SIZE(tuple);
+    struct wf_reply_field *out = *n <= WF_EDIT_FIELDS_MAX / 2 ? array(s, *n, sizeof(*out)) : NULL;
+    for (size_t i = 0; out != NULL && i < *n; i++) {
+        PyObject *name, *value;
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(tuple, (Py_ssize_t)i), "SS", &name, &value) ||
+            span_of(name, &out[i].name) < 0 || span_of(value, &out[i].value) < 0) {
+            return NULL;
+        }
+        if (!wf_field_name_ok(out[i].name) || !wf_field_value_ok(out[i].value)) {
+            PyErr_Format(PyExc_ValueError, "%R cannot be a header field", name);
+            return NULL;
+        }
+    }
+    if (out == NULL && !PyErr_Occurred()) {
+        PyErr_SetString(PyExc_ValueError, "too many header fields");
+    }
+    return out;
+}
+
+static struct wf_layer *make_cors(struct wf_http_server *s, PyObject *config) {
+    struct wf_cors_config c;
+    PyObject *origins, *methods, *headers, *simple, *preflight;
+    int any_origin, any_header, credentials, private_network;
+    if (!PyArg_ParseTuple(config, "O!O!O!O!O!pppp", &PyTuple_Type, &origins, &PyTuple_Type,
+                          &methods, &PyTuple_Type, &headers, &PyTuple_Type, &simple, &PyTuple_Type,
+                          &preflight, &any_origin, &any_header, &credentials, &private_network)) {
+        return NULL;
+    }
+    c.any_origin = any_origin != 0;
+    c.any_header = any_header != 0;
+    c.credentials = credentials != 0;
+    c.private_network = private_network != 0;
+    if ((c.origins = spans(s, origins, &c.norigins)) == NULL ||
+        (c.methods = spans(s, methods, &c.nmethods)) == NULL ||
+        (c.headers = spans(s, headers, &c.nheaders)) == NULL ||
+        (c.simple = fields(s, simple, &c.nsimple)) == NULL ||
+        (c.preflight = fields(s, preflight, &c.npreflight)) == NULL) {
+        return NULL;
+    }
+    return wf_layer_cors(&c);
+}
+
+static struct wf_layer *make_hosts(struct wf_http_server *s, PyObject *config) {
+    PyObject *hosts;
+    int www;
+    size_t n;
+    if (!PyArg_ParseTuple(config, "O!p", &PyTuple_Type, &hosts, &www)) {
+        return NULL;
+    }
+    const struct wf_span *list = spans(s, hosts, &n);
+    return list != NULL ? wf_layer_hosts(list, n, www != 0) : NULL;
+}
+
+static struct wf_layer *make_fields(struct wf_http_server *s, PyObject *config) {
+    size_t n;
+    const struct wf_reply_field *list = fields(s, config, &n);
+    return list != NULL ? wf_layer_fields(list, n) : NULL;
+}
+
+static struct wf_layer *make_request_id(struct wf_http_server *s, PyObject *config) {
+    PyObject *name;
+    struct wf_span span;
+    if (!PyArg_ParseTuple(config, "S", &name) || span_of(name, &span) < 0) {
+        return NULL;
+    }
+    if (!wf_field_name_ok(span)) {
+        PyErr_Format(PyExc_ValueError, "%R cannot be the name of a header field", name);
+        return NULL;
+    }
+    return wf_layer_request_id(span);
+}
+
+static struct wf_layer *make_concurrency(struct wf_http_server *s, PyObject *config) {
+    unsigned long long max;
+    unsigned retry_after;
+    return PyArg_ParseTuple(config, "KI", &max, &retry_after)
+               ? wf_layer_concurrency(max, retry_after)
+               : NULL;
+}
+
+int wf_http_add_layer(struct wf_http_server *s, PyObject *args) {
+    static const struct {
+        const char *kind;
+        struct wf_layer *(*make)(struct wf_http_server *, PyObject *);
+    } kinds[] = {
+        {"cors", make_cors},
+        {"hosts", make_hosts},
+        {"fields", make_fields},
+        {"request_id", make_request_id},
+        {"concurrency", make_concurrency},
+    };
+    const char *kind;
+    PyObject *config;
+    if (!PyArg_ParseTuple(args, "sO!", &kind, &PyTuple_Type, &config) ||
+        PyList_Append(s->layers, config) < 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < WF_ARRAY_LEN(kinds); i++) {
+        if (strcmp(kind, kinds[i].kind) == 0) {
+            struct wf_layer *layer = kinds[i].make(s, config);
+            if (layer == NULL) {
+                if (!PyErr_Occurred()) {
+                    PyErr_NoMemory();
+                }
+                return -1;
+            }
+            wf_server_add_layer(s->server, layer);
+            return 0;
+        }
+    }
+    PyErr_Format(PyExc_ValueError, "there is no layer '%s'", kind);
+    return -1;
+}

@@ -1,0 +1,80 @@
+/* Layers: C steps around every request, without Python.
+ *
+ *   head parsed ─▶ before: 1st, 2nd, ... ─▶ routed, run, answered
+ *                    │ one answers: what is inside it sees nothing
+ *                    ▼
+ *   head of a reply ◀─ reply: ..., 2nd, 1st ◀─ only the layers around who answered
+ *
+ * The first is the outermost. A layer is added before the server listens and lives as long as the server.
+ * thread   the loop's; nothing here needs the GIL */
+#ifndef WF_SERVE_LAYER_H
+#define WF_SERVE_LAYER_H
+
+#include "serve/exchange.h"
+
+struct wf_layer;
+struct wf_head_edit;
+
+struct wf_layer_ops {
+    /* The head is there, not its body; the request is not routed. true: it has answered by wf_reply_*.
+     * May be NULL, as the others. */
+    bool (*before)(struct wf_layer *l, struct wf_exchange *ex);
+    /* A reply's head is about to be written, also of refusals (their request may have no fields). */
+    void (*reply)(struct wf_layer *l, struct wf_exchange *ex, struct wf_head_edit *edit);
+    /* All layers have let the exchange pass: it will be routed. */
+    void (*passed)(struct wf_layer *l);
+    /* One that has passed is over. */
+    void (*over)(struct wf_layer *l, struct wf_exchange *ex);
+    void (*free)(struct wf_layer *l);
+};
+
+/* Embedded, first, in each kind. */
+struct wf_layer {
+    const struct wf_layer_ops *ops;
+    struct wf_layer *next; /* the next inner one */
+};
+
+enum { WF_EDIT_FIELDS_MAX = 256 + 32 }; /* an application's, and what layers add */
+
+/* A reply's head that layers change. A field that finds no room, or no memory, is left out. */
+struct wf_head_edit {
+    struct wf_reply_head head;
+    struct wf_reply_field fields[WF_EDIT_FIELDS_MAX];
+};
+/* The first field of that name, or NULL. */
+struct wf_reply_field *wf_edit_find(struct wf_head_edit *edit, struct wf_span lower);
+/* In place of a field of that name, or as a new one. Spans live until the head is written. */
+void wf_edit_set(struct wf_head_edit *edit, struct wf_span lower, struct wf_span value);
+/* Only where there is none. */
+void wf_edit_default(struct wf_head_edit *edit, struct wf_span lower, struct wf_span value);
+/* Adds a token to Vary (RFC 9110 section 12.5.5). */
+void wf_edit_vary(struct wf_head_edit *edit, struct wf_exchange *ex, struct wf_span token);
+
+/* ---- kinds. Spans and arrays of a config are borrowed for the layer's life; NULL without memory ---- */
+
+/* CORS as Starlette's CORSMiddleware does it; preflights are answered here. */
+struct wf_cors_config {
+    bool any_origin, any_header, credentials, private_network;
+    const struct wf_span *origins, *methods, *headers; /* headers in lower case */
+    size_t norigins, nmethods, nheaders;
+    const struct wf_reply_field *simple, *preflight; /* what each kind of reply always has */
+    size_t nsimple, npreflight;
+};
+struct wf_layer *wf_layer_cors(const struct wf_cors_config *config);
+
+/* 400 for a Host that is none of these; "*.example.com" is any of its subdomains. www: a host that is one
+ * with "www." in front is redirected there. */
+struct wf_layer *wf_layer_hosts(const struct wf_span *hosts, size_t n, bool www);
+
+/* Fields that every reply has that does not bring its own. */
+struct wf_layer *wf_layer_fields(const struct wf_reply_field *fields, size_t n);
+
+/* A reply repeats the id of its request in field `name` (lower case), or gets a random one of 32 hex digits.
+ * Ids of a client count when they are up to WF_REQUEST_ID_MAX letters, digits and "-_.". */
+enum { WF_REQUEST_ID_MAX = 128 };
+struct wf_layer *wf_layer_request_id(struct wf_span name);
+
+/* 503 with Retry-After, in seconds, while `max` requests are being handled. */
+struct wf_layer *wf_layer_concurrency(uint64_t max, unsigned retry_after_s);
+
+#endif
