@@ -302,7 +302,12 @@ static int compile_keys(struct compiler *c, PyObject *descs, struct wf_object *o
             if (utf8_of(PyTuple_GET_ITEM(names, j), &k->text) < 0) {
                 return -1;
             }
+            static const unsigned char ones[8] = {255, 255, 255, 255, 255, 255, 255, 255};
             memcpy(&k->head, k->text.p, WF_MIN(k->text.n, sizeof(k->head)));
+            memcpy(&k->mask, ones, WF_MIN(k->text.n, sizeof(k->mask)));
+            if (k->text.n > 8) {
+                memcpy(&k->tail, k->text.p + k->text.n - 8, 8);
+            }
             k->field = (uint16_t)i;
             k->plain = true;
             for (size_t b = 0; b < k->text.n; b++) {

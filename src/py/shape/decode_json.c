@@ -13,7 +13,9 @@
 enum {
     /* A tag behind everything else in its object is looked for over all of that, again in each level
      * of nesting: this many times the document's length in all, then it is an error. */
-    TAG_SEARCH_MAX = 16
+    TAG_SEARCH_MAX = 16,
+    /* Keys that are compared with the input before its text is measured and unescaped. */
+    KEYS_TRIED_MAX = 16
 };
 
 struct reader {
@@ -29,6 +31,11 @@ struct utf8 {
 };
 
 static enum wf_walk_result decode(struct reader *r, const struct wf_node *n, PyObject **out);
+
+/* Over white space, of which there is mostly none. */
+static inline const char *skip_space(const char *p, const char *end) {
+    return wf_likely(p < end && (unsigned char)*p > ' ') ? p : wf_json_skip_space(p, end);
+}
 
 /* ---- failing ---- */
 
@@ -339,17 +346,17 @@ static inline enum wf_walk_result open_container(struct reader *r) {
         return fail_syntax(r, WF_JSON_DEPTH, r->p);
     }
     r->w->depth++;
-    r->p = wf_json_skip_space(r->p + 1, r->end);
+    r->p = skip_space(r->p + 1, r->end);
     return WF_WALK_OK;
 }
 
 /* Behind a value: 1 where another follows (r->p is in front of it), 0 where the container ends, -1
  * where it has failed. */
 static inline int next(struct reader *r, char close) {
-    const char *p = wf_json_skip_space(r->p, r->end);
+    const char *p = skip_space(r->p, r->end);
     if (wf_likely(p < r->end)) {
         if (*p == ',') {
-            r->p = wf_json_skip_space(p + 1, r->end);
+            r->p = skip_space(p + 1, r->end);
             return 1;
         }
         if (wf_likely(*p == close)) {
@@ -453,12 +460,12 @@ static inline enum wf_walk_result read_key(struct reader *r, struct wf_json_text
 static inline enum wf_walk_result read_colon(struct reader *r) {
     const char *p = r->p;
     if (wf_unlikely(p >= r->end || *p != ':')) {
-        p = wf_json_skip_space(p, r->end);
+        p = skip_space(p, r->end);
         if (p >= r->end || *p != ':') {
             return fail_end(r, WF_JSON_COLON, p);
         }
     }
-    r->p = wf_json_skip_space(p + 1, r->end);
+    r->p = skip_space(p + 1, r->end);
     return WF_WALK_OK;
 }
 
@@ -621,24 +628,42 @@ static enum wf_walk_result decode_unknown(struct reader *r, const struct wf_node
     return result;
 }
 
-/* The key at r->p where it is the one that is expected, written without escapes: passed over. */
-static inline bool at_key(struct reader *r, const struct wf_key *k) {
-    size_t n = k->text.n;
+/* Is the key at p this one, written without escapes? p is a quote with eight bytes behind it. */
+static inline bool is_key(const struct reader *r, const char *p, const struct wf_key *k) {
+    const size_t n = k->text.n;
+    uint64_t head, tail;
+    memcpy(&head, p + 1, 8);
+    if ((head & k->mask) != k->head || (size_t)(r->end - p) < n + 2 || p[n + 1] != '"' ||
+        wf_unlikely(!k->plain)) {
+        return false;
+    }
+    if (n <= 8) {
+        return true;
+    }
+    memcpy(&tail, p + 1 + n - 8, 8);
+    return tail == k->tail && (n <= 16 || memcmp(p + 9, k->text.p + 8, n - 16) == 0);
+}
+
+/* The field's key at r->p, passed over; NULL where it is none, or written in another way. *expected
+ * is where to look first, and is moved on. */
+static inline const struct wf_key *at_key(struct reader *r, const struct wf_object *o,
+                                          unsigned *expected) {
     const char *p = r->p;
-    if ((size_t)(r->end - p) < n + 3 || p[0] != '"' || p[n + 1] != '"' || !k->plain) {
-        return false;
+    unsigned n = WF_MIN(o->nkeys, (unsigned)KEYS_TRIED_MAX),
+             i = *expected < o->nkeys ? *expected : 0;
+    if (wf_unlikely(r->end - p < 9 || *p != '"')) {
+        return NULL;
     }
-    if (n >= 8) {
-        uint64_t head;
-        memcpy(&head, p + 1, 8);
-        if (head != k->head || memcmp(p + 9, k->text.p + 8, n - 8) != 0) {
-            return false;
+    for (; n > 0; n--) {
+        const struct wf_key *k = &o->keys[i];
+        i = i + 1 < o->nkeys ? i + 1 : 0;
+        if (wf_likely(is_key(r, p, k))) {
+            *expected = i;
+            r->p = p + k->text.n + 2;
+            return k;
         }
-    } else if (memcmp(p + 1, k->text.p, n) != 0) {
-        return false;
     }
-    r->p = p + n + 2;
-    return true;
+    return NULL;
 }
 
 /* The key at r->p that is not the expected one, and its colon. *key is NULL for a name that is no
@@ -688,8 +713,7 @@ static enum wf_walk_result decode_fields(struct reader *r, const struct wf_node 
     }
     while (more > 0) {
         const struct wf_key *key = NULL;
-        if (wf_likely(expected < o->nkeys && at_key(r, &o->keys[expected]))) {
-            key = &o->keys[expected++];
+        if (wf_likely((key = at_key(r, o, &expected)) != NULL)) {
             result = read_colon(r);
         } else {
             result = find_key(r, n, bottom, &expected, &key);
@@ -1095,10 +1119,10 @@ enum wf_walk_result wf_json_decode_shape(struct wf_walk *w, const struct wf_node
     struct reader r = {.w = w, .start = in.p, .p = in.p, .end = in.p + in.n};
     r.tag_budget = in.n * TAG_SEARCH_MAX;
     *out = NULL;
-    r.p = wf_json_skip_space(r.p, r.end);
+    r.p = skip_space(r.p, r.end);
     enum wf_walk_result result = decode_kind(&r, root, out);
     if (result == WF_WALK_OK) {
-        r.p = wf_json_skip_space(r.p, r.end);
+        r.p = skip_space(r.p, r.end);
         if (wf_unlikely(r.p != r.end)) {
             Py_CLEAR(*out);
             return fail_syntax(&r, WF_JSON_TRAILING, r.p);

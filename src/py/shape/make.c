@@ -138,8 +138,10 @@ static int put_off(struct wf_walk *w, const struct wf_object *o, size_t at, PyOb
 }
 
 /* The instance's dict: the template, with the values in it. */
-static PyObject *make_dict(struct wf_walk *w, const struct wf_object *o, size_t at) {
-    PyObject *dict = PyDict_Copy(o->template);
+static PyObject *make_dict(struct wf_walk *w, const struct wf_object *o, size_t at, bool all) {
+    /* up to so many, a dict is as quickly filled as copied */
+    bool fresh = all && o->nfields <= 5;
+    PyObject *dict = fresh ? PyDict_New() : PyDict_Copy(o->template);
     for (unsigned i = 0; i < o->nfields && dict != NULL; i++) {
         PyObject *value = w->values[at + i];
         if (value != NULL && o->fields[i].offset < 0 &&
@@ -157,7 +159,7 @@ static PyObject *make_dict(struct wf_walk *w, const struct wf_object *o, size_t 
 static PyObject *make_typed_dict(struct wf_walk *w, const struct wf_object *o, size_t at,
                                  unsigned given) {
     if (given == o->nfields) {
-        return make_dict(w, o, at);
+        return make_dict(w, o, at, true);
     }
     PyObject *dict = PyDict_New();
     for (unsigned i = 0; i < o->nfields && dict != NULL; i++) {
@@ -173,11 +175,11 @@ static void set_slot(PyObject *instance, Py_ssize_t offset, PyObject *value) {
     *(PyObject **)((char *)instance + offset) = value;
 }
 
-static PyObject *make_instance(struct wf_walk *w, const struct wf_node *node, size_t at) {
+static PyObject *make_instance(struct wf_walk *w, const struct wf_node *node, size_t at, bool all) {
     const struct wf_object *o = &node->object;
     PyTypeObject *type = (PyTypeObject *)node->type;
     PyObject *dict = NULL;
-    if (o->in_dict && (dict = make_dict(w, o, at)) == NULL) {
+    if (o->in_dict && (dict = make_dict(w, o, at, all)) == NULL) {
         return NULL;
     }
     PyObject *instance = type->tp_alloc(type, 0);
@@ -199,14 +201,26 @@ static PyObject *make_instance(struct wf_walk *w, const struct wf_node *node, si
 /* msgspec leaves what cannot be part of a cycle to the reference counts alone, and tracks it when it
  * is assigned something that can. */
 static PyObject *make_struct(struct wf_walk *w, const struct wf_node *node, size_t at) {
-    bool tracked = false;
-    for (unsigned i = 0; i < node->object.nfields && !tracked; i++) {
-        PyObject *value = w->values[at + i];
-        tracked = value != NULL && PyObject_IS_GC(value) && PyObject_GC_IsTracked(value);
+    const struct wf_object *o = &node->object;
+    PyTypeObject *type = (PyTypeObject *)node->type;
+    if (wf_unlikely(!PyType_IS_GC(type) || o->in_dict)) {
+        return make_instance(w, node, at, false);
     }
-    PyObject *instance = make_instance(w, node, at);
-    if (instance != NULL && !tracked && PyObject_IS_GC(instance)) {
-        PyObject_GC_UnTrack(instance);
+    PyObject *instance = PyObject_GC_New(PyObject, type);
+    if (instance == NULL) {
+        return NULL;
+    }
+    memset((char *)instance + sizeof(PyObject), 0, (size_t)type->tp_basicsize - sizeof(PyObject));
+    bool tracked = false;
+    for (unsigned i = 0; i < o->nfields; i++) {
+        PyObject *value = w->values[at + i]; /* moved */
+        w->values[at + i] = NULL;
+        set_slot(instance, o->fields[i].offset, value);
+        tracked =
+            tracked || (value != NULL && PyObject_IS_GC(value) && PyObject_GC_IsTracked(value));
+    }
+    if (tracked) {
+        PyObject_GC_Track(instance);
     }
     return instance;
 }
@@ -244,11 +258,11 @@ static PyObject *make_fields_set(struct wf_walk *w, const struct wf_object *o, s
 }
 
 /* fields_set  stolen */
-static PyObject *make_model(struct wf_walk *w, const struct wf_node *node, size_t at,
+static PyObject *make_model(struct wf_walk *w, const struct wf_node *node, size_t at, bool all,
                             PyObject *fields_set) {
     const struct wf_object *o = &node->object;
     PyTypeObject *type = (PyTypeObject *)node->type;
-    PyObject *dict = make_dict(w, o, at), *extra = NULL, *private = NULL, *instance = NULL;
+    PyObject *dict = make_dict(w, o, at, all), *extra = NULL, *private = NULL, *instance = NULL;
     if (dict == NULL) {
         goto fail;
     }
@@ -316,7 +330,7 @@ static enum wf_walk_result make_object(struct wf_walk *w, const struct wf_node *
         *out = make_typed_dict(w, o, at, given);
         break;
     case WF_MAKE_INSTANCE:
-        *out = make_instance(w, node, at);
+        *out = make_instance(w, node, at, given == o->nfields);
         break;
     case WF_MAKE_STRUCT:
         *out = make_struct(w, node, at);
@@ -326,7 +340,7 @@ static enum wf_walk_result make_object(struct wf_walk *w, const struct wf_node *
         break;
     case WF_MAKE_MODEL:
     case WF_MAKE_ROOT_MODEL:
-        *out = make_model(w, node, at, fields_set);
+        *out = make_model(w, node, at, given == o->nfields, fields_set);
         break;
     case WF_MAKE_CALL:
         *out = make_by_keywords(w, node, at);

@@ -168,6 +168,8 @@ struct wf_object_field {
 struct wf_key {
     struct wf_span text; /* UTF-8 */
     uint64_t head;       /* its first eight bytes as they are in memory, zeros behind the end */
+    uint64_t mask;       /* ones where `head` has bytes of it */
+    uint64_t tail;       /* its last eight bytes, where it has more than eight */
     bool plain;          /* it stands in JSON as it is: nothing in it is escaped */
     uint16_t field;      /* index; of several names for one the first in order is the usual one */
 };
