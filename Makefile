@@ -5,6 +5,7 @@
 # make lint      formatters, linters, type checkers, stubs against the module
 # make sanitize  every test under ASan and UBSan
 # make test-all-pythons   the Python tests under the other CPythons there are
+# make test-ecosystem     other packages' tests on weft's loop, with asyncio's as the judge
 # make test-asyncio       CPython's own asyncio tests on weft's loop, under every CPython there is
 # make docs      the guide as a web site, in site/
 # make dist      build sdist and wheel, look at what is in them, install and import the wheel
@@ -25,7 +26,7 @@ bin := $(abspath $(VENV))/bin
 in_venv := PATH="$(bin):$$PATH"
 pip := $(bin)/python -m pip install -q --disable-pip-version-check
 
-.PHONY: help run test test-c test-python test-all-pythons test-asyncio bench bench-loop bench-codec bench-instructions fuzz lint sanitize docs dist clean
+.PHONY: help run test test-c test-python test-all-pythons test-asyncio test-ecosystem bench bench-loop bench-codec bench-instructions fuzz lint sanitize docs dist clean
 .DEFAULT_GOAL := help
 
 help:
@@ -64,6 +65,10 @@ test-python: $(VENV)/.tests
 test-all-pythons:
 	@tools/install-system run
 	@tools/test-all-pythons
+
+test-ecosystem: $(VENV)/.built
+	@tools/install-system ecosystem
+	@tools/test-ecosystem
 
 test-asyncio: $(VENV)/.built
 	@tools/install-system asyncio

@@ -1,0 +1,184 @@
+"""Runs other packages' own tests, and ours with them, on weft's loop: `python run.py [SUITE ...]`.
+
+The same tests run on asyncio's loop, which is the judge: what passes there has to pass on weft's,
+unless exceptions.toml says why it cannot. The interpreter is that of an environment with weft and
+requirements.txt; the suites come from the sdists of just those versions, in the folder --sdists.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import contextlib
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import tomllib
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+TIMEOUT_S = 900
+
+# The tests of each sdist that are about a loop, and need no network and no trio.
+SUITES = {
+    "anyio": ["tests", "-k", "asyncio and not uvloop"],
+    "starlette": ["tests", "-k", "not trio"],
+    "uvicorn": ["tests", "-k", "not benchmark"],
+    "hypercorn": ["tests", "-k", "not trio"],
+    "httpx": ["tests", "-k", "not trio"],
+    "aiofiles": ["tests"],
+    "aiohttp": [
+        "tests/test_client_functional.py",
+        "tests/test_web_functional.py",
+        "tests/test_web_websocket_functional.py",
+        "tests/test_run_app.py",
+    ],
+    "redis": ["tests/test_asyncio/test_connection_pool.py", "tests/test_asyncio/test_pubsub.py"],
+    "asyncpg": ["tests/test_execute.py", "tests/test_pool.py", "tests/test_cancellation.py"],
+    # packages whose sdists have no tests, and some that are used together
+    "scenarios": [str(HERE / "scenarios.py")],
+}
+# asyncio's own behaviour where these suites make warnings errors; ours has tests of its own for it
+PYTEST = ["-q", "-p", "use_weft", "-p", "no:cacheprovider", "-W", "default", "-o", "addopts="]
+PYTEST += ["--continue-on-collection-errors", "--timeout=120"]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return int(s.getsockname()[1])
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(600):
+        if process.poll() is not None:
+            break
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    sys.exit(f"{process.args!r} does not listen")
+
+
+@contextlib.contextmanager
+def redis(folder: Path) -> Iterator[int]:
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--save", "", "--dir", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            wait_for(port, process)
+            yield port
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def postgres(folder: Path) -> Iterator[int]:
+    """A cluster of its own; PostgreSQL refuses to run as root, so then as the package's user."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    bin_folder = found[-1] if found else Path(shutil.which("initdb") or "/").parent
+    data = folder / "data"
+    data.mkdir()
+    user = "postgres" if os.geteuid() == 0 else None
+    if user:
+        folder.chmod(0o755)
+        for path in (folder, data):
+            os.chown(path, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
+    port = free_port()
+    initdb = [str(bin_folder / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-N"]
+    subprocess.run(initdb, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
+    command = [str(bin_folder / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)]
+    command += ["-c", "fsync=off", "-c", "max_connections=200"]
+    with subprocess.Popen(command, user=user, cwd=folder, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for(port, process)
+            yield port
+        finally:
+            process.terminate()
+
+
+def unpack(sdists: Path, name: str, to: Path) -> Path:
+    if name == "scenarios":
+        (to / name).mkdir()
+        return to / name
+    with tarfile.open(sdists / f"{name}-{version(name)}.tar.gz") as archive:
+        archive.extractall(to)
+    return to / f"{name}-{version(name)}"
+
+
+def run(suite: str, folder: Path, loop: str, env: dict[str, str]) -> tuple[dict[str, str], str]:
+    """What became of each test, and the last of what pytest said."""
+    out = folder / f"{loop}.xml"
+    command = [sys.executable, "-m", "pytest", *PYTEST, f"--junitxml={out}", *SUITES[suite]]
+    env = {**env, "WEFT_LOOP": "1" if loop == "weft" else "0", "PYTHONPATH": str(HERE)}
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=env, capture_output=True, timeout=TIMEOUT_S, encoding="utf-8",
+            errors="replace",
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return {}, f"not done after {TIMEOUT_S} s"
+    results: dict[str, str] = {}
+    if out.exists():
+        for case in ET.parse(out).iter("testcase"):
+            name = f"{case.get('classname')}.{case.get('name')}"
+            bad = case.find("failure") is not None or case.find("error") is not None
+            skipped = case.find("skipped") is not None
+            results[name] = "failed" if bad else "skipped" if skipped else "passed"
+    return results, "\n".join((done.stdout + done.stderr).strip().splitlines()[-40:])
+
+
+def judge(suite: str, sdists: Path, env: dict[str, str], known: set[str]) -> tuple[str, list[str]]:
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as tmp:
+        folder = unpack(sdists, suite, Path(tmp))
+        theirs, said_theirs = run(suite, folder, "asyncio", env)
+        ours, said = run(suite, folder, "weft", env)
+    wanted = {test for test, result in theirs.items() if result == "passed"}
+    wrong = [f"{suite}: {test}" for test in sorted(wanted) if ours.get(test) != "passed"]
+    wrong = [name for name in wrong if name not in known]
+    if not wanted or (suite == "scenarios" and wanted != theirs.keys()):  # those are our own
+        wrong.append(f"{suite}: does not pass on asyncio's loop\n{said_theirs}")
+    passed = sum(result == "passed" for result in ours.values())
+    line = (
+        f"{suite:10} {len(wanted):5} pass on asyncio's loop, {passed:5} on weft's,"
+        f" {len(wrong):3} wrong, {time.monotonic() - start:5.0f} s"
+    )
+    return line, [*wrong, said] if wrong else []
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("suites", nargs="*", default=list(SUITES))
+    parser.add_argument("--sdists", type=Path, required=True)
+    options = parser.parse_args()
+    groups = tomllib.loads((HERE / "exceptions.toml").read_text())["group"]
+    known = {test for group in groups for test in group["tests"]}
+    failed = False
+    with contextlib.ExitStack() as stack:
+        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2)]
+        env = dict(os.environ)
+        if {"redis", "scenarios"} & set(options.suites):
+            env["REDIS_PORT"] = str(stack.enter_context(redis(folders[0])))
+            env["REDIS_URL"] = f"redis://127.0.0.1:{env['REDIS_PORT']}/0"
+        if {"asyncpg", "scenarios"} & set(options.suites):
+            env["PGPORT"] = str(stack.enter_context(postgres(folders[1])))
+            env.update(PGHOST="127.0.0.1", PGUSER="postgres", PGDATABASE="postgres")
+        pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(2))
+        jobs = [pool.submit(judge, s, options.sdists, env, known) for s in options.suites]
+        for job in jobs:
+            line, wrong = job.result()
+            print(line, *wrong, sep="\n    ", flush=True)
+            failed = failed or bool(wrong)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
