@@ -6,6 +6,7 @@ import datetime
 import enum
 import gc
 import sys
+import tracemalloc
 import uuid
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -19,6 +20,8 @@ from hypothesis import strategies as st
 
 from tests.test_bson import documents
 from weft import bson
+from weft._core import _alloc_fail_from
+from weft.json import encode as json_encode
 
 
 class Color(enum.Enum):
@@ -357,6 +360,147 @@ def test_structs_are_msgspecs(document: Any, wrong: str, value: Any) -> None:
         assert repr(bson.decode(raw, type=Struct)) == theirs
 
 
+# ---- to JSON ----
+
+
+class Reply(TypedDict, total=False):
+    id: str
+    n: int
+    f: float
+    at: datetime.datetime
+    day: datetime.date
+    uid: uuid.UUID
+    color: Color
+    kind: Literal["a", 1]
+    names: list[str]
+    by_name: dict[str, int]
+    point: Point
+    maybe: datetime.datetime | int | None
+    other: Square | None
+
+
+class Renamed(msgspec.Struct, rename="camel"):
+    first_name: str = 'no "name"'
+    the_list: list[int] = []
+    the_dict: dict[str, int] = {}
+    when: datetime.datetime | None = None
+
+
+REPLY = {
+    "id": ID, "n": 2**40, "f": 3, "at": AT, "day": datetime.datetime(1, 1, 1), "kind": "a",
+    "uid": bson.Binary(UID.bytes, 4), "color": "red", "names": ["ü", 'a"b', ""], "maybe": AT,
+    "by_name": {"x": 1}, "point": {"y": 1, "x": 2}, "n_unknown": 5,
+}  # fmt: skip
+
+
+def test_the_json_of_a_type() -> None:
+    raw = bson.encode(REPLY)
+    expected = (
+        '{"id":"56e1fc72e0c917e9c4714161","n":1099511627776,"f":3.0,'
+        '"at":"2024-02-29T12:30:00.123000","day":"0001-01-01",'
+        '"uid":"00112233-4455-6677-8899-aabbccddeeff","color":"red","kind":"a",'
+        '"names":["ü","a\\"b",""],"by_name":{"x":1},"point":{"x":2,"y":1.0},'
+        '"maybe":"2024-02-29T12:30:00.123000"}'
+    )
+    assert bson.to_json(raw, type=Reply).decode() == expected
+    with pytest.raises(TypeError, match="canonical"):
+        bson.to_json(raw, type=Reply, canonical=True)
+    with pytest.raises(bson.DecodeError, match="expected int") as caught:
+        bson.to_json(bson.encode({"point": {"x": "a"}}), type=Reply)
+    assert caught.value.path == "point.x"
+
+
+@pytest.mark.parametrize(
+    ("document", "type_"),
+    [
+        ({}, Renamed),
+        ({"firstName": "x", "theList": [1], "when": AT}, Renamed),
+        ({"firstName": "x", "unknown": {"y": 1}}, Renamed),
+        ({"when": None}, Renamed),
+        (DOCUMENT, Everything),
+        ({"x": 1}, Point),
+        ({"_id": "a", "inner": {"x": 1}, "price": "1.50", "other": [1]}, Model),
+        ({"a": 1, "b": {"c": [None, True]}}, dict[str, Any]),
+        ({str(i): i for i in range(40)}, dict[str, int]),
+        ({"other": {"sideLength": 1.0, "type": "square"}}, Reply),
+        ({"day": AT.replace(hour=0, minute=0, microsecond=0)}, Reply),
+        ({"n": {}, "m": []}, dict[str, list[int] | dict[str, int]]),
+    ],
+)
+def test_the_json_of_a_type_is_that_of_its_value(document: Any, type_: Any) -> None:
+    if document is DOCUMENT:
+        document = {**document, "anything": 5, "raw": b"text"}
+    raw = bson.encode(document)
+    assert bson.to_json(raw, type=type_) == json_encode(bson.decode(raw, type=type_))
+
+
+def test_the_json_of_a_type_is_made_without_its_objects() -> None:
+    raw = bson.encode({"p": {str(i): {"x": i, "y": 0.5} for i in range(30)}})
+    expected = bson.to_json(raw, type=dict[str, dict[str, Point]])
+    tracemalloc.start()
+    try:
+        text = bson.to_json(raw, type=dict[str, dict[str, Point]])
+        peak = tracemalloc.get_traced_memory()[1]
+        bson.decode(raw, type=dict[str, dict[str, Point]])
+        with_objects = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert text == expected
+    assert peak < len(text) + 500
+    assert with_objects > peak + 2000
+
+
+def test_memory_that_runs_out_on_the_way_to_json() -> None:
+    raw = bson.encode(REPLY)
+    expected = bson.to_json(raw, type=Reply)
+    for nth in range(1, 20):
+        _alloc_fail_from(nth)
+        try:
+            text = bson.to_json(raw, type=Reply)
+        except MemoryError:
+            continue
+        finally:
+            _alloc_fail_from(0)
+        assert nth > 1
+        assert text == expected
+        break
+    else:
+        pytest.fail("it never had enough")
+
+
+reply_values = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.text(max_size=4) | st.just(ID) | loose,
+        "n": st.integers(-5, 2**40) | loose,
+        "f": st.floats() | st.integers(-5, 5),
+        "at": st.datetimes(datetime.datetime(1, 1, 1), datetime.datetime(9999, 1, 1)) | loose,
+        "day": st.just(datetime.datetime(2024, 2, 29)) | loose,
+        "uid": st.just(bson.Binary(UID.bytes, 4)) | loose,
+        "color": st.sampled_from(["red", "blue", "green"]),
+        "kind": st.sampled_from(["a", 1, 2, 1.0, True]),
+        "names": st.lists(st.text(max_size=4) | loose, max_size=3),
+        "by_name": st.dictionaries(st.text('abc"é', max_size=3), st.integers(0, 5) | loose),
+        "point": st.fixed_dictionaries({"x": st.integers(0, 5)}, optional={"y": loose}),
+        "maybe": st.none() | st.just(AT) | loose,
+        "unknown": loose,
+    },
+)
+
+
+@given(reply_values)
+@settings(max_examples=600, deadline=None)
+def test_the_json_of_any_document_is_that_of_its_value(document: Any) -> None:
+    raw = bson.encode(document)
+    try:
+        expected = json_encode(bson.decode(raw, type=Reply))
+    except ValueError as error:
+        with pytest.raises(type(error)):
+            bson.to_json(raw, type=Reply)
+    else:
+        assert bson.to_json(raw, type=Reply) == expected
+
+
 def test_nothing_is_leaked_by_types() -> None:
     raw = bson.encode(DOCUMENT)
     model_raw = bson.encode({"_id": "a", "inner": {"x": 1, "y": [1.0]}, "other": [ID]})
@@ -365,6 +509,9 @@ def test_nothing_is_leaked_by_types() -> None:
     def work() -> None:
         bson.decode(raw, type=Everything)
         bson.decode(model_raw, type=Model)
+        bson.to_json(bson.encode(REPLY), type=Reply)
+        bson.to_json(bson.encode({}), type=Renamed)
+        bson.to_json(bson.encode({"_id": "a", "inner": {"x": 1}}), type=Model)
         list(bson.iter(raw + raw, type=Everything))
         for data, type_ in [(wrong, Everything), (model_raw, Strict), (wrong, Model)]:
             try:
@@ -374,6 +521,8 @@ def test_nothing_is_leaked_by_types() -> None:
         for n in range(0, len(raw), 11):
             with pytest.raises(bson.DecodeError):
                 bson.decode(raw[:n], type=Everything)
+            with pytest.raises(bson.DecodeError):
+                bson.to_json(raw[:n], type=Reply)
 
     for _ in range(60):
         work()

@@ -214,14 +214,42 @@ static PyObject *converted(struct wf_bson_state *s, struct wf_buf *out, enum wf_
     return bytes;
 }
 
+static PyObject *to_json_of_type(struct wf_state *state, PyObject *raw, PyObject *type,
+                                 bool canonical) {
+    struct input in;
+    if (canonical) {
+        PyErr_SetString(PyExc_TypeError, "canonical is for Extended JSON, which a type has not");
+        return NULL;
+    }
+    PyObject *shape = wf_shape_find(state, type), *bytes = NULL;
+    if (shape != NULL && wf_bson_input_open(&in, raw) == 0) {
+        struct wf_buf out;
+        wf_buf_init(&out, PY_SSIZE_T_MAX / 2);
+        if (wf_bson_shape_to_json(state, (struct wf_shape *)shape, in.span, &out) == 0) {
+            bytes = PyBytes_FromStringAndSize(out.p, (Py_ssize_t)out.len);
+        }
+        wf_buf_free(&out);
+        wf_bson_input_close(&in);
+    }
+    Py_XDECREF(shape);
+    return bytes;
+}
+
 static PyObject *to_json(PyObject *module, PyObject *args, PyObject *kwargs) {
-    static char *keywords[] = {"", "canonical", NULL};
-    struct wf_bson_state *s = &wf_state_of_module(module)->bson;
-    PyObject *raw;
+    static char *keywords[] = {"", "canonical", "type", NULL};
+    struct wf_state *state = wf_state_of_module(module);
+    struct wf_bson_state *s = &state->bson;
+    PyObject *raw, *type = NULL;
     int canonical = 0;
     struct input in;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$p:to_json", keywords, &raw, &canonical) ||
-        wf_bson_input_open(&in, raw) < 0) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$pO:to_json", keywords, &raw, &canonical,
+                                     &type)) {
+        return NULL;
+    }
+    if (type != NULL) {
+        return to_json_of_type(state, raw, type, canonical);
+    }
+    if (wf_bson_input_open(&in, raw) < 0) {
         return NULL;
     }
     struct wf_buf out;
@@ -308,8 +336,9 @@ PyDoc_STRVAR(iter_doc,
              "DecodeError, whose position is in the batch.");
 PyDoc_STRVAR(validate_doc, "bson_validate($module, data, /)\n--\n\n"
                            "Raises DecodeError where data is not one BSON document.");
-PyDoc_STRVAR(to_json_doc, "bson_to_json($module, raw, /, *, canonical=False)\n--\n\n"
-                          "The Extended JSON of one BSON document, without making its objects.");
+PyDoc_STRVAR(to_json_doc, "bson_to_json($module, raw, /, *, canonical=False, type=None)\n--\n\n"
+                          "The Extended JSON of one BSON document, without making its objects.\n\n"
+                          "With a type the JSON that weft.json.encode makes of its value.");
 PyDoc_STRVAR(from_json_doc, "bson_from_json($module, data, /)\n--\n\n"
                             "The BSON of an Extended JSON document, without making its objects.");
 

@@ -16,4 +16,10 @@ PyObject *wf_bson_decode_shape(struct wf_state *state, const struct wf_shape *sh
                                const struct wf_bson_options *options, struct wf_span in,
                                size_t base);
 
+/* Appends the JSON that weft.json.encode makes of the value of the document that is all of `in`, where
+ * possible without making it. As above otherwise.
+ * returns  0, or -1 with an exception; then out->len is as before */
+int wf_bson_shape_to_json(struct wf_state *state, const struct wf_shape *shape, struct wf_span in,
+                          struct wf_buf *out);
+
 #endif
