@@ -7,16 +7,18 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypedDict, TypeVar, Unpack
 
 from weft.datastructures import State
+from weft.dispatch import BaseHTTPMiddleware, Dispatch, compose
 from weft.middleware import Middleware
 from weft.requests import Request
 from weft.responses import Response
-from weft.routing import Router, Webhooks
+from weft.routing import Router, Webhooks, is_async_callable
 
 if TYPE_CHECKING:
     from weft.server import Limits
 
 ExceptionHandler = Callable[[Request, Any], Response | Awaitable[Response]]
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Mapping[str, Any] | None]]
+Dispatcher = TypeVar("Dispatcher", bound=Dispatch)
 Handler = TypeVar("Handler", bound=ExceptionHandler)
 Options = ParamSpec("Options")
 
@@ -109,6 +111,7 @@ class App(Router):
         self.middleware_stack: list[Middleware] = []
         """What is around every request, the outermost first."""
         self.lifespan = lifespan
+        self._dispatches: list[Dispatch] = []
         self.state = State()
         self.lifespan_state: dict[str, Any] = {}
         self._dependency_overrides: dict[Callable[..., Any], Callable[..., Any]] = {}
@@ -121,15 +124,20 @@ class App(Router):
 
     def add_middleware(
         self,
-        middleware: Callable[Options, Middleware],
+        middleware: Callable[Options, Middleware] | Callable[..., BaseHTTPMiddleware],
         *args: Options.args,
         **kwargs: Options.kwargs,
     ) -> None:
         """Puts `middleware(*args, **kwargs)`, of those in `weft.middleware`, around every request
-        and what was added before.
+        and what was added before; or `middleware(app, *args, **kwargs)` for a class whose
+        `dispatch(request, call_next)` is in Python.
 
         It has no effect on a server that runs already.
         """
+        if callable(getattr(middleware, "dispatch", None)):
+            in_python: Any = middleware
+            self._dispatches.insert(0, in_python(self, *args, **kwargs).dispatch)
+            return
         made = middleware(*args, **kwargs)
         if not isinstance(made, Middleware):
             raise TypeError(f"{middleware!r} is none of those in weft.middleware")
@@ -147,6 +155,23 @@ class App(Router):
         given = dict(overrides)
         self._dependency_overrides.clear()  # the server looks at this very dict
         self._dependency_overrides.update(given)
+
+    def middleware(self, middleware_type: str = "http") -> Callable[[Dispatcher], Dispatcher]:
+        """Declares the decorated `async def mw(request, call_next)` as the outermost middleware."""
+        if middleware_type != "http":
+            raise ValueError(f"there is only middleware for 'http', not {middleware_type!r}")
+
+        def declare(dispatch: Dispatcher) -> Dispatcher:
+            if not is_async_callable(dispatch):
+                raise TypeError(f"a middleware must be `async def`: {dispatch!r}")
+            self._dispatches.insert(0, dispatch)
+            return dispatch
+
+        return declare
+
+    def make_middleware(self) -> Dispatch | None:
+        """All middleware in Python as one function; None without any."""
+        return compose(self._dispatches)
 
     def add_exception_handler(
         self, exc_class_or_status_code: int | type[Exception], handler: ExceptionHandler

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from weft import _core, log
 from weft.dependencies import Overrides, Tree
+from weft.dispatch import rescue
 from weft.exceptions import HTTPException, SignatureError
 from weft.loop import new_event_loop
 from weft.openapi.pages import documentation_routes
@@ -159,10 +160,13 @@ class Server:
             access_log_fd=_access_log_fd(self.config),
             on_error=self.on_error,
             # Without a handler that could tell, the core answers 404 and 405 by itself.
-            unrouted=not handlers.keys().isdisjoint((404, 405, HTTPException)),
+            unrouted=bool(self.app._dispatches)
+            or not handlers.keys().isdisjoint((404, 405, HTTPException)),
         )
         for layer in self.app.middleware_stack:
             core.add_layer(*layer.layer())
+        if (middleware := self.app.make_middleware()) is not None:
+            core.set_middleware(middleware, rescue)
         for (route, plan), model in zip(self._routes, self._models, strict=True):
             _add_route(core, route, plan, model)
         core.set_overrides(self.app.dependency_overrides, self._override)

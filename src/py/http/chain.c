@@ -8,6 +8,10 @@
  * An exit is the second half of a generator. What is awaited (`inner`) is stepped right here; only what
  * it yields goes up to the task. While nothing suspends, the whole chain is one PyIter_Send.
  *
+ * Python middleware is a coroutine around dependencies and endpoint (`outer`): what its call_next() gives is
+ * an Answer, which steps the chain from inside up to the reply, and returns that as a Response. What the
+ * outermost middleware returns is then sent, and the chain goes on as above.
+ *
  * Once the reply is complete and something has to wait, the exchange is finished and the chain goes on
  * without it (wf_call_leave). */
 #include "py/http/http_int.h"
@@ -24,7 +28,16 @@ enum at {
 };
 
 /* What comes of `inner`, or of the job it waits for. */
-enum waits { FOR_VALUE, FOR_ITEM, FOR_RESULT, FOR_EXIT, FOR_CLOSE, FOR_STREAM, FOR_BACKGROUND };
+enum waits {
+    FOR_VALUE,
+    FOR_ITEM,
+    FOR_RESULT,
+    FOR_EXIT,
+    FOR_CLOSE,
+    FOR_RESCUE,
+    FOR_STREAM,
+    FOR_BACKGROUND
+};
 
 struct wf_chain {
     PyObject_VAR_HEAD struct wf_call *call;   /* borrowed; NULL once the server has cut it off */
@@ -36,7 +49,13 @@ struct wf_chain {
     uint8_t at, waits;   /* enum at, enum waits */
     uint8_t exit;        /* index of the dependency whose exit runs */
     bool running;        /* within send or throw */
+    bool middleware;     /* there is an `outer`, or there was */
+    bool rescued;        /* the app's exception handlers have been asked */
+    bool asked;          /* it has called call_next() */
+    bool stepping;       /* within its Answer */
+    bool answered;       /* its Answer has returned or raised */
     bool prepared;       /* `result` is a Response made of what the endpoint returned */
+    PyObject *outer;     /* owned: the middleware's coroutine, or NULL */
     PyObject *inner;     /* owned: what is awaited, or NULL */
     PyObject *generator; /* owned: whose half is being run, or NULL */
     struct wf_job *job;  /* owned: in the thread pool; `inner` waits for it; or NULL */
@@ -185,6 +204,9 @@ static int repeat_errors(struct wf_chain *c, unsigned use) {
     return 0;
 }
 
+static const char no_reply[] = "There is no reply: a dependency with yield has caught an exception "
+                               "and did not raise it again.";
+
 /* A plain function around an `async def` may have made something else of the coroutine. */
 static bool is_awaitable(PyObject *o) {
     const PyAsyncMethods *async = Py_TYPE(o)->tp_as_async;
@@ -294,7 +316,7 @@ static bool has_exits(const struct wf_chain *c, bool function_scope) {
 /* What the endpoint returned (stolen). */
 static void returned(struct wf_chain *c, PyObject *result) {
     c->at = AT_FUNCTION_EXITS;
-    if (wf_unlikely(has_exits(c, true)) &&
+    if (wf_unlikely(c->middleware || has_exits(c, true)) &&
         c->call != NULL) { /* they may fail, and must know if the reply does */
         Py_SETREF(result, wf_reply_prepare(c->call, result, &c->prepared));
         if (result == NULL) {
@@ -307,7 +329,7 @@ static void returned(struct wf_chain *c, PyObject *result) {
 
 /* The generators that have been entered hear of it before the client does. */
 static void refuse(struct wf_chain *c) {
-    if (c->nexits == 0) {
+    if (c->nexits == 0 && !c->middleware) {
         c->at = AT_END;
         return;
     }
@@ -465,9 +487,7 @@ static void reply(struct wf_chain *c) {
     struct wf_call *call = c->call;
     c->at = AT_BACKGROUND;
     if (wf_unlikely(c->result == NULL)) {
-        fail_with(c, PyExc_RuntimeError,
-                  "There is no reply: a dependency with yield has caught an exception and did not "
-                  "raise it again.");
+        fail_with(c, PyExc_RuntimeError, no_reply);
         return;
     }
     int rc = c->prepared ? wf_reply_prepared(call, c->result) : wf_reply_result(call, c->result);
@@ -543,6 +563,15 @@ static void got(struct wf_chain *c, PyObject *value) {
             exited(c);
         }
         return;
+    case FOR_RESCUE:
+        if (wf_likely(value != NULL)) {
+            Py_XSETREF(c->result, value);
+            c->at = AT_REPLY;
+            return;
+        }
+        Py_XSETREF(c->exc, wf_err_take());
+        c->at = AT_END;
+        return;
     case FOR_STREAM:
         if (c->call != NULL) {
             c->call->stage = WF_CALL_AFTER;
@@ -573,25 +602,39 @@ static void got_job(struct wf_chain *c) {
     }
 }
 
+/* The first step: the whole body, where somebody wants it. */
+static void start(struct wf_chain *c) {
+    PyObject *errors = NULL;
+    c->at = AT_DEPENDENCIES;
+    if (wf_unlikely(c->plan == NULL)) {
+        wf_call_unrouted(c->call);
+        fail(c);
+        return;
+    }
+    enum wf_plan_outcome outcome = wf_plan_read(c->plan, &c->call->plan, &errors);
+    if (wf_unlikely(outcome == WF_PLAN_INVALID)) {
+        c->errors = errors;
+        refuse(c);
+    } else if (wf_unlikely(outcome == WF_PLAN_FAILED)) {
+        fail(c);
+    }
+}
+
+/* Has the chain done what it does inside of the middleware? */
+static bool is_inside(const struct wf_chain *c) {
+    return c->middleware && !c->answered && c->at >= AT_REPLY;
+}
+
 /* Goes on until something has to be awaited, or to the end. */
 static void advance(struct wf_chain *c) {
-    while (c->inner == NULL && c->at != AT_END) {
+    while (c->inner == NULL && c->at != AT_END && !(c->at == AT_REPLY && is_inside(c))) {
         if (wf_unlikely(c->call == NULL) && c->exc == NULL && c->at < AT_BACKGROUND) {
             fail_with(c, PyExc_RuntimeError, "the server is closed");
         }
         switch ((enum at)c->at) {
-        case AT_START: {
-            PyObject *errors = NULL;
-            c->at = AT_DEPENDENCIES;
-            enum wf_plan_outcome outcome = wf_plan_read(c->plan, &c->call->plan, &errors);
-            if (wf_unlikely(outcome == WF_PLAN_INVALID)) {
-                c->errors = errors;
-                c->at = AT_END;
-            } else if (wf_unlikely(outcome == WF_PLAN_FAILED)) {
-                fail(c);
-            }
+        case AT_START:
+            start(c);
             break;
-        }
         case AT_DEPENDENCIES:
             if (c->next < c->ndependencies) {
                 run_dependency(c);
@@ -628,9 +671,7 @@ static void advance(struct wf_chain *c) {
 static PySendResult ended(struct wf_chain *c, PyObject **out) {
     Py_CLEAR(c->generator);
     if (c->exc == NULL && c->errors == NULL && c->call != NULL && c->call->stage < WF_CALL_AFTER) {
-        fail_with(c, PyExc_RuntimeError,
-                  "There is no reply: a dependency with yield has caught an exception and did not "
-                  "raise it again.");
+        fail_with(c, PyExc_RuntimeError, no_reply);
     }
     if (c->exc != NULL) {
         PyObject *exc = c->exc;
@@ -639,6 +680,52 @@ static PySendResult ended(struct wf_chain *c, PyObject **out) {
         return PYGEN_ERROR;
     }
     *out = Py_NewRef(Py_None);
+    return PYGEN_RETURN;
+}
+
+/* The app's handler for the exception, as a coroutine that gives a Response: `inner` waits for it. False:
+ * there is no exception, or it has been there already. */
+static bool rescue(struct wf_chain *c) {
+    if (c->exc == NULL || c->rescued || c->call == NULL) {
+        return false;
+    }
+    c->rescued = true;
+    PyObject *exc = c->exc;
+    c->exc = NULL;
+    PyObject *request = wf_call_request(c->call); /* borrowed */
+    PyObject *coro =
+        request != NULL
+            ? PyObject_CallFunctionObjArgs(c->server->rescue, c->server->app, request, exc, NULL)
+            : NULL;
+    Py_DECREF(exc);
+    wait_for(c, coro, FOR_RESCUE);
+    if (c->inner == NULL) {
+        got(c, NULL);
+    }
+    return true;
+}
+
+/* The chain has come to the reply, or has failed before: what its Answer gives. */
+static PySendResult answer_outer(struct wf_chain *c, PyObject **out) {
+    c->answered = true;
+    if (c->exc == NULL && c->at == AT_REPLY && c->result == NULL) {
+        fail_with(c, PyExc_RuntimeError, no_reply);
+    }
+    if (c->exc != NULL) {
+        wf_err_put(Py_NewRef(c->exc));
+        Py_CLEAR(c->exc);
+        c->at = AT_BACKGROUND;
+        return PYGEN_ERROR;
+    }
+    PyObject *response = c->result;
+    c->result = NULL;
+    c->at = AT_BACKGROUND; /* once the outermost has been sent */
+    if (c->call != NULL && wf_reply_settle(c->call, response, c->prepared) < 0) {
+        Py_DECREF(response);
+        return PYGEN_ERROR;
+    }
+    c->prepared = false;
+    *out = response;
     return PYGEN_RETURN;
 }
 
@@ -661,12 +748,59 @@ static PySendResult go_on(struct wf_chain *c, PySendResult sent, PyObject *value
             got(c, value);
         }
         advance(c);
+        if (c->inner == NULL && is_inside(c) && !rescue(c)) {
+            return answer_outer(c, out);
+        }
         if (c->inner == NULL) {
             return ended(c, out);
         }
         value = NULL;
         sent = PyIter_Send(c->inner, Py_None, &value);
     }
+}
+
+/* Steps what is inside of the middleware, or after it. */
+static PySendResult step(struct wf_chain *c, PyObject *arg, PyObject **out) {
+    if (c->inner == NULL) {
+        advance(c);
+    }
+    if (c->inner == NULL && is_inside(c) && !rescue(c)) {
+        return answer_outer(c, out);
+    }
+    if (c->inner == NULL) {
+        return ended(c, out);
+    }
+    PyObject *value = NULL;
+    PySendResult sent = PyIter_Send(c->inner, arg, &value);
+    return go_on(c, sent, value, out);
+}
+
+/* The middleware's coroutine has answered a send or a throw. */
+static PySendResult outer_went_on(struct wf_chain *c, PySendResult sent, PyObject *value,
+                                  PyObject **out) {
+    if (sent == PYGEN_NEXT) {
+        *out = value;
+        return PYGEN_NEXT;
+    }
+    Py_CLEAR(c->outer);
+    Py_CLEAR(c->inner); /* of an Answer that was left alone */
+    c->answered = true;
+    if (sent == PYGEN_RETURN && !wf_is_response(c->server->state, value)) {
+        PyErr_Format(PyExc_TypeError, "a middleware must return a Response, not %.100s",
+                     Py_TYPE(value)->tp_name);
+        Py_CLEAR(value);
+    }
+    if (value == NULL || c->call == NULL) {
+        if (value == NULL) {
+            Py_XSETREF(c->exc, wf_err_take());
+        }
+        Py_XDECREF(value);
+        c->at = AT_REQUEST_EXITS;
+    } else {
+        Py_XSETREF(c->result, value);
+        c->at = AT_REPLY;
+    }
+    return step(c, Py_None, out);
 }
 
 static PySendResult enter(struct wf_chain *c) {
@@ -688,15 +822,12 @@ static PySendResult chain_send(PyObject *self, PyObject *arg, PyObject **out) {
         return PYGEN_ERROR;
     }
     PySendResult sent;
-    PyObject *value = NULL;
-    if (c->inner == NULL) {
-        advance(c);
-    }
-    if (c->inner != NULL) {
-        sent = PyIter_Send(c->inner, arg, &value);
-        sent = go_on(c, sent, value, out);
+    if (wf_unlikely(c->outer != NULL)) {
+        PyObject *value = NULL;
+        sent = PyIter_Send(c->outer, arg, &value);
+        sent = outer_went_on(c, sent, value, out);
     } else {
-        sent = ended(c, out);
+        sent = step(c, arg, out);
     }
     c->running = false;
     return sent;
@@ -741,8 +872,7 @@ static PySendResult throw_exception(struct wf_chain *c, PyObject *exc, PyObject 
         wf_err_put(Py_NewRef(exc));
         fail(c);
         advance(c);
-        return c->inner == NULL ? ended(c, out)
-                                : go_on(c, PyIter_Send(c->inner, Py_None, &value), value, out);
+        return step(c, Py_None, out);
     }
     PySendResult sent =
         c->job != NULL ? throw_at_job(c, exc, &value) : throw_in(c->inner, exc, &value);
@@ -751,10 +881,16 @@ static PySendResult throw_exception(struct wf_chain *c, PyObject *exc, PyObject 
 
 /* ---- the type ---- */
 
+static int surround(struct wf_chain *c, PyObject *request);
+
 struct wf_chain *wf_chain_new(struct wf_call *call, struct wf_plan *plan) {
     struct wf_http_server *s = call->server;
     unsigned n, nvalues;
-    const struct wf_dependency *dependencies = wf_plan_dependencies(plan, &n, &nvalues);
+    const struct wf_dependency *dependencies = NULL;
+    n = nvalues = 0;
+    if (plan != NULL) {
+        dependencies = wf_plan_dependencies(plan, &n, &nvalues);
+    }
     size_t bytes = n + (n + 1); /* exits, invalid */
     size_t slots = nvalues + n + (bytes + sizeof(PyObject *) - 1) / sizeof(PyObject *);
     PyTypeObject *type = s->state->http.chain_type;
@@ -764,13 +900,19 @@ struct wf_chain *wf_chain_new(struct wf_call *call, struct wf_plan *plan) {
     }
     c->call = call;
     c->server = (struct wf_http_server *)Py_NewRef((PyObject *)s);
-    c->plan = (struct wf_plan *)Py_NewRef((PyObject *)plan);
+    c->plan = (struct wf_plan *)Py_XNewRef((PyObject *)plan);
     c->dependencies = dependencies;
     c->ndependencies = (uint8_t)n;
     c->nvalues = (uint8_t)nvalues;
     c->exits = (uint8_t *)(c->slots + nvalues + n);
     c->invalid = (bool *)(c->exits + n);
     call->plan.values = c->slots;
+    if (s->middleware != NULL) {
+        PyObject *request = wf_call_request(call); /* borrowed */
+        if (request == NULL || surround(c, request) < 0) {
+            Py_CLEAR(c);
+        }
+    }
     return c;
 }
 
@@ -787,6 +929,7 @@ static int chain_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(c->server);
     Py_VISIT(c->plan);
+    Py_VISIT(c->outer);
     Py_VISIT(c->inner);
     Py_VISIT(c->generator);
     Py_VISIT((PyObject *)c->job);
@@ -802,6 +945,7 @@ static int chain_traverse(PyObject *self, visitproc visit, void *arg) {
 
 static int chain_clear(PyObject *self) {
     struct wf_chain *c = (struct wf_chain *)self;
+    Py_CLEAR(c->outer);
     Py_CLEAR(c->inner);
     Py_CLEAR(c->generator);
     Py_CLEAR(c->job);
@@ -848,24 +992,36 @@ static PyObject *chain_next(PyObject *self) {
     return chain_send_method(self, Py_None);
 }
 
-static PyObject *chain_throw(PyObject *self, PyObject *args) {
-    struct wf_chain *c = (struct wf_chain *)self;
-    PyObject *exc, *value = NULL, *tb = NULL, *out = NULL;
+/* The exception that throw() was called with, new reference; NULL with an exception. */
+static PyObject *thrown(PyObject *args) {
+    PyObject *exc, *value = NULL, *tb = NULL;
     if (!PyArg_ParseTuple(args, "O|OO:throw", &exc, &value, &tb)) {
         return NULL;
     }
     if (value != NULL && PyExceptionInstance_Check(value)) {
         exc = value;
     }
-    exc = PyExceptionInstance_Check(exc) ? Py_NewRef(exc)
-          : PyExceptionClass_Check(exc)
-              ? PyObject_CallNoArgs(exc)
-              : PyErr_Format(PyExc_TypeError, "not an exception: %R", exc);
+    return PyExceptionInstance_Check(exc) ? Py_NewRef(exc)
+           : PyExceptionClass_Check(exc)
+               ? PyObject_CallNoArgs(exc)
+               : PyErr_Format(PyExc_TypeError, "not an exception: %R", exc);
+}
+
+static PyObject *chain_throw(PyObject *self, PyObject *args) {
+    struct wf_chain *c = (struct wf_chain *)self;
+    PyObject *out = NULL, *exc = thrown(args);
     if (exc == NULL || enter(c) == PYGEN_ERROR) {
         Py_XDECREF(exc);
         return NULL;
     }
-    PySendResult sent = throw_exception(c, exc, &out);
+    PySendResult sent;
+    if (c->outer != NULL) {
+        PyObject *value = NULL;
+        sent = throw_in(c->outer, exc, &value);
+        sent = outer_went_on(c, sent, value, &out);
+    } else {
+        sent = throw_exception(c, exc, &out);
+    }
     Py_DECREF(exc);
     c->running = false;
     return answer(sent, out);
@@ -878,7 +1034,11 @@ static PyObject *chain_close(PyObject *self, PyObject *unused) {
         PyErr_SetString(PyExc_ValueError, "coroutine already executing");
         return NULL;
     }
-    PyObject *inner = c->inner, *closed = NULL;
+    PyObject *inner = c->outer != NULL ? c->outer : c->inner, *closed = NULL;
+    if (inner == c->outer) {
+        c->outer = NULL;
+        Py_CLEAR(c->inner);
+    }
     c->inner = NULL;
     c->at = AT_END;
     if (inner != NULL && PyCoro_CheckExact(inner)) {
@@ -895,8 +1055,11 @@ static PyObject *chain_await(PyObject *self) {
 }
 
 static PyObject *get_name(PyObject *self, void *attribute) {
-    PyObject *endpoint =
-        PyObject_GetAttrString((PyObject *)((struct wf_chain *)self)->plan, "endpoint");
+    PyObject *plan = (PyObject *)((struct wf_chain *)self)->plan;
+    if (plan == NULL) {
+        return PyUnicode_FromString("unrouted");
+    }
+    PyObject *endpoint = PyObject_GetAttrString(plan, "endpoint");
     PyObject *name = endpoint != NULL ? PyObject_GetAttrString(endpoint, attribute) : NULL;
     if (name == NULL && endpoint != NULL) {
         PyErr_Clear();
@@ -950,4 +1113,162 @@ PyType_Spec wf_chain_spec = {
     .itemsize = sizeof(PyObject *),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = chain_slots,
+};
+
+/* ---- call_next, and what it gives ---- */
+
+/* What call_next(request) returns, and call_next itself: both only know their chain. */
+struct answer {
+    PyObject_HEAD
+    struct wf_chain *chain; /* owned */
+};
+
+static struct answer *answer_new(PyTypeObject *type, struct wf_chain *c) {
+    struct answer *a = (struct answer *)type->tp_alloc(type, 0);
+    if (a != NULL) {
+        a->chain = (struct wf_chain *)Py_NewRef((PyObject *)c);
+    }
+    return a;
+}
+
+static int surround(struct wf_chain *c, PyObject *request) {
+    struct answer *next = answer_new(c->server->state->http.call_next_type, c);
+    if (next == NULL) {
+        return -1;
+    }
+    PyObject *args[] = {request, (PyObject *)next};
+    PyObject *coro = PyObject_Vectorcall(c->server->middleware, args, 2, NULL);
+    Py_DECREF(next);
+    c->outer = coro != NULL ? await_iterator(coro) : NULL;
+    Py_XDECREF(coro);
+    c->middleware = true;
+    return c->outer != NULL ? 0 : -1;
+}
+
+static PyObject *call_next_call(PyObject *self, PyObject *args, PyObject *kwargs) {
+    struct wf_chain *c = ((struct answer *)self)->chain;
+    PyObject *request;
+    if (!PyArg_ParseTuple(args, "O:call_next", &request)) {
+        return NULL;
+    }
+    if (c->asked) {
+        PyErr_SetString(PyExc_RuntimeError, "call_next() can be called once");
+        return NULL;
+    }
+    c->asked = true;
+    return (PyObject *)answer_new(c->server->state->http.answer_type, c);
+}
+
+/* NULL, or why the chain cannot be stepped by it. */
+static const char *answer_refusal(const struct wf_chain *c) {
+    return c->answered                  ? "cannot reuse already awaited coroutine"
+           : !c->running || c->stepping ? "call_next() is awaited by the middleware it is for"
+                                        : NULL;
+}
+
+static PySendResult answer_send(PyObject *self, PyObject *arg, PyObject **out) {
+    struct wf_chain *c = ((struct answer *)self)->chain;
+    const char *refusal = answer_refusal(c);
+    *out = NULL;
+    if (wf_unlikely(refusal != NULL)) {
+        PyErr_SetString(PyExc_RuntimeError, refusal);
+        return PYGEN_ERROR;
+    }
+    c->stepping = true;
+    PySendResult sent = step(c, arg, out);
+    c->stepping = false;
+    return sent;
+}
+
+static PyObject *answer_send_method(PyObject *self, PyObject *value) {
+    PyObject *out = NULL;
+    return answer(answer_send(self, value, &out), out);
+}
+
+static PyObject *answer_next(PyObject *self) {
+    return answer_send_method(self, Py_None);
+}
+
+static PyObject *answer_throw(PyObject *self, PyObject *args) {
+    struct wf_chain *c = ((struct answer *)self)->chain;
+    PyObject *out = NULL, *exc = thrown(args);
+    const char *refusal = answer_refusal(c);
+    if (exc == NULL || refusal != NULL) {
+        if (exc != NULL) {
+            PyErr_SetString(PyExc_RuntimeError, refusal);
+        }
+        Py_XDECREF(exc);
+        return NULL;
+    }
+    c->stepping = true;
+    PySendResult sent = throw_exception(c, exc, &out);
+    c->stepping = false;
+    Py_DECREF(exc);
+    return answer(sent, out);
+}
+
+static PyObject *answer_close(PyObject *self, PyObject *unused) {
+    Py_RETURN_NONE;
+}
+
+static int answer_traverse(PyObject *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT((PyObject *)((struct answer *)self)->chain);
+    return 0;
+}
+
+static int answer_clear(PyObject *self) {
+    Py_CLEAR(((struct answer *)self)->chain);
+    return 0;
+}
+
+static void answer_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    answer_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef answer_methods[] = {
+    {"send", answer_send_method, METH_O, NULL},
+    {"throw", answer_throw, METH_VARARGS, NULL},
+    {"close", answer_close, METH_NOARGS, NULL},
+    {NULL},
+};
+
+static PyType_Slot answer_slots[] = {
+    {Py_tp_doc, "What call_next() gives a middleware to await: the Response."},
+    {Py_tp_dealloc, answer_dealloc},
+    {Py_tp_traverse, answer_traverse},
+    {Py_tp_clear, answer_clear},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, answer_next},
+    {Py_tp_methods, answer_methods},
+    {Py_am_await, chain_await},
+    {Py_am_send, answer_send},
+    {0, NULL},
+};
+
+PyType_Spec wf_answer_spec = {
+    .name = "weft._core.Answer",
+    .basicsize = sizeof(struct answer),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = answer_slots,
+};
+
+static PyType_Slot call_next_slots[] = {
+    {Py_tp_doc, "call_next(request): what is inside of a middleware, to be awaited."},
+    {Py_tp_dealloc, answer_dealloc},
+    {Py_tp_traverse, answer_traverse},
+    {Py_tp_clear, answer_clear},
+    {Py_tp_call, call_next_call},
+    {0, NULL},
+};
+
+PyType_Spec wf_call_next_spec = {
+    .name = "weft._core.CallNext",
+    .basicsize = sizeof(struct answer),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = call_next_slots,
 };

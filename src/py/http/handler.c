@@ -434,6 +434,13 @@ static void plain_500(struct wf_call *call) {
     wf_call_finish(call);
 }
 
+PyObject *wf_call_request(struct wf_call *call) {
+    if (call->plan.request == NULL) {
+        call->plan.request = wf_request_new(&call->plan);
+    }
+    return call->plan.request;
+}
+
 /* A plain function may block, so it gets a thread like a plain endpoint does. */
 static void rescue_in_thread(struct wf_call *call, PyObject *rescuer, PyObject *exc) {
     PyObject *functools = PyImport_ImportModule("functools");
@@ -452,10 +459,7 @@ static void rescue_in_thread(struct wf_call *call, PyObject *rescuer, PyObject *
 static void rescue(struct wf_call *call, PyObject *rescuer, PyObject *exc, uint8_t stage) {
     call->stage = stage;
     Py_XSETREF(call->rescued, Py_NewRef(exc));
-    if (call->plan.request == NULL) {
-        call->plan.request = wf_request_new(&call->plan);
-    }
-    if (call->plan.request == NULL || call_context(call) < 0) {
+    if (wf_call_request(call) == NULL || call_context(call) < 0) {
         wf_call_fail(call);
         return;
     }
@@ -570,11 +574,9 @@ void wf_call_fail(struct wf_call *call) {
 
 /* ---- the beginning ---- */
 
-/* A request no route takes, for apps that answer 404 and 405 themselves: HTTPException into their handler. */
-static void start_unrouted(struct wf_call *call) {
+void wf_call_unrouted(struct wf_call *call) {
     struct wf_exchange *ex = call->plan.ex;
     bool method = ex->route == WF_ROUTE_METHOD;
-    call->stage = WF_CALL_RESCUE; /* there is no endpoint: one look-up less */
     PyObject *headers = NULL, *exc = NULL;
     if (method) {
         char allow[WF_ALLOW_CHARS_MAX];
@@ -591,6 +593,18 @@ static void start_unrouted(struct wf_call *call) {
     if (exc != NULL) {
         wf_err_put(exc);
     }
+}
+
+static void start_chain(struct wf_call *call);
+
+/* A request no route takes, for apps that answer 404 and 405 themselves: HTTPException into their handler. */
+static void start_unrouted(struct wf_call *call) {
+    if (call->server->middleware != NULL) {
+        start_chain(call);
+        return;
+    }
+    call->stage = WF_CALL_RESCUE; /* there is no endpoint: one look-up less */
+    wf_call_unrouted(call);
     wf_call_fail(call);
 }
 
@@ -676,8 +690,10 @@ static struct wf_plan *find_plan(struct wf_call *call) {
 }
 
 static void start_chain(struct wf_call *call) {
-    struct wf_plan *plan = find_plan(call);
-    call->chain = plan != NULL ? wf_chain_new(call, plan) : NULL;
+    struct wf_plan *plan = call->route != NULL ? find_plan(call) : NULL;
+    if (wf_likely(plan != NULL || call->route == NULL)) {
+        call->chain = wf_chain_new(call, plan);
+    }
     Py_XDECREF((PyObject *)plan);
     if (wf_likely(call->chain != NULL)) {
         wf_call_step(call, Py_NewRef((PyObject *)call->chain), WF_CALL_HANDLER);

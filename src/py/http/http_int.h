@@ -116,9 +116,11 @@ struct wf_http_server {
     PyObject *logger_error;      /* owned: logging.getLogger("weft.error").error */
     PyObject *on_error;          /* owned: called with an unhandled exception; NULL or a callable */
     PyObject *server_name;       /* owned: bytes behind config.server_name */
-    PyObject *overrides;         /* owned: dict, app.dependency_overrides; or NULL */
-    PyObject *override;          /* owned: called with a plan: the one to run instead; or NULL */
-    PyObject *fatal; /* owned: a KeyboardInterrupt on its way out of run_forever, or NULL */
+    PyObject *middleware;        /* owned: called with (request, call_next); or NULL */
+    PyObject *rescue;    /* owned: weft.middleware.rescue(app, request, exc); with middleware */
+    PyObject *overrides; /* owned: dict, app.dependency_overrides; or NULL */
+    PyObject *override;  /* owned: called with a plan: the one to run instead; or NULL */
+    PyObject *fatal;     /* owned: a KeyboardInterrupt on its way out of run_forever, or NULL */
     PyObject *weakrefs;
     unsigned long thread; /* the loop's, as of its last turn */
     unsigned busy;        /* how many of our C functions may be calling Python at the moment */
@@ -180,6 +182,10 @@ int wf_reply_result(struct wf_call *call, PyObject *result);
  * sends. NULL with an exception. */
 PyObject *wf_reply_prepare(struct wf_call *call, PyObject *result, bool *made);
 int wf_reply_prepared(struct wf_call *call, PyObject *response);
+bool wf_is_response(struct wf_state *state, PyObject *o);
+/* The inside of a middleware has come to `response`, *made of a value or not: what belongs to it beside (the
+ * Response parameter, background) is put into it, or kept for after the reply. 0, or -1 with an exception. */
+int wf_reply_settle(struct wf_call *call, PyObject *response, bool made);
 /* RequestValidationError(errors, body=...), new reference. */
 PyObject *wf_validation_error(struct wf_call *call, PyObject *errors);
 int wf_reply_validation(struct wf_call *call, PyObject *errors);  /* 422; same results */
@@ -199,6 +205,8 @@ void wf_call_event(struct wf_call *call, unsigned events);
 /* Answers the exception that is set (takes it), by a handler of the app or by default. */
 void wf_call_fail(struct wf_call *call);
 void wf_call_finish(struct wf_call *call);
+PyObject *wf_call_request(struct wf_call *call); /* borrowed, or NULL with an exception */
+void wf_call_unrouted(struct wf_call *call);     /* raises its HTTPException, 404 or 405 */
 /* Gives up the exchange, whose reply is complete, and goes on without it: plan.ex is NULL then. */
 void wf_call_leave(struct wf_call *call);
 /* What the call waited for, or its endpoint, ended with a value (borrowed). */
@@ -236,7 +244,8 @@ struct wf_release {
 void wf_garbage_collect(struct wf_http_server *s);
 
 extern PyType_Spec wf_server_spec, wf_request_spec, wf_response_spec, wf_streaming_spec,
-    wf_file_response_spec, wf_writer_spec, wf_job_spec, wf_chain_spec;
+    wf_file_response_spec, wf_writer_spec, wf_job_spec, wf_chain_spec, wf_answer_spec,
+    wf_call_next_spec;
 
 /* Raises an exception of weft.exceptions; `fmt`, as of Py_BuildValue, makes the tuple of its arguments. NULL. */
 PyObject *wf_http_raise(const char *name, const char *fmt, ...);

@@ -485,7 +485,9 @@ static PyObject *json_of(struct wf_call *call, PyObject *value) {
 
 /* A Response with this JSON (stolen, or NULL with an exception), new reference. */
 static PyObject *make_json(struct wf_call *call, PyObject *json) {
-    PyTypeObject *type = call->server->state->http.response_type;
+    PyTypeObject *type = call->server->response_class != NULL
+                             ? (PyTypeObject *)call->server->response_class
+                             : call->server->state->http.response_type;
     struct wf_response *r = json != NULL ? (struct wf_response *)type->tp_alloc(type, 0) : NULL;
     if (r == NULL) {
         Py_XDECREF(json);
@@ -505,12 +507,12 @@ static bool has_model(const struct wf_call *call) {
     return call->route != NULL && call->route->model != NULL && call->stage == WF_CALL_HANDLER;
 }
 
-static bool is_response(struct wf_call *call, PyObject *result) {
-    return PyObject_TypeCheck(result, call->server->state->http.response_type);
+bool wf_is_response(struct wf_state *state, PyObject *o) {
+    return PyObject_TypeCheck(o, state->http.response_type);
 }
 
 PyObject *wf_reply_prepare(struct wf_call *call, PyObject *result, bool *made) {
-    *made = !is_response(call, result);
+    *made = !wf_is_response(call->server->state, result);
     if (!*made) {
         return Py_NewRef(result);
     }
@@ -531,6 +533,37 @@ static void take_background(struct wf_call *call) {
     if (wf_unlikely(call->plan.background != NULL)) {
         Py_XSETREF(call->background, Py_NewRef(call->plan.background));
     }
+}
+
+int wf_reply_settle(struct wf_call *call, PyObject *response, bool made) {
+    struct wf_response *r = (struct wf_response *)response;
+    struct wf_response *beside = (struct wf_response *)call->plan.response;
+    take_background(call);
+    Py_CLEAR(call->plan.background);
+    if (beside != NULL) {
+        keep_background(call, beside);
+    }
+    keep_background(call, r);
+    Py_XSETREF(r->background, Py_NewRef(Py_None)); /* what middleware returns may have its own */
+    if (!made || beside == NULL) {
+        Py_CLEAR(call->plan.response);
+        return 0;
+    }
+    if (beside->status_code != NULL && beside->status_code != Py_None) {
+        Py_XSETREF(r->status_code, Py_NewRef(beside->status_code));
+    }
+    int rc = 0;
+    if (beside->raw_headers != NULL && beside->raw_headers != Py_None) {
+        PyObject *all = r->raw_headers != NULL && r->raw_headers != Py_None
+                            ? PySequence_Concat(r->raw_headers, beside->raw_headers)
+                            : Py_NewRef(beside->raw_headers);
+        rc = all != NULL ? 0 : -1;
+        if (all != NULL) {
+            Py_XSETREF(r->raw_headers, all);
+        }
+    }
+    Py_CLEAR(call->plan.response);
+    return rc;
 }
 
 int wf_reply_prepared(struct wf_call *call, PyObject *response) {

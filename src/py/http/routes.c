@@ -11,10 +11,9 @@ struct spec {
 };
 
 static int parse(struct wf_http_server *s, PyObject *args, PyObject *kwargs, struct spec *out) {
-    static const char *const names[] = {"path",        "methods",        "plan",      "kind",
-                                        "status_code", "response_class", "text_type", "body_max",
-                                        "name",        "params",         "cancel",    "form_limits",
-                                        "model",       NULL};
+    static const char *const names[] = {
+        "path",     "methods", "plan",   "kind",   "status_code", "response_class", "text_type",
+        "body_max", "name",    "params", "cancel", "form_limits", "model",          NULL};
     struct wf_form_config form;
     wf_form_config_default(&form);
     *out = (struct spec){.kind = "async",
@@ -119,9 +118,12 @@ static int fill(struct wf_http_server *s, struct wf_route *route, const struct s
     route->inside = kind == WF_ENDPOINT_INLINE || wf_plan_runs_python(route->plan);
     unsigned n, nvalues;
     (void)wf_plan_dependencies(route->plan, &n, &nvalues);
-    route->chained = n != 0;
+    route->chained = n != 0 || s->middleware != NULL;
     route->leaf.plan = route;
     route->leaf.body_mode = (uint8_t)wf_plan_body_mode(route->plan);
+    if (s->middleware != NULL && route->leaf.body_mode == WF_BODY_IGNORE) {
+        route->leaf.body_mode = WF_BODY_STREAM; /* a middleware may want it */
+    }
     if (route->leaf.body_mode != WF_BODY_FORM) {
         return 0;
     }

@@ -432,6 +432,8 @@ static int server_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(s->logger_error);
     Py_VISIT(s->on_error);
     Py_VISIT(s->overrides);
+    Py_VISIT(s->middleware);
+    Py_VISIT(s->rescue);
     Py_VISIT(s->override);
     Py_VISIT(s->fatal);
     Py_VISIT(s->stepper.loop);
@@ -465,6 +467,8 @@ static int server_clear(PyObject *self) {
     Py_CLEAR(s->logger_error);
     Py_CLEAR(s->on_error);
     Py_CLEAR(s->overrides);
+    Py_CLEAR(s->middleware);
+    Py_CLEAR(s->rescue);
     Py_CLEAR(s->override);
     Py_CLEAR(s->fatal);
     Py_CLEAR(s->loop);
@@ -541,6 +545,21 @@ PyDoc_STRVAR(handlers_doc,
              "set_exception_handlers($self, by_class, by_status, /)\n--\n\n"
              "dict[type, handler] and dict[int, handler]; a handler is called with (request, exc), "
              "may be async, and returns the reply.");
+
+static PyObject *server_set_middleware(PyObject *self, PyObject *args) {
+    struct wf_http_server *s = (struct wf_http_server *)self;
+    PyObject *middleware, *rescue;
+    if (!PyArg_ParseTuple(args, "OO", &middleware, &rescue)) {
+        return NULL;
+    }
+    if (s->nroutes != 0) {
+        PyErr_SetString(PyExc_RuntimeError, "middleware is set before routes are added");
+        return NULL;
+    }
+    Py_XSETREF(s->middleware, Py_NewRef(middleware));
+    Py_XSETREF(s->rescue, Py_NewRef(rescue));
+    Py_RETURN_NONE;
+}
 
 static PyObject *server_set_overrides(PyObject *self, PyObject *args) {
     struct wf_http_server *s = (struct wf_http_server *)self;
@@ -730,6 +749,10 @@ static PyMethodDef server_methods[] = {
     {"add_route", (PyCFunction)(void (*)(void))server_add_route, METH_VARARGS | METH_KEYWORDS,
      add_route_doc},
     {"set_exception_handlers", server_set_exception_handlers, METH_VARARGS, handlers_doc},
+    {"set_middleware", server_set_middleware, METH_VARARGS,
+     "set_middleware($self, middleware, rescue, /)\n--\n\n"
+     "Requests are answered by middleware(request, call_next), before routes are added; "
+     "rescue(app, request, exc) makes a Response of an exception, or raises it again."},
     {"set_overrides", server_set_overrides, METH_VARARGS,
      "set_overrides($self, overrides, override, /)\n--\n\n"
      "While the dict `overrides` is not empty, a plan with dependencies is run as override(plan)."},
@@ -821,6 +844,8 @@ int wf_http_exec(PyObject *module, struct wf_state *state) {
                    (h->writer_type = add_type(module, &wf_writer_spec, NULL)) != NULL &&
                    (h->job_type = add_type(module, &wf_job_spec, NULL)) != NULL &&
                    (h->chain_type = add_type(module, &wf_chain_spec, NULL)) != NULL &&
+                   (h->answer_type = add_type(module, &wf_answer_spec, NULL)) != NULL &&
+                   (h->call_next_type = add_type(module, &wf_call_next_spec, NULL)) != NULL &&
                    (h->server_type = add_type(module, &wf_server_spec, NULL)) != NULL
                ? 0
                : -1;
@@ -835,6 +860,8 @@ int wf_http_traverse(struct wf_http_state *s, visitproc visit, void *arg) {
     Py_VISIT(s->writer_type);
     Py_VISIT(s->job_type);
     Py_VISIT(s->chain_type);
+    Py_VISIT(s->answer_type);
+    Py_VISIT(s->call_next_type);
     Py_VISIT(s->background_tasks);
     return 0;
 }
@@ -848,6 +875,8 @@ void wf_http_clear(struct wf_http_state *s) {
     Py_CLEAR(s->writer_type);
     Py_CLEAR(s->job_type);
     Py_CLEAR(s->chain_type);
+    Py_CLEAR(s->answer_type);
+    Py_CLEAR(s->call_next_type);
     Py_CLEAR(s->background_tasks);
     Py_CLEAR(s->kw_body);
     Py_CLEAR(s->kw_exc_info);
