@@ -501,7 +501,7 @@ static int server_open(struct wf_http_server *s) {
 PyDoc_STRVAR(add_route_doc,
              "add_route($self, path, methods, plan, *, kind='async', status_code=200,\n"
              "          response_class=None, text_type=None, body_max=None, name='', params=None,\n"
-             "          cancel=True, model=None)\n--\n\n"
+             "          cancel=True, form_limits=..., model=None)\n--\n\n"
              "Adds a route; before start(). response_class: called as (content, status_code=) with "
              "a result that "
              "is no Response; None: results become JSON. text_type: bytes, the content-type a str "
