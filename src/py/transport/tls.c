@@ -132,11 +132,6 @@ static int process_outgoing(struct tls *p) {
     return control_app_writing(p);
 }
 
-static bool is_open(const struct tls *p) { /* data may be written, now or after the handshake */
-    struct wf_transport_state *st = &p->state->transport;
-    return p->at == st->tls_wrapped || p->at == st->tls_do_handshake;
-}
-
 /* Encrypts *data: 1, or 0 where OpenSSL does not take it now, or not all (then *data, owned, is the
  * rest), or -1. */
 static int encrypt(struct tls *p, PyObject **data) {
