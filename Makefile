@@ -6,6 +6,7 @@
 # make sanitize  every test under ASan and UBSan
 # make test-all-pythons   the Python tests under the other CPythons there are
 # make test-ecosystem     other packages' tests on weft's loop, with asyncio's as the judge
+# make soak               loops made, used and closed, 500 times or CYCLES, with no growth of anything
 # make test-asyncio       CPython's own asyncio tests on weft's loop, under every CPython there is
 # make docs      the guide as a web site, in site/
 # make dist      build sdist and wheel, look at what is in them, install and import the wheel
@@ -26,7 +27,7 @@ bin := $(abspath $(VENV))/bin
 in_venv := PATH="$(bin):$$PATH"
 pip := $(bin)/python -m pip install -q --disable-pip-version-check
 
-.PHONY: help run test test-c test-python test-all-pythons test-asyncio test-ecosystem bench bench-loop bench-codec bench-instructions fuzz lint sanitize docs dist clean
+.PHONY: help run test test-c test-python test-all-pythons test-asyncio test-ecosystem soak bench bench-loop bench-codec bench-instructions fuzz lint sanitize docs dist clean
 .DEFAULT_GOAL := help
 
 help:
@@ -65,6 +66,9 @@ test-python: $(VENV)/.tests
 test-all-pythons:
 	@tools/install-system run
 	@tools/test-all-pythons
+
+soak: $(VENV)/.tests
+	@$(bin)/python -X dev -m tests.soak $(CYCLES)
 
 test-ecosystem: $(VENV)/.built
 	@tools/install-system ecosystem
