@@ -11,11 +11,13 @@
 #include "base/utf8.h"
 
 enum {
-    /* Levels that are free. Beyond, each counts against Python's recursion limit too, so that
-     * encoders nested in encoders (by way of default) cannot use up the C stack together. */
-    DEPTH_UNCOUNTED = 16,
+    /* Every so many levels count as one against Python's recursion limit, so that encoders nested in
+     * encoders (by way of default) cannot use up the C stack together. */
+    DEPTH_STEP = 16,
     DATETIME_CHARS_MAX = 40
 };
+
+static_assert(WF_JSON_DEPTH_MAX % DEPTH_STEP == 0, "the limit is asked for where one counts");
 
 /* Writers take the place to write at and give the place behind what they wrote, so that it stays in a
  * register; NULL with an exception. Each asks for the room it needs, and leaves WF_JSON_SLACK for
@@ -63,8 +65,12 @@ static WF_NOINLINE int enter_counted(struct encoder *e) {
     return 0;
 }
 
+static inline bool is_counted(unsigned depth) {
+    return depth % DEPTH_STEP == 0 && depth != 0;
+}
+
 static inline int enter(struct encoder *e) {
-    if (wf_unlikely(e->depth >= DEPTH_UNCOUNTED)) {
+    if (wf_unlikely(is_counted(e->depth))) {
         return enter_counted(e);
     }
     e->depth++;
@@ -73,7 +79,7 @@ static inline int enter(struct encoder *e) {
 
 static inline void leave(struct encoder *e) {
     e->depth--;
-    if (wf_unlikely(e->depth >= DEPTH_UNCOUNTED)) {
+    if (wf_unlikely(is_counted(e->depth))) {
         Py_LeaveRecursiveCall();
     }
 }
@@ -251,6 +257,18 @@ static char *encode_double(struct encoder *e, char *d, double v) {
 /* Anything but the types that encode_inline knows. */
 static WF_NOINLINE char *encode_complex(struct encoder *e, char *d, PyObject *o);
 
+/* None, True or False, without a guess at which. */
+static inline char *encode_literal(struct encoder *e, char *d, PyObject *o) {
+    static const char texts[3][8] = {"null", "true", "false"};
+    unsigned which = (unsigned)(o == Py_True) + 2 * (unsigned)(o == Py_False);
+    d = room(e, d, 8);
+    if (wf_unlikely(d == NULL)) {
+        return NULL;
+    }
+    memcpy(d, texts[which], 8);
+    return d + 4 + (which >> 1);
+}
+
 /* Inlined in the loops of list, tuple and dict. */
 WF_ALWAYS_INLINE char *encode_inline(struct encoder *e, char *d, PyObject *o) {
     PyTypeObject *type = Py_TYPE(o);
@@ -263,11 +281,8 @@ WF_ALWAYS_INLINE char *encode_inline(struct encoder *e, char *d, PyObject *o) {
     if (type == &PyFloat_Type) {
         return encode_double(e, d, PyFloat_AS_DOUBLE(o));
     }
-    if (o == Py_None) {
-        return put_bytes(e, d, "null", 4);
-    }
-    if (type == &PyBool_Type) {
-        return o == Py_True ? put_bytes(e, d, "true", 4) : put_bytes(e, d, "false", 5);
+    if (o == Py_None || type == &PyBool_Type) {
+        return encode_literal(e, d, o);
     }
     return encode_complex(e, d, o);
 }
