@@ -195,39 +195,75 @@ def _fill(name: str, kind: str, value: Any) -> str:
     return text
 
 
+class Shared(TypedDict, total=False):
+    """What routes can have in common, by their router or where that is included."""
+
+    tags: Sequence[str]
+    """put before a route's own, as are dependencies"""
+    dependencies: Sequence[Any]
+    default_response_class: type[Response] | None
+    """for routes that have none, as are the next two"""
+    max_body_size: int | None
+    deprecated: bool | None
+    responses: Mapping[int | str, Mapping[str, Any]] | None
+    """beside a route's own"""
+    include_in_schema: bool
+    """no route is in the OpenAPI document where this is False"""
+
+
+class _Group:
+    """A prefix and what is shared, ready to be put around a route."""
+
+    def __init__(self, prefix: str, shared: Shared) -> None:
+        if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+            raise ValueError(f"a prefix must start with '/' and not end with it: {prefix!r}")
+        if unknown := shared.keys() - Shared.__annotations__.keys():
+            raise TypeError(f"unexpected keyword argument {min(unknown)!r}")
+        self.prefix = prefix
+        self.tags = tuple(shared.get("tags") or ())
+        self.dependencies = _check_dependencies(shared.get("dependencies") or ())
+        self.default_response_class = shared.get("default_response_class")
+        self.max_body_size = shared.get("max_body_size")
+        self.deprecated = shared.get("deprecated")
+        self.responses = dict(shared.get("responses") or {})
+        self.include_in_schema = shared.get("include_in_schema", True)
+
+    def around(self, route: Route) -> Route:
+        """What the route has itself comes before what is around it."""
+        own_size = route.max_body_size
+        return replace(
+            route,
+            path=self.prefix + route.path,
+            tags=(*self.tags, *route.tags),
+            dependencies=(*self.dependencies, *route.dependencies),
+            response_class=route.response_class or self.default_response_class,
+            max_body_size=own_size if own_size is not None else self.max_body_size,
+            deprecated=route.deprecated or self.deprecated,
+            responses={**self.responses, **route.responses},
+            include_in_schema=route.include_in_schema and self.include_in_schema,
+        )
+
+
 class _Included(NamedTuple):
     """A router inside another, read when routes are asked for: routes it gets later count too."""
 
     router: Router
-    prefix: str
-    tags: tuple[str, ...]
-    dependencies: tuple[Dependency, ...]
-    default_response_class: type[Response] | None
+    group: _Group
 
 
 class Router:
     """Routes declared together, to be included in an App or another Router under a prefix.
 
-    Its tags and dependencies are put before its routes' own; `default_response_class` and
-    `max_body_size` are for routes that have none. `ValueError` for a bad prefix.
+    `Shared` says what they can have in common. `ValueError` for a bad prefix.
     """
 
-    def __init__(
-        self,
-        *,
-        prefix: str = "",
-        tags: Sequence[str] = (),
-        dependencies: Sequence[Any] = (),
-        default_response_class: type[Response] | None = None,
-        max_body_size: int | None = None,
-    ) -> None:
-        _check_prefix(prefix)
-        self.prefix = prefix
-        self.tags = tuple(tags)
-        self.dependencies = _check_dependencies(dependencies)
-        self.default_response_class = default_response_class
-        self.max_body_size = max_body_size
+    def __init__(self, *, prefix: str = "", **shared: Unpack[Shared]) -> None:
+        self._group = _Group(prefix, shared)
         self._declared: list[Route | _Included] = []
+
+    @property
+    def prefix(self) -> str:
+        return self._group.prefix
 
     @property
     def routes(self) -> list[Route]:
@@ -235,31 +271,11 @@ class Router:
         routes: list[Route] = []
         for declared in self._declared:
             if isinstance(declared, Route):
-                routes.append(self._own(declared, "", (), (), None))
+                routes.append(self._group.around(declared))
             else:
-                routes.extend(self._own(route, *declared[1:]) for route in declared.router.routes)
+                inner, group = declared
+                routes.extend(self._group.around(group.around(route)) for route in inner.routes)
         return routes
-
-    def _own(
-        self,
-        route: Route,
-        prefix: str,
-        tags: tuple[str, ...],
-        dependencies: tuple[Dependency, ...],
-        default_response_class: type[Response] | None,
-    ) -> Route:
-        """A route as it is in this router: what it has itself comes before what is around it."""
-        if route.max_body_size is None:
-            route = replace(route, max_body_size=self.max_body_size)
-        return replace(
-            route,
-            path=self.prefix + prefix + route.path,
-            tags=(*self.tags, *tags, *route.tags),
-            dependencies=(*self.dependencies, *dependencies, *route.dependencies),
-            response_class=(
-                route.response_class or default_response_class or self.default_response_class
-            ),
-        )
 
     def add_api_route(
         self,
@@ -330,34 +346,18 @@ class Router:
     def options(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Endpoint], Endpoint]:
         return self.api_route(path, methods=("OPTIONS",), **options)
 
-    def include_router(
-        self,
-        router: Router,
-        *,
-        prefix: str = "",
-        tags: Sequence[str] = (),
-        dependencies: Sequence[Any] = (),
-        default_response_class: type[Response] | None = None,
-    ) -> None:
+    def include_router(self, router: Router, *, prefix: str = "", **shared: Unpack[Shared]) -> None:
         """Takes in another router's routes, those it gets later too.
 
         `ValueError` for a bad prefix, a path that would be empty, or routers that include each
         other.
         """
-        _check_prefix(prefix)
+        group = _Group(prefix, shared)
         if router is self or router._includes(self):
             raise ValueError("a router cannot include itself, nor one that includes it")
         if not prefix and any(not route.path for route in router.routes):
             raise ValueError("a route with an empty path needs a prefix: on its router, or here")
-        self._declared.append(
-            _Included(
-                router,
-                prefix,
-                tuple(tags),
-                _check_dependencies(dependencies),
-                default_response_class,
-            )
-        )
+        self._declared.append(_Included(router, group))
 
     def _includes(self, other: Router) -> bool:
         return any(
@@ -383,11 +383,6 @@ class Webhooks(Router):
 
     def _check_path(self, path: str) -> None:
         _check_path(path)
-
-
-def _check_prefix(prefix: str) -> None:
-    if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
-        raise ValueError(f"a prefix must start with '/' and not end with it: {prefix!r}")
 
 
 def _check_path(path: object) -> None:
