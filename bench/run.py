@@ -41,6 +41,7 @@ class Workload:
     body: bytes | None  # expected, with white space removed; None: any
     connections: int = 32
     pipeline: int = 0
+    upload: int = 0  # bytes of a file that is posted in a form
     title: str = ""
 
 
@@ -62,13 +63,20 @@ WORKLOADS = {
     "many": Workload(
         "/json", b'{"message":"Hello,World!"}', connections=5000, title="JSON, 5000 connections"
     ),
+    "upload": Workload(
+        "/upload",
+        b'{"size":10000000}',
+        connections=2,
+        upload=10_000_000,
+        title="10 MB multipart upload",
+    ),
 }
 
 # Which workloads the C responders have: the floor answers every path alike.
 FLOOR = {"plaintext", "pipelined"}
 BARE = FLOOR | {"json", "params", "many"}
-# Those of weft and FastAPI only: the others declare dependencies in other ways, or not at all.
-PEERLESS = {"depends"}
+# Those of weft and FastAPI only: the others declare these in other ways, or not at all.
+PEERLESS = {"depends", "upload"}
 
 
 @dataclass
@@ -226,6 +234,8 @@ def wrk(url: str, load: Workload, seconds: int) -> tuple[int, float, float, floa
     ]
     if load.pipeline:
         command[-1:] = ["-s", str(HERE / "pipeline.lua"), url, "--", str(load.pipeline)]
+    if load.upload:
+        command[-1:] = ["-s", str(HERE / "upload.lua"), url, "--", str(load.upload)]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     count = int(re.search(r"(\d+) requests in", out)[1])  # type: ignore[index]
     rps = float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])  # type: ignore[index]
@@ -238,7 +248,12 @@ def wrk(url: str, load: Workload, seconds: int) -> tuple[int, float, float, floa
 
 def check(port: int, load: Workload) -> dict[str, str]:
     """Reads one reply; its body must be the expected one. Returns its header fields."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{load.path}", timeout=5) as reply:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{load.path}")
+    if load.upload:
+        request.add_header("content-type", "multipart/form-data; boundary=b")
+        disposition = b'Content-Disposition: form-data; name="file"; filename="x"'
+        request.data = b"--b\r\n%s\r\n\r\n%s\r\n--b--\r\n" % (disposition, bytes(load.upload))
+    with urllib.request.urlopen(request, timeout=5) as reply:
         body = reply.read()
         if load.body is not None and re.sub(rb"\s", b"", body) != load.body:
             raise SystemExit(f"wrong body from {load.path}: {body!r}")

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, UploadFile
 from fastapi.responses import PlainTextResponse
 
 app = FastAPI()
@@ -49,3 +49,11 @@ async def user(session: Annotated[dict, Depends(session)]):
 @app.get("/depends")
 async def depends(page: Annotated[dict, Depends(page)], user: Annotated[str, Depends(user)]):
     return {**page, "user": user}
+
+
+@app.post("/upload")
+async def upload(file: UploadFile):
+    size = 0
+    while chunk := await file.read(1 << 20):
+        size += len(chunk)
+    return {"size": size}

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated
 
-from weft import App, Depends, PlainTextResponse
+from weft import App, Depends, PlainTextResponse, UploadFile
 
 app = App()
 
@@ -54,3 +54,11 @@ async def user(session: Annotated[dict, Depends(session)]):
 @app.get("/depends")
 async def depends(page: Annotated[dict, Depends(page)], user: Annotated[str, Depends(user)]):
     return {**page, "user": user}
+
+
+@app.post("/upload")
+async def upload(file: UploadFile):
+    size = 0
+    while chunk := await file.read(1 << 20):
+        size += len(chunk)
+    return {"size": size}
