@@ -5,8 +5,6 @@
  * document pays nothing for it. */
 #include "py/shape/shape_int.h"
 
-#include <datetime.h>
-
 #include "base/alloc.h"
 #include "py/json/json_make.h"
 
@@ -283,21 +281,12 @@ static enum wf_walk_result decode_seconds(struct reader *r, const struct wf_node
                                           PyObject **out) {
     const char *first = r->p;
     struct wf_json_number number;
-    PyDateTime_CAPI *api = r->w->state->shape.datetime;
     enum wf_walk_result result = read_number(r, &number);
     PyObject *seconds = result == WF_WALK_OK ? wf_json_make_number(&number) : NULL, *value = NULL;
     if (seconds == NULL) {
         return result == WF_WALK_OK ? WF_WALK_FAILED : result;
     }
-    if (n->kind == WF_NODE_DATETIME) {
-        PyObject *args = PyTuple_Pack(2, seconds, api->TimeZone_UTC);
-        value = args != NULL
-                    ? api->DateTime_FromTimestamp((PyObject *)api->DateTimeType, args, NULL)
-                    : NULL;
-        Py_XDECREF(args);
-    } else {
-        value = PyObject_CallFunction((PyObject *)api->DeltaType, "iO", 0, seconds);
-    }
+    value = shape_make_of_seconds(r->w->state, (enum wf_node_kind)n->kind, seconds);
     Py_DECREF(seconds);
     if (value == NULL && !PyErr_ExceptionMatches(PyExc_MemoryError)) {
         PyErr_Clear(); /* out of range */
@@ -397,7 +386,7 @@ static enum wf_walk_result decode_array(struct reader *r, const struct wf_node *
         more = 0;
     }
     while (more > 0) {
-        PyObject *value;
+        PyObject *value = NULL;
         size_t index = w->len - bottom;
         const struct wf_node *item = item_node(n, index);
         if (wf_unlikely(item == NULL)) {
@@ -498,7 +487,7 @@ static enum wf_walk_result decode_dict(struct reader *r, const struct wf_node *n
     }
     while (more > 0) {
         struct wf_json_text t;
-        PyObject *key, *value;
+        PyObject *key = NULL, *value = NULL;
         const char *key_at = r->p;
         if ((result = read_key(r, &t)) != WF_WALK_OK) {
             goto fail;
@@ -723,7 +712,7 @@ static enum wf_walk_result decode_fields(struct reader *r, const struct wf_node 
         }
         if (wf_likely(key != NULL)) {
             const struct wf_object_field *f = &o->fields[key->field];
-            PyObject *value;
+            PyObject *value = NULL;
             const size_t before = w->nlater;
             result = decode(r, f->node, &value);
             if (wf_unlikely(result != WF_WALK_OK)) {
@@ -826,7 +815,7 @@ fail:
 
 /* RootModel: the value itself is its only field. */
 static enum wf_walk_result decode_root(struct reader *r, const struct wf_node *n, PyObject **out) {
-    PyObject *value;
+    PyObject *value = NULL;
     const char *first = r->p;
     size_t bottom = r->w->len;
     enum wf_walk_result result = decode(r, n->object.fields[0].node, &value);
@@ -1066,6 +1055,7 @@ static enum wf_walk_result decode_kind(struct reader *r, const struct wf_node *n
         if (wf_likely(c == '{')) {
             const struct wf_node *member = NULL;
             enum wf_walk_result result = find_tag(r, n, &member);
+            WF_ASSERT(result != WF_WALK_OK || member != NULL);
             return result == WF_WALK_OK ? decode(r, member, out) : result;
         }
         break;

@@ -169,6 +169,19 @@ PyObject *wf_make_timedelta(struct wf_state *state, const struct wf_timedelta *v
     return api->Delta_FromDelta(v->days, v->seconds, v->microseconds, 0, api->DeltaType);
 }
 
+PyObject *shape_make_of_seconds(struct wf_state *state, enum wf_node_kind kind, PyObject *seconds) {
+    PyDateTime_CAPI *api = state->shape.datetime;
+    if (kind != WF_NODE_DATETIME) {
+        return PyObject_CallFunction((PyObject *)api->DeltaType, "iO", 0, seconds);
+    }
+    PyObject *args = PyTuple_Pack(2, seconds, api->TimeZone_UTC);
+    PyObject *value = args != NULL
+                          ? api->DateTime_FromTimestamp((PyObject *)api->DateTimeType, args, NULL)
+                          : NULL;
+    Py_XDECREF(args);
+    return value;
+}
+
 /* ---- the strict grammar ---- */
 
 /* Does text begin with the pattern, in which 0 stands for any digit? */

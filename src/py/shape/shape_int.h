@@ -26,11 +26,20 @@ int shape_put_off(struct wf_walk *w, PyObject *dict, const struct wf_object_fiel
 void shape_sort_put_off(struct wf_walk *w, size_t from);
 
 /* w->fail of this kind; WF_WALK_INVALID. */
-enum wf_walk_result shape_fail(struct wf_walk *w, enum wf_fail fail, const struct wf_node *node);
+static inline enum wf_walk_result shape_fail(struct wf_walk *w, enum wf_fail fail,
+                                             const struct wf_node *node) {
+    w->fail.fail = fail;
+    w->fail.node = node;
+    w->fail.npath = 0;
+    return WF_WALK_INVALID;
+}
 
 /* After a call of application code that failed: what msgspec takes for "invalid" (ValueError and
  * TypeError) is moved to w->fail.cause, anything else stays set. */
 enum wf_walk_result shape_fail_raised(struct wf_walk *w, const struct wf_node *node);
+
+/* A datetime in UTC of unix seconds, or a timedelta of as many. Owned; NULL with an exception. */
+PyObject *shape_make_of_seconds(struct wf_state *state, enum wf_node_kind kind, PyObject *seconds);
 
 /* The public functions (decode_json.c). */
 PyObject *shape_py_json_decode(PyObject *module, PyObject *const *args, Py_ssize_t nargs,

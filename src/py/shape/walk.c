@@ -103,13 +103,6 @@ enum wf_walk_result wf_walk_later_slow(struct wf_walk *w, size_t from) {
 
 /* ---- failing ---- */
 
-enum wf_walk_result shape_fail(struct wf_walk *w, enum wf_fail fail, const struct wf_node *node) {
-    w->fail.fail = fail;
-    w->fail.node = node;
-    w->fail.npath = 0;
-    return WF_WALK_INVALID;
-}
-
 enum wf_walk_result shape_fail_raised(struct wf_walk *w, const struct wf_node *node) {
     if (!PyErr_ExceptionMatches(PyExc_ValueError) && !PyErr_ExceptionMatches(PyExc_TypeError)) {
         return WF_WALK_FAILED;
