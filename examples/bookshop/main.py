@@ -13,14 +13,20 @@ from typing import Annotated, Any, Literal
 from weft import App, HTTPException, Path, Query, Request, Response, StreamingResponse, json
 
 
-@dataclass(frozen=True)
-class Book:
-    id: int
+@dataclass(frozen=True, kw_only=True)
+class NewBook:
+    """What a client says of a book."""
+
     title: str
     author: str
     year: int
     price: float
     tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Book(NewBook):
+    id: int
 
 
 SHELF = [
@@ -37,7 +43,7 @@ books: dict[int, Book] = {}
 @asynccontextmanager
 async def lifespan(app: App) -> AsyncIterator[None]:
     for title, author, year, price, tags in SHELF:
-        add(title=title, author=author, year=year, price=price, tags=tags)
+        add(NewBook(title=title, author=author, year=year, price=price, tags=tags))
     yield
     books.clear()
 
@@ -47,10 +53,13 @@ app = App(title="Bookshop", version="1.0.0", lifespan=lifespan)
 BookId = Annotated[int, Path(ge=1)]
 
 
-def add(**fields: Any) -> Book:
-    book = Book(max(books, default=0) + 1, **fields)
-    books[book.id] = book
-    return book
+def add(new: NewBook) -> Book:
+    return put(max(books, default=0) + 1, new)
+
+
+def put(book_id: int, new: NewBook) -> Book:
+    books[book_id] = Book(id=book_id, **vars(new))
+    return books[book_id]
 
 
 def find(book_id: int) -> Book:
@@ -103,32 +112,19 @@ async def get_book(book_id: BookId) -> Book:
 
 
 @app.post("/books", status_code=201)
-async def create_book(book: dict[str, Any], request: Request, response: Response) -> Book:
-    made = add(**checked(book))
+async def create_book(book: NewBook, request: Request, response: Response) -> Book:
+    made = add(book)
     response.headers["location"] = str(request.url_for("get_book", book_id=made.id))
     return made
 
 
 @app.put("/books/{book_id}")
-async def update_book(book_id: BookId, book: dict[str, Any]) -> Book:
+async def update_book(book_id: BookId, book: NewBook) -> Book:
     find(book_id)
-    books[book_id] = Book(book_id, **checked(book))
-    return books[book_id]
+    return put(book_id, book)
 
 
 @app.delete("/books/{book_id}", status_code=204)
 async def delete_book(book_id: BookId) -> None:
     find(book_id)
     del books[book_id]
-
-
-def checked(body: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a book from a JSON body; 422 says what is wrong with them."""
-    kinds = {"title": str, "author": str, "year": int, "price": int | float}
-    wrong = [name for name, kind in kinds.items() if not isinstance(body.get(name), kind)]
-    tags = body.get("tags", ())
-    if not isinstance(tags, list | tuple) or not all(isinstance(tag, str) for tag in tags):
-        wrong.append("tags")
-    if wrong:
-        raise HTTPException(422, f"Missing or wrong: {', '.join(wrong)}")
-    return {**{name: body[name] for name in kinds}, "tags": tuple(tags)}
