@@ -213,9 +213,8 @@ static WF_NOINLINE int begin_layered(struct wf_exchange *ex, const struct wf_rep
 
 static inline int begin(struct wf_exchange *ex, const struct wf_reply_head *head, int64_t length,
                         unsigned digits, size_t room, struct reply *r) {
-    return wf_likely(ex->server->layers == NULL)
-               ? begin_edited(ex, head, length, digits, room, r)
-               : begin_layered(ex, head, length, digits, room, r);
+    return wf_likely(ex->server->layers == NULL) ? begin_edited(ex, head, length, digits, room, r)
+                                                 : begin_layered(ex, head, length, digits, room, r);
 }
 
 /* Everything up to `end` is output now. */
