@@ -101,7 +101,9 @@ static PyObject *values_pop_list(struct decoder *d, size_t at) {
         values_drop(d, at);
         return NULL;
     }
-    memcpy(((PyListObject *)list)->ob_item, d->values + at, n * sizeof(*d->values));
+    if (n != 0) { /* an empty one has no items to copy to */
+        memcpy(((PyListObject *)list)->ob_item, d->values + at, n * sizeof(*d->values));
+    }
     d->len = at;
     return list;
 }

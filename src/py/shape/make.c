@@ -11,8 +11,10 @@ static void drop(struct wf_walk *w, size_t at) {
 
 static PyObject *make_list(struct wf_walk *w, size_t at, size_t n) {
     PyObject *list = PyList_New((Py_ssize_t)n);
-    if (list != NULL) {
+    if (list != NULL && n != 0) { /* an empty one has no items to copy to */
         memcpy(((PyListObject *)list)->ob_item, w->values + at, n * sizeof(*w->values));
+    }
+    if (list != NULL) {
         w->len = at;
     }
     return list;
