@@ -279,7 +279,6 @@ static enum wf_walk_result decode_decimal(struct reader *r, const struct wf_node
 /* msgspec's strict=False: unix seconds, in UTC; a timedelta's seconds. */
 static enum wf_walk_result decode_seconds(struct reader *r, const struct wf_node *n,
                                           PyObject **out) {
-    (void)PyDateTimeAPI; /* datetime.h's static of this file; ours is the state's */
     const char *first = r->p;
     struct wf_json_number number;
     enum wf_walk_result result = read_number(r, &number);
