@@ -162,6 +162,22 @@ def test_application_that_ends_by_itself_is_started_again_on_a_change(dev):
     dev.until(lambda reply: reply.text == "4")
 
 
+def test_child_ends_when_its_parent_is_killed(dev):
+    dev.process.kill()
+    dev.process.wait()
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        try:
+            dev.get()
+        except httpx.ConnectError:
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError("it still answers")
+    dev.reader.join(20)
+    dev.process.stdout.close()
+
+
 def test_snapshot_sees_sources_only(tmp_path):
     sources = ["a.py", "sub/b.py", "sub/page.html"]
     for name in (*sources, "c.txt", ".git/d.py", "v/e.py", "v/pyvenv.cfg"):

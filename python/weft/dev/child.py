@@ -1,6 +1,8 @@
 """The child of `weft dev`: serves the App on sockets it is handed, or a page that says why not.
 
-`python -m weft.dev.child TARGET DIRECTORY LOG_LEVEL ACCESS_LOG FD ...`
+`python -m weft.dev.child TARGET DIRECTORY LOG_LEVEL ACCESS_LOG ALIVE FD ...`
+
+ALIVE is the reading end of a pipe: at its end the parent is gone, and so are we.
 """
 
 from __future__ import annotations
@@ -20,13 +22,13 @@ from weft.server import Config, Server
 
 
 def main() -> None:
-    target, directory, level, access_log, *fds = sys.argv[1:]
+    target, directory, level, access_log, alive, *fds = sys.argv[1:]
     log.configure(level)
     config = Config(log_level=level, access_log=access_log == "1", fds=tuple(map(int, fds)))
     try:
         app = load_app(target, directory)
         install(app)
-        serve(app, config)
+        serve(app, config, int(alive))
         return
     except Problem as exc:
         log.logger.error("%s", exc)
@@ -37,13 +39,18 @@ def main() -> None:
     except Exception as exc:  # of the lifespan
         log.logger.exception("The application does not start.")
         why = exc
-    serve(broken(why), config)
+    serve(broken(why), config, int(alive))
 
 
-def serve(app: App, config: Config) -> None:
-    """Until SIGINT or SIGTERM; raises what keeps it from starting."""
+def serve(app: App, config: Config, alive: int) -> None:
+    """Until SIGINT or SIGTERM, or the parent's end; raises what keeps it from starting."""
+
+    def parent_gone() -> None:
+        asyncio.get_running_loop().remove_reader(alive)
+        server.stop()
 
     def ready() -> None:
+        asyncio.get_running_loop().add_reader(alive, parent_gone)
         for address in server.addresses:
             url = address if address.startswith("unix:") else f"http://{address}"
             log.logger.info("weft dev running on %s (Press CTRL+C to quit)", url)

@@ -37,6 +37,8 @@ class Reloader:
         self.config = config
         self.sockets: list[socket.socket] = []
         self.stopping = False
+        # The child has the reading end, and ends when this process does, however that was.
+        self.alive, self._alive = os.pipe()
 
     def run(self) -> int:
         """The exit status; `Problem` when it cannot listen."""
@@ -69,6 +71,8 @@ class Reloader:
                         time.sleep(_POLL_SECONDS)
             _stop(child)
         finally:
+            os.close(self.alive)
+            os.close(self._alive)
             for sock in self.sockets:
                 sock.close()
             if self.config.uds is not None:
@@ -78,8 +82,9 @@ class Reloader:
     def _start(self) -> subprocess.Popen[bytes]:
         fds = [sock.fileno() for sock in self.sockets]
         command = [sys.executable, "-m", "weft.dev.child", self.target, self.directory]
-        command += [self.config.log_level, str(int(self.config.access_log)), *map(str, fds)]
-        return subprocess.Popen(command, pass_fds=fds)
+        command += [self.config.log_level, str(int(self.config.access_log))]
+        command += [str(self.alive), *map(str, fds)]
+        return subprocess.Popen(command, pass_fds=(self.alive, *fds))
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.stopping = True
