@@ -319,6 +319,7 @@ class _HandlerRunner:
 
 # ---- py/form ----
 
+@final
 class FormParser:
     def __new__(
         cls, content_type: bytes, max_files: int, max_fields: int, max_part_size: int

@@ -282,6 +282,7 @@ static bool begin_body(struct wf_conn *c) {
 /* The body so far goes into the form. What is wrong with that is for the embedder to say; the rest of
  * the body is of no interest then. */
 static void feed_form(struct wf_conn *c) {
+    WF_ASSERT(c->ex != NULL && c->ex->form != NULL);
     struct wf_form *form = c->ex->form;
     wf_form_feed(form, wf_span(c->in + c->head_end, c->body_end - c->head_end));
     c->body_end = c->head_end;

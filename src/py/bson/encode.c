@@ -118,8 +118,9 @@ static WF_NOINLINE int encode_wide(struct encoder *e, enum wf_bson_type type, st
     unsigned width = PyUnicode_KIND(str);
     char *p;
     size_t room = wf_ucs_utf8_max(chars, width) + 5;
-    if (check(e, wf_bson_put_head(&e->out, type, name, room, &p)) < 0) {
-        return -1;
+    int rc = wf_bson_put_head(&e->out, type, name, room, &p);
+    if (rc != WF_BUF_OK) {
+        return fail_buf(e, rc);
     }
     size_t n = wf_ucs_to_utf8(p + 4, PyUnicode_DATA(str), chars, width);
     if (n == SIZE_MAX) {

@@ -352,7 +352,7 @@ static char *encode_iterated(struct encoder *e, char *d, PyObject *o) {
         empty = false;
     }
     Py_DECREF(it);
-    if (PyErr_Occurred()) {
+    if (d == NULL || PyErr_Occurred()) {
         return NULL;
     }
     if (empty) {

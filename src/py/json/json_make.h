@@ -23,14 +23,14 @@ static inline void wf_json_copy_short(char *d, const char *s, size_t n) {
         memcpy(d + n - 4, s + n - 4, 4);
     } else {
         for (size_t i = 0; i < n; i++) {
-            d[i] = s[i];
+            d[i] = s[i]; /* NOLINT: the analyzer does not see what an unescape has written */
         }
     }
 }
 
 static inline PyObject *wf_json_make_ascii(const char *s, size_t n) {
-    if (wf_unlikely(n == 1)) { /* CPython keeps the one-character strings of Latin-1 */
-        return PyUnicode_FromOrdinal(*s);
+    if (wf_unlikely(n == 1)) {            /* CPython keeps the one-character strings of Latin-1 */
+        return PyUnicode_FromOrdinal(*s); /* NOLINT: as above */
     }
     PyObject *str = PyUnicode_New((Py_ssize_t)n, 0x7f);
     if (wf_likely(str != NULL)) {

@@ -154,7 +154,7 @@ static inline enum wf_walk_result read_text(struct reader *r, struct wf_json_tex
 
 static enum wf_walk_result utf8_of(const struct wf_json_text *t, struct utf8 *out) {
     out->str = NULL;
-    out->span = wf_span(t->p, t->n);
+    out->span = wf_span(t->p, t->n); /* NOLINT: text_read has filled it in where it is OK */
     if (wf_likely(!t->escaped)) {
         return WF_WALK_OK;
     }

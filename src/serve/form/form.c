@@ -43,7 +43,7 @@ static void WF_PRINTF(3, 4) fail(struct wf_form *f, int status, const char *why,
     va_list args;
     va_start(args, why);
     f->status = status;
-    vsnprintf(f->why, sizeof(f->why), why, args);
+    vsnprintf(f->why, sizeof(f->why), why, args); /* NOLINT: va_start has initialised it */
     va_end(args);
 }
 

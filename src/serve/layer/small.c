@@ -171,6 +171,7 @@ static void id_reply(struct wf_layer *l, struct wf_exchange *ex, struct wf_head_
     struct wf_span id = wf_span(NULL, 0);
     for (unsigned i = 0; i < ex->head.nfields && id.p == NULL; i++) {
         const struct wf_field *f = &ex->head.fields[i];
+        WF_ASSERT(ex->base != NULL); /* a head that has fields was read from somewhere */
         if (wf_span_eq_lower(wf_field_name_span(ex->base, f), r->name)) {
             id = wf_field_value_span(ex->base, f);
         }
