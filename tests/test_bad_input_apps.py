@@ -489,7 +489,7 @@ def test_bodies_where_there_is_none(app: App, serve: Callable[..., Served], stat
     async def response() -> Response:
         return Response("body", status_code=status, headers={"content-length": "4"})
 
-    @app.get("/value", status_code=status)
+    @app.get("/value", status_code=status, response_model=None)
     async def value() -> str:
         return "body"
 

@@ -559,7 +559,7 @@ def test_a_handler_that_does_not_care(
     """What it does about being cancelled is its own affair; its reply goes nowhere."""
     watched = Watched()
 
-    @app.get("/wait")
+    @app.get("/wait", response_model=None)
     async def wait() -> StreamingResponse | str:
         with watched:
             try:

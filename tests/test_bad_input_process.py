@@ -81,7 +81,7 @@ GOES_ON = {
                 raise ZeroDivisionError
 
         @app.get("/do")
-        async def do(request: Request) -> Dying:
+        async def do(request: Request):
             request.state.it = Dying()
             if gc.get_count()[0] % 2:
                 raise ValueError(Dying())
