@@ -985,7 +985,8 @@ static PyObject *answer(PySendResult sent, PyObject *out) {
 
 static PyObject *chain_send_method(PyObject *self, PyObject *value) {
     PyObject *out = NULL;
-    return answer(chain_send(self, value, &out), out);
+    PySendResult sent = chain_send(self, value, &out); /* first: it is what fills `out` in */
+    return answer(sent, out);
 }
 
 static PyObject *chain_next(PyObject *self) {
@@ -1182,7 +1183,8 @@ static PySendResult answer_send(PyObject *self, PyObject *arg, PyObject **out) {
 
 static PyObject *answer_send_method(PyObject *self, PyObject *value) {
     PyObject *out = NULL;
-    return answer(answer_send(self, value, &out), out);
+    PySendResult sent = answer_send(self, value, &out); /* first: it is what fills `out` in */
+    return answer(sent, out);
 }
 
 static PyObject *answer_next(PyObject *self) {
