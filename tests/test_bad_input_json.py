@@ -142,7 +142,7 @@ def test_as_many_errors_as_fit(server: Served, body: bytes, errors: int | str) -
     detail = json.loads(reply.body)["detail"]
     assert len(detail) == (errors if isinstance(errors, int) else 1)
     assert isinstance(errors, int) or detail[0]["msg"] == errors
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 30  # not as long as the square of them takes
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,12 @@
 #include "base/utf8.h"
 
 enum {
-    /* Every so many levels count as one against Python's recursion limit, so that encoders nested in
-     * encoders (by way of default) cannot use up the C stack together. */
-    DEPTH_STEP = 16,
+    /* Deeper levels count against Python's recursion limit, so that encoders nested in encoders (by
+     * way of default) cannot use up the C stack together; of the first ones each call of Python in
+     * between counts. */
+    DEPTH_UNCOUNTED = 16,
     DATETIME_CHARS_MAX = 40
 };
-
-static_assert(WF_JSON_DEPTH_MAX % DEPTH_STEP == 0, "the limit is asked for where one counts");
 
 /* Writers take the place to write at and give the place behind what they wrote, so that it stays in a
  * register; NULL with an exception. Each asks for the room it needs, and leaves WF_JSON_SLACK for
@@ -52,26 +51,16 @@ static inline char *put_bytes(struct encoder *e, char *d, const char *text, size
     return d;
 }
 
-static WF_NOINLINE int enter_counted(struct encoder *e) {
-    if (e->depth >= WF_JSON_DEPTH_MAX) {
-        PyErr_Format(e->s->encode_error, "nested more than %d deep, or in itself",
-                     WF_JSON_DEPTH_MAX);
-        return -1;
-    }
-    if (Py_EnterRecursiveCall(" while encoding JSON") != 0) {
-        return -1;
-    }
-    e->depth++;
-    return 0;
-}
-
-static inline bool is_counted(unsigned depth) {
-    return depth % DEPTH_STEP == 0 && depth != 0;
-}
-
 static inline int enter(struct encoder *e) {
-    if (wf_unlikely(is_counted(e->depth))) {
-        return enter_counted(e);
+    if (wf_unlikely(e->depth >= DEPTH_UNCOUNTED)) {
+        if (e->depth >= WF_JSON_DEPTH_MAX) {
+            PyErr_Format(e->s->encode_error, "nested more than %d deep, or in itself",
+                         WF_JSON_DEPTH_MAX);
+            return -1;
+        }
+        if (Py_EnterRecursiveCall(" while encoding JSON") != 0) {
+            return -1;
+        }
     }
     e->depth++;
     return 0;
@@ -79,7 +68,7 @@ static inline int enter(struct encoder *e) {
 
 static inline void leave(struct encoder *e) {
     e->depth--;
-    if (wf_unlikely(is_counted(e->depth))) {
+    if (wf_unlikely(e->depth >= DEPTH_UNCOUNTED)) {
         Py_LeaveRecursiveCall();
     }
 }
