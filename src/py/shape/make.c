@@ -178,14 +178,26 @@ static void set_slot(PyObject *instance, Py_ssize_t offset, PyObject *value) {
 }
 
 /* What stands in `dict` becomes the instance's attributes; nobody else has the instance yet. 0, or -1. */
-static int set_dict(PyObject *instance, PyObject *dict) {
+static int set_dict(struct wf_walk *w, PyObject *instance, PyObject *dict) {
 #if PY_VERSION_HEX >= 0x030D0000
     /* Instances hold their values inline there, and 3.13.0 goes on looking there when the dict is
-     * another: so they go into the dict that knows of that. */
-    PyObject *own = PyObject_GenericGetDict(instance, NULL);
-    int rc = own != NULL ? PyDict_Update(own, dict) : -1;
-    Py_XDECREF(own);
-    return rc;
+     * another. */
+    PyObject *name, *value; /* borrowed */
+    for (Py_ssize_t at = 0; PyDict_Next(dict, &at, &name, &value);) {
+        if (PyObject_GenericSetAttr(instance, name, value) < 0) {
+            return -1;
+        }
+    }
+    for (size_t i = 0; i < w->nlater; i++) { /* what is put off is filled in where it stands now */
+        if (w->later[i].dict == dict) {
+            PyObject *own = PyObject_GenericGetDict(instance, NULL);
+            if (own == NULL) {
+                return -1;
+            }
+            Py_SETREF(w->later[i].dict, own);
+        }
+    }
+    return 0;
 #else
     return PyObject_GenericSetDict(instance, dict, NULL);
 #endif
@@ -199,7 +211,7 @@ static PyObject *make_instance(struct wf_walk *w, const struct wf_node *node, si
         return NULL;
     }
     PyObject *instance = type->tp_alloc(type, 0);
-    if (instance == NULL || (dict != NULL && set_dict(instance, dict) < 0)) {
+    if (instance == NULL || (dict != NULL && set_dict(w, instance, dict) < 0)) {
         Py_XDECREF(instance);
         Py_XDECREF(dict);
         return NULL;
@@ -291,7 +303,7 @@ static PyObject *make_model(struct wf_walk *w, const struct wf_node *node, size_
     }
     private = o->private_template != NULL ? PyDict_Copy(o->private_template) : Py_NewRef(Py_None);
     if (extra == NULL || private == NULL || (instance = type->tp_alloc(type, 0)) == NULL ||
-        set_dict(instance, dict) < 0) {
+        set_dict(w, instance, dict) < 0) {
         goto fail;
     }
     Py_DECREF(dict);
