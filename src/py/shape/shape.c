@@ -133,6 +133,35 @@ int wf_shape_exec(PyObject *module, struct wf_state *state) {
     return PyModule_AddFunctions(module, functions);
 }
 
+PyObject *wf_shape_find(struct wf_state *state, PyObject *type) {
+    struct wf_shape_state *s = &state->shape;
+    PyObject *shape = PyDict_GetItemWithError(s->by_type, type); /* borrowed */
+    if (wf_likely(shape != NULL)) {
+        return Py_NewRef(shape);
+    }
+    if (PyErr_Occurred()) { /* it cannot be hashed, and is not kept */
+        PyErr_Clear();
+    }
+    if (s->native_of == NULL &&
+        (s->native_of = shape_import("weft.shapes.compiled", "native_of")) == NULL) {
+        return NULL;
+    }
+    shape = PyObject_CallOneArg(s->native_of, type);
+    if (shape != NULL && !Py_IS_TYPE(shape, s->shape_type)) {
+        PyErr_SetString(PyExc_TypeError, "weft.shapes gave no Shape");
+        Py_CLEAR(shape);
+    }
+    if (shape != NULL) {
+        if (PyDict_GET_SIZE(s->by_type) >= WF_SHAPE_TYPES) {
+            PyDict_Clear(s->by_type);
+        }
+        if (PyDict_SetItem(s->by_type, type, shape) < 0) {
+            PyErr_Clear();
+        }
+    }
+    return shape;
+}
+
 #define OWNED(X)                                                                                   \
     X(shape_type)                                                                                  \
     X(by_type)                                                                                     \

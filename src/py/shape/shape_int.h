@@ -41,7 +41,7 @@ enum wf_walk_result shape_fail_raised(struct wf_walk *w, const struct wf_node *n
 /* A datetime in UTC of unix seconds, or a timedelta of as many. Owned; NULL with an exception. */
 PyObject *shape_make_of_seconds(struct wf_state *state, enum wf_node_kind kind, PyObject *seconds);
 
-/* The public functions (decode_json.c). */
+/* The public functions (decode_json_py.c). */
 PyObject *shape_py_json_decode(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                                PyObject *kwnames);
 PyObject *shape_decode_json(PyObject *self, PyObject *data);

@@ -1,0 +1,152 @@
+/* What weft.json offers of typed decoding: documents in Python's hands. */
+#include "py/shape/shape_int.h"
+
+#include "base/alloc.h"
+#include "py/json/json_make.h"
+
+/* The whole of a document in Python's hands. */
+static PyObject *decode_document(struct wf_shape *shape, struct wf_span in, PyObject *doc,
+                                 unsigned flags) {
+    const struct wf_node *root = shape->root;
+    struct wf_span whole = in;
+    struct wf_walk w;
+    if (!PyUnicode_Check(doc) && WF_JSON_IS(in.p, in.p + in.n, "\xef\xbb\xbf")) {
+        in = wf_span(in.p + 3, in.n - 3); /* a byte order mark, as in the untyped decoder */
+    }
+    wf_walk_init(&w, shape->state, flags);
+    PyObject *value = NULL;
+    enum wf_walk_result result = WF_WALK_INVALID;
+    if (root->kind != WF_NODE_HANDED) {
+        result = wf_json_decode_shape(&w, root, in, &value);
+    }
+    if (result == WF_WALK_INVALID && root->judge != NULL) {
+        /* what json.loads takes, or the error of the untyped decoder */
+        PyObject *object = wf_json_decode(shape->state, in, WF_JSON_SURROGATES | WF_JSON_NONFINITE);
+        if (object != NULL) {
+            value = PyObject_CallOneArg(root->judge, object);
+            Py_DECREF(object);
+        }
+    } else if (result == WF_WALK_INVALID) {
+        w.fail.at += whole.n - in.n;
+        wf_json_raise_fail(&w, whole, doc);
+    }
+    wf_walk_clear(&w);
+    return value;
+}
+
+static PyObject *decode_str(struct wf_shape *shape, PyObject *str, unsigned flags) {
+    if (wf_json_str_ready(str) < 0) {
+        return NULL;
+    }
+    if (PyUnicode_IS_ASCII(str)) {
+        return decode_document(
+            shape, wf_span(PyUnicode_DATA(str), (size_t)PyUnicode_GET_LENGTH(str)), str, flags);
+    }
+    PyObject *bytes = PyUnicode_AsUTF8String(str);
+    if (bytes == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+            PyErr_Clear(); /* a lone surrogate; the untyped decoder knows how to say so */
+            PyObject *never = wf_json_decode_object(shape->state, str);
+            WF_ASSERT(never == NULL);
+            Py_XDECREF(never);
+        }
+        return NULL;
+    }
+    struct wf_span in = wf_span(PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
+    PyObject *value = decode_document(shape, in, str, flags);
+    Py_DECREF(bytes);
+    return value;
+}
+
+static PyObject *decode_buffer(struct wf_shape *shape, PyObject *data, unsigned flags) {
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+            PyErr_Format(PyExc_TypeError,
+                         "the JSON document must be bytes, a buffer or str, not %.100s",
+                         Py_TYPE(data)->tp_name);
+        }
+        return NULL;
+    }
+    PyObject *value = NULL;
+    if (view.readonly) {
+        value = decode_document(shape, wf_span(view.buf, (size_t)view.len), data, flags);
+    } else {
+        /* application code may run meanwhile, and change it */
+        char *copy = wf_malloc((size_t)view.len + 1);
+        if (copy == NULL) {
+            PyErr_NoMemory();
+        } else {
+            memcpy(copy, view.buf, (size_t)view.len);
+            value = decode_document(shape, wf_span(copy, (size_t)view.len), data, flags);
+            wf_free(copy);
+        }
+    }
+    PyBuffer_Release(&view);
+    return value;
+}
+
+/* data  borrowed */
+static PyObject *decode_data(struct wf_shape *shape, PyObject *data, unsigned flags) {
+    PyObject *value;
+    if (wf_unlikely(shape->root == NULL)) {
+        PyErr_SetString(PyExc_RuntimeError, "the shape has been cleared");
+        return NULL;
+    }
+    Py_INCREF(shape); /* application code may let go of it */
+    if (wf_likely(PyBytes_Check(data))) {
+        value = decode_document(
+            shape, wf_span(PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data)), data, flags);
+    } else if (PyUnicode_Check(data)) {
+        value = decode_str(shape, data, flags);
+    } else {
+        value = decode_buffer(shape, data, flags);
+    }
+    Py_DECREF(shape);
+    return value;
+}
+
+PyObject *shape_decode_json(PyObject *self, PyObject *data) {
+    return decode_data((struct wf_shape *)self, data, 0);
+}
+
+PyObject *shape_decode_json_lax(PyObject *self, PyObject *data) {
+    return decode_data((struct wf_shape *)self, data, WF_WALK_LAX);
+}
+
+/* json_decode(data, /, *, type=Any, strict=True) */
+PyObject *shape_py_json_decode(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                               PyObject *kwnames) {
+    struct wf_state *state = wf_state_of_module(module);
+    if (nargs != 1) {
+        PyErr_Format(PyExc_TypeError, "decode() takes one positional argument, %zd were given",
+                     nargs);
+        return NULL;
+    }
+    PyObject *data = args[0], *type = NULL;
+    int strict = 1;
+    for (Py_ssize_t i = 0; kwnames != NULL && i < PyTuple_GET_SIZE(kwnames); i++) {
+        PyObject *name = PyTuple_GET_ITEM(kwnames, i), *value = args[nargs + i];
+        if (PyUnicode_CompareWithASCIIString(name, "type") == 0) {
+            type = value;
+        } else if (PyUnicode_CompareWithASCIIString(name, "strict") == 0) {
+            strict = PyObject_IsTrue(value);
+        } else {
+            PyErr_Format(PyExc_TypeError, "decode() has no argument %R", name);
+            return NULL;
+        }
+    }
+    if (strict < 0) {
+        return NULL;
+    }
+    if (type == NULL) {
+        return wf_json_decode_object(state, data);
+    }
+    PyObject *shape = wf_shape_find(state, type);
+    if (shape == NULL) {
+        return NULL;
+    }
+    PyObject *value = decode_data((struct wf_shape *)shape, data, strict ? 0 : WF_WALK_LAX);
+    Py_DECREF(shape);
+    return value;
+}
