@@ -3,160 +3,16 @@
  * JSON's own types are told by their exact type and written here; for others a rule is found once a
  * type (rules.c). Rules may run Python code, which may change or free what is being encoded: what a
  * container holds is held on to before, and containers are measured again after. */
-#include "py/json/encode_int.h"
+#include "py/json/encode_write.h"
 
 #include <datetime.h>
-#include <math.h>
-
 #include "base/utf8.h"
 
-enum {
-    /* Deeper levels count against Python's recursion limit, so that encoders nested in encoders (by
-     * way of default) cannot use up the C stack together; of the first ones each call of Python in
-     * between counts. */
-    DEPTH_UNCOUNTED = 16,
-    DATETIME_CHARS_MAX = 40
-};
-
-/* Writers take the place to write at and give the place behind what they wrote, so that it stays in a
- * register; NULL with an exception. Each asks for the room it needs, and leaves WF_JSON_SLACK for
- * punctuation. */
 static char *encode(struct encoder *e, char *d, PyObject *o);
 
-static WF_NOINLINE char *grow(struct encoder *e, char *d, size_t n) {
-    e->out.p = d;
-    int rc = e->out.grow(&e->out, n + WF_JSON_SLACK);
-    if (wf_likely(rc == WF_BUF_OK)) {
-        return e->out.p;
-    }
-    if (rc == WF_BUF_FULL) {
-        PyErr_SetString(e->s->encode_error, "the JSON is larger than its buffer may become");
-    } else if (!PyErr_Occurred()) {
-        PyErr_NoMemory();
-    }
-    return NULL;
-}
-
-/* Room for n bytes and the slack; what was written may move. */
-static inline char *room(struct encoder *e, char *d, size_t n) {
-    return wf_likely((size_t)(e->out.end - d) >= n + WF_JSON_SLACK) ? d : grow(e, d, n);
-}
-
-static inline char *put_bytes(struct encoder *e, char *d, const char *text, size_t n) {
-    d = room(e, d, n);
-    if (wf_likely(d != NULL)) {
-        memcpy(d, text, n);
-        d += n;
-    }
-    return d;
-}
-
-static inline int enter(struct encoder *e) {
-    if (wf_unlikely(e->depth >= DEPTH_UNCOUNTED)) {
-        if (e->depth >= WF_JSON_DEPTH_MAX) {
-            PyErr_Format(e->s->encode_error, "nested more than %d deep, or in itself",
-                         WF_JSON_DEPTH_MAX);
-            return -1;
-        }
-        if (Py_EnterRecursiveCall(" while encoding JSON") != 0) {
-            return -1;
-        }
-    }
-    e->depth++;
-    return 0;
-}
-
-static inline void leave(struct encoder *e) {
-    e->depth--;
-    if (wf_unlikely(e->depth >= DEPTH_UNCOUNTED)) {
-        Py_LeaveRecursiveCall();
-    }
-}
+enum { DATETIME_CHARS_MAX = 40 };
 
 /* ---- strings ---- */
-
-/* Text of UTF-8 that has something to escape. */
-static WF_NOINLINE char *put_escaped(struct encoder *e, char *d, const char *s, size_t n) {
-    *d++ = '"';
-    while (n != 0) {
-        size_t block = WF_MIN(n, (size_t)WF_JSON_BLOCK);
-        d = room(e, d, block * 6 + (n - block));
-        if (d == NULL) {
-            return NULL;
-        }
-        d = wf_json_copy_escaped(d, s, block);
-        s += block;
-        n -= block;
-    }
-    *d++ = '"';
-    return d;
-}
-
-/* before  as in wf_json_copy_if_plain */
-WF_ALWAYS_INLINE char *put_text(struct encoder *e, char *d, const char *s, size_t n, bool before) {
-    d = room(e, d, n + 2);
-    if (wf_unlikely(d == NULL)) {
-        return NULL;
-    }
-    if (wf_unlikely(!wf_json_copy_if_plain(d + 1, s, n, before))) {
-        return put_escaped(e, d, s, n);
-    }
-    d[0] = '"';
-    d[n + 1] = '"';
-    return d + n + 2;
-}
-
-static char *put_wide(struct encoder *e, char *d, PyObject *str) {
-    const char *s = PyUnicode_DATA(str);
-    size_t n = (size_t)PyUnicode_GET_LENGTH(str), at = 0;
-    unsigned width = PyUnicode_KIND(str);
-    d = room(e, d, 1);
-    if (d == NULL) {
-        return NULL;
-    }
-    *d++ = '"';
-    while (at < n) {
-        size_t block = WF_MIN(n - at, (size_t)WF_JSON_BLOCK), done;
-        d = room(e, d, block * 6 + 64);
-        if (d == NULL) {
-            return NULL;
-        }
-        d = wf_json_copy_wide(d, s + at * width, block, width, &done);
-        at += done;
-        if (wf_unlikely(done < block)) {
-            char hex[8];
-            snprintf(hex, sizeof(hex), "%04X", (unsigned)PyUnicode_READ_CHAR(str, at));
-            PyErr_Format(e->s->encode_error,
-                         "lone surrogate U+%s at index %zd of a str has no UTF-8", hex,
-                         (Py_ssize_t)at);
-            return NULL;
-        }
-    }
-    *d++ = '"';
-    return d;
-}
-
-static WF_NOINLINE char *encode_wide(struct encoder *e, char *d, PyObject *str) {
-    if (wf_json_str_ready(str) < 0) {
-        return NULL;
-    }
-    if (PyUnicode_IS_ASCII(str)) { /* a subclass of str */
-        return put_text(e, d, PyUnicode_DATA(str), (size_t)PyUnicode_GET_LENGTH(str), false);
-    }
-    const PyCompactUnicodeObject *cached = (const PyCompactUnicodeObject *)str;
-    if (cached->utf8 != NULL) { /* somebody has made the UTF-8 already */
-        return put_text(e, d, cached->utf8, (size_t)cached->utf8_length, false);
-    }
-    return put_wide(e, d, str);
-}
-
-WF_ALWAYS_INLINE char *encode_str(struct encoder *e, char *d, PyObject *str) {
-    if (wf_likely(PyUnicode_IS_COMPACT_ASCII(str))) {
-        return put_text(e, d, (const char *)((PyASCIIObject *)str + 1),
-                        (size_t)PyUnicode_GET_LENGTH(str), true);
-    }
-    return encode_wide(e, d, str);
-}
 
 /* str(o) and the like: `str` is stolen; NULL is passed on. */
 static char *encode_str_stolen(struct encoder *e, char *d, PyObject *str) {
@@ -182,81 +38,10 @@ static char *encode_bytes(struct encoder *e, char *d, PyObject *bytes) {
     return put_text(e, d, s.p, s.n, false);
 }
 
-/* ---- numbers ---- */
-
-static WF_NOINLINE char *encode_big_int(struct encoder *e, char *d, PyObject *o) {
-    int overflow;
-    int64_t v = PyLong_AsLongLongAndOverflow(o, &overflow);
-    if (overflow == 0) {
-        d = room(e, d, WF_I64_DIGITS_MAX);
-        return d == NULL ? NULL : d + wf_i64_write(d, v);
-    }
-    PyObject *text = PyLong_Type.tp_repr(o); /* not the subclass's */
-    if (text == NULL) {
-        if (PyErr_ExceptionMatches(PyExc_ValueError)) {
-            wf_json_raise_from(e->s->encode_error, "integer with more digits than "
-                                                   "sys.get_int_max_str_digits() allows");
-        }
-        return NULL;
-    }
-    d = put_bytes(e, d, PyUnicode_DATA(text), (size_t)PyUnicode_GET_LENGTH(text));
-    Py_DECREF(text);
-    return d;
-}
-
-WF_ALWAYS_INLINE char *encode_int(struct encoder *e, char *d, PyObject *o) {
-#if PY_VERSION_HEX >= 0x030C0000
-    if (wf_unlikely(!PyUnstable_Long_IsCompact((PyLongObject *)o))) {
-        return encode_big_int(e, d, o);
-    }
-    Py_ssize_t v = PyUnstable_Long_CompactValue((PyLongObject *)o);
-    bool negative = v < 0;
-    uint32_t magnitude = (uint32_t)(negative ? -v : v);
-#else
-    Py_ssize_t size = Py_SIZE(o);
-    if (wf_unlikely((size_t)size + 1 > 2)) { /* not -1, 0 or 1 digits of 30 bits */
-        return encode_big_int(e, d, o);
-    }
-    bool negative = size < 0;
-    uint32_t magnitude = size == 0 ? 0 : ((PyLongObject *)o)->ob_digit[0];
-#endif
-    d = room(e, d, WF_I64_DIGITS_MAX);
-    if (wf_unlikely(d == NULL)) {
-        return NULL;
-    }
-    *d = '-'; /* overwritten where there is no sign */
-    d += negative;
-    return d + wf_u32_write(d, magnitude);
-}
-
-static char *encode_double(struct encoder *e, char *d, double v) {
-    if (wf_unlikely(!isfinite(v))) {
-        PyErr_Format(e->s->encode_error, "%s has no JSON form",
-                     isnan(v) ? "nan"
-                     : v > 0  ? "inf"
-                              : "-inf");
-        return NULL;
-    }
-    d = room(e, d, WF_DOUBLE_CHARS_MAX);
-    return wf_unlikely(d == NULL) ? NULL : d + wf_double_write(d, v);
-}
-
 /* ---- containers ---- */
 
 /* Anything but the types that encode_inline knows. */
 static WF_NOINLINE char *encode_complex(struct encoder *e, char *d, PyObject *o);
-
-/* None, True or False, without a guess at which. */
-static inline char *encode_literal(struct encoder *e, char *d, PyObject *o) {
-    static const char texts[3][8] = {"null", "true", "false"};
-    unsigned which = (unsigned)(o == Py_True) + 2 * (unsigned)(o == Py_False);
-    d = room(e, d, 8);
-    if (wf_unlikely(d == NULL)) {
-        return NULL;
-    }
-    memcpy(d, texts[which], 8);
-    return d + 4 + (which >> 1);
-}
 
 /* Inlined in the loops of list, tuple and dict. */
 WF_ALWAYS_INLINE char *encode_inline(struct encoder *e, char *d, PyObject *o) {
@@ -274,14 +59,6 @@ WF_ALWAYS_INLINE char *encode_inline(struct encoder *e, char *d, PyObject *o) {
         return encode_literal(e, d, o);
     }
     return encode_complex(e, d, o);
-}
-
-/* Containers write a comma behind each item, or a space where they have none, and their end over
- * it. */
-static inline char *finish(struct encoder *e, char *d, char c) {
-    leave(e);
-    d[-1] = c;
-    return room(e, d, 0); /* many may end at once, and each took a byte of the slack */
 }
 
 static char *encode_list(struct encoder *e, char *d, PyObject *list) {
