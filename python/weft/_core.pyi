@@ -403,6 +403,8 @@ class Answer(Coroutine[Any, None, Any]):
     def throw(self, *args: Any) -> Any: ...
     def close(self) -> None: ...
 
+content_codings: tuple[str, ...]
+
 @final
 class CallNext:
     def __call__(self, *args: Any, **kwargs: Any) -> Answer: ...
@@ -425,6 +427,7 @@ class Server:
         access_log_fd: int = -1,
         on_error: Callable[[BaseException], object] | None = None,
         unrouted: bool = False,
+        decode_bodies: bool = True,
     ) -> Server: ...
     @property
     def addresses(self) -> list[str]: ...

@@ -231,11 +231,14 @@ class App(Router):
         log_level: str = "info",
         access_log: bool = True,
         limits: Limits | None = None,
+        decode_bodies: bool = True,
     ) -> None:
         """Serves until SIGINT or SIGTERM, then finishes the requests it has.
 
         Listens on the unix socket `uds` instead, when given. `limits` are those that differ from
-        the defaults. A start that fails is explained on stderr and raises `SystemExit`.
+        the defaults. Bodies that come in gzip, br or zstd are decompressed, within their limit,
+        unless `decode_bodies` is False. A start that fails is explained on stderr and raises
+        `SystemExit`.
         """
         from weft.server import Config, Limits, run
 
@@ -245,6 +248,7 @@ class App(Router):
             uds=uds,
             log_level=log_level,
             access_log=access_log,
+            decode_bodies=decode_bodies,
             limits=limits or Limits(),
         )
         run(self, config)

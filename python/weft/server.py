@@ -79,6 +79,8 @@ class Config:
     """listening sockets made by somebody else, in place of all of the above"""
     log_level: str = "info"
     access_log: bool = True
+    decode_bodies: bool = True
+    """undo the Content-Encoding of requests: gzip, br, zstd"""
     limits: Limits = field(default_factory=Limits)
 
 
@@ -162,6 +164,7 @@ class Server:
             # Without a handler that could tell, the core answers 404 and 405 by itself.
             unrouted=bool(self.app._dispatches)
             or not handlers.keys().isdisjoint((404, 405, HTTPException)),
+            decode_bodies=self.config.decode_bodies,
         )
         for layer in self.app.middleware_stack:
             core.add_layer(*layer.layer())

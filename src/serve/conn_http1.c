@@ -70,7 +70,7 @@ static bool move_input(struct wf_conn *c, size_t cap) {
  * one allocation. Without a length it doubles. Never much more than the route's limit. */
 static size_t grown_for_body(const struct wf_conn *c) {
     size_t head = c->head_end - (size_t)(c->ex->base - c->in);
-    if (c->body_mode == WF_BODY_FORM) { /* none of it stays there */
+    if (c->body_mode == WF_BODY_FORM || c->ex->body_coding != NULL) { /* none of it stays there */
         return c->in_cap + FORM_READ_BYTES;
     }
     size_t body = c->body_end - c->head_end;
@@ -224,6 +224,12 @@ static enum wf_conn_state refused(struct wf_conn *c, int status, const char *det
     return replied(c);
 }
 
+static enum wf_conn_state refused_coding(struct wf_conn *c) {
+    wf_refuse_coding(c);
+    c->linger = true;
+    return replied(c);
+}
+
 /* The same where there is no exchange: the head never came. */
 static enum wf_conn_state refused_headless(struct wf_conn *c, int status, const char *detail) {
     if (c->ex == NULL && (c->ex = wf_exchange_new(c)) == NULL) {
@@ -279,20 +285,22 @@ static bool begin_body(struct wf_conn *c) {
     return c->body_left <= c->body_max;
 }
 
-/* The body so far goes into the form. What is wrong with that is for the embedder to say; the rest of
- * the body is of no interest then. */
-static void feed_form(struct wf_conn *c) {
+/* What is wrong with a form is for the embedder to say; the rest of the body is of no interest then. */
+static void form_fed(struct wf_conn *c) {
     WF_ASSERT(c->ex != NULL && c->ex->form != NULL);
-    struct wf_form *form = c->ex->form;
-    wf_form_feed(form, wf_span(c->in + c->head_end, c->body_end - c->head_end));
-    c->body_end = c->head_end;
     if (c->body == WF_BODY_COMPLETE) {
-        wf_form_finish(form);
-        return;
-    }
-    c->in_at = c->in_end = c->head_end;
-    if (form->status != 0) {
+        wf_form_finish(c->ex->form);
+    } else if (c->ex->form->status != 0) {
         c->body_mode = WF_BODY_IGNORE;
+    }
+}
+
+/* The body so far goes into the form. */
+static void feed_form(struct wf_conn *c) {
+    wf_form_feed(c->ex->form, wf_span(c->in + c->head_end, c->body_end - c->head_end));
+    c->body_end = c->head_end;
+    if (c->body != WF_BODY_COMPLETE) {
+        c->in_at = c->in_end = c->head_end;
     }
 }
 
@@ -317,6 +325,8 @@ static enum wf_conn_state publish(struct wf_conn *c) {
     WF_ASSERT(c->ex != NULL);
     if (c->body_mode == WF_BODY_BUFFER && c->body_end > c->head_end) {
         c->ex->body = wf_span(c->in + c->head_end, c->body_end - c->head_end);
+    } else if (c->body_mode == WF_BODY_BUFFER && wf_unlikely(c->ex->body_coding != NULL)) {
+        c->ex->body = wf_buf_span(&c->ex->body_coding->content);
     }
     c->server->running++;
     wf_exchange_post(c->ex, WF_EV_REQUEST);
@@ -361,6 +371,12 @@ static enum wf_conn_state dispatch(struct wf_conn *c) {
     if (wf_unlikely(!embedders)) {
         wf_answer_unrouted(c);
         return replied(c);
+    }
+    if (c->body != WF_BODY_COMPLETE && c->body_mode != WF_BODY_IGNORE) {
+        int coding = s->config.keep_codings ? 0 : wf_conn_begin_coding(c);
+        if (wf_unlikely(coding != 0)) {
+            return coding == 415 ? refused_coding(c) : refused(c, coding, "");
+        }
     }
     if (c->body_mode == WF_BODY_FORM && !begin_form(c)) {
         return refused(c, 503, "");
@@ -416,8 +432,17 @@ static enum wf_conn_state step_head(struct wf_conn *c) {
 
 static enum wf_conn_state step_body(struct wf_conn *c) {
     feed(c);
-    if (c->body_mode == WF_BODY_FORM && c->body <= WF_BODY_ARRIVING) {
+    if (wf_unlikely(c->ex->body_coding != NULL) && c->body <= WF_BODY_ARRIVING) {
+        int bad = wf_conn_feed_coding(c);
+        if (bad != 0) {
+            c->server->counters.bad_requests += bad == 400;
+            return refused(c, bad, bad == 400 ? WF_BAD_CODING : "");
+        }
+    } else if (c->body_mode == WF_BODY_FORM && c->body <= WF_BODY_ARRIVING) {
         feed_form(c);
+    }
+    if (c->body_mode == WF_BODY_FORM && c->body <= WF_BODY_ARRIVING) {
+        form_fed(c);
         if (c->body_mode != WF_BODY_FORM) {
             return publish(c);
         }
@@ -431,6 +456,8 @@ static enum wf_conn_state step_body(struct wf_conn *c) {
         c->server->counters.bad_requests++;
         return refused(c, 400, "bad chunked body");
     case WF_BODY_SLOW:
+    case WF_BODY_MISCODED:
+    case WF_BODY_LOST:
     case WF_BODY_ARRIVING:
         break;
     }

@@ -1,6 +1,7 @@
 /* One exchange's life: from the pool, through the ready list, to finish; and the streamed body. */
 #include "base/check.h"
 #include "serve/server_int.h"
+#include "wire/encoding/encoding.h"
 
 struct wf_exchange *wf_exchange_new(struct wf_conn *c) {
     struct wf_server *s = c->server;
@@ -29,6 +30,8 @@ struct wf_exchange *wf_exchange_new(struct wf_conn *c) {
     ex->path = wf_span("", 0);
     ex->body = wf_span("", 0);
     ex->form = NULL;
+    ex->encoder = NULL;
+    ex->body_coding = NULL;
     ex->match.leaf = NULL;
     ex->match.nparams = 0;
     ex->head.fields = ex->fields;
@@ -44,6 +47,12 @@ void wf_exchange_release(struct wf_exchange *ex) {
     }
     if (wf_unlikely(ex->form != NULL)) {
         wf_form_free(ex->form);
+    }
+    if (wf_unlikely(ex->encoder != NULL)) {
+        wf_encoder_free(ex->encoder);
+    }
+    if (wf_unlikely(ex->body_coding != NULL)) {
+        wf_body_coding_free(ex->body_coding);
     }
     wf_arena_reset(&ex->arena);
     wf_pool_give(&ex->server->exchanges, ex);
@@ -131,7 +140,12 @@ enum wf_body_result wf_body_read(struct wf_exchange *ex, struct wf_span *out) {
         ex->body_done = true;
         return WF_BODY_END;
     }
-    if (c->body_at < c->body_end) {
+    if (wf_unlikely(ex->body_coding != NULL)) {
+        enum wf_body_result rc = wf_conn_read_coding(c, out);
+        if (rc != WF_BODY_END) {
+            return rc;
+        }
+    } else if (c->body_at < c->body_end) {
         *out = wf_span(c->in + c->body_at, c->body_end - c->body_at);
         c->body_at = c->body_end;
         return WF_BODY_DATA;
@@ -146,6 +160,10 @@ enum wf_body_result wf_body_read(struct wf_exchange *ex, struct wf_span *out) {
         return WF_BODY_TOO_SLOW;
     case WF_BODY_BAD:
         return WF_BODY_MALFORMED;
+    case WF_BODY_MISCODED:
+        return WF_BODY_BAD_CODING;
+    case WF_BODY_LOST:
+        return WF_BODY_NOMEM;
     case WF_BODY_ARRIVING:
         break;
     }

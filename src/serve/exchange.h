@@ -27,6 +27,8 @@
 struct wf_server;
 struct wf_conn;
 struct wf_layer;
+struct wf_encoder;
+struct wf_body_coding;
 
 enum {
     WF_EV_REQUEST = 1, /* new: run it and answer it */
@@ -54,6 +56,8 @@ struct wf_exchange {
     struct wf_conn *conn;     /* borrowed; NULL once the client has gone */
     struct wf_conn *owner; /* the server's: the connection, kept until finish although it is gone */
     void *user;            /* the embedder's, NULL at first */
+    struct wf_encoder *encoder; /* the server's, owned: streamed content goes through it; or NULL */
+    struct wf_body_coding *body_coding; /* the server's, owned: the body goes through it; or NULL */
     const struct wf_layer *layers_end; /* the server's: layers from there on do not see the reply */
     uint8_t events;                    /* WF_EV_*: what wf_server_next will report */
     uint8_t reply;                     /* enum wf_exchange_reply */
@@ -98,10 +102,12 @@ enum wf_body_result {
     WF_BODY_DATA, /* *out is not empty; good until the next wf_body_read or finish */
     WF_BODY_WAIT, /* nothing now: EV_BODY will come */
     WF_BODY_END,
-    WF_BODY_TOO_LARGE, /* past leaf->body_max: answer 413 */
-    WF_BODY_TOO_SLOW,  /* below body_rate_min: answer 408 */
-    WF_BODY_MALFORMED, /* bad chunk: answer 400 */
-    WF_BODY_BROKEN     /* the client left before the end */
+    WF_BODY_TOO_LARGE,  /* past leaf->body_max: answer 413 */
+    WF_BODY_TOO_SLOW,   /* below body_rate_min: answer 408 */
+    WF_BODY_MALFORMED,  /* bad chunk: answer 400 */
+    WF_BODY_BAD_CODING, /* not what its Content-Encoding says: answer 400 */
+    WF_BODY_NOMEM,      /* to decode it: answer 503 */
+    WF_BODY_BROKEN      /* the client left before the end */
 };
 /* Hands over what has arrived; what was handed over before is consumed. While nobody reads, the
  * connection stops reading too (a buffer of 16 KiB is what may wait). Sends 100 Continue when the
@@ -140,7 +146,8 @@ int wf_reply_send_borrowed(struct wf_exchange *ex, const struct wf_reply_head *h
                            struct wf_span body, wf_release_fn *release, void *arg);
 
 /* A whole reply encoded in place: open, append the content to *buf, close (or cancel, which takes the
- * head back, so that another reply can be made). Nothing else may touch the exchange in between, and
+ * head back, so that another reply can be made). What `head` points to lives until then: where a layer
+ * changes content it is not read before wf_reply_close, which then gives the results of wf_reply_send. Nothing else may touch the exchange in between, and
  * neither wf_loop_poll nor wf_server_flush may run: half a reply would leave. *buf may already hold
  * other output; append only, and never touch what is before. */
 int wf_reply_open(struct wf_exchange *ex, const struct wf_reply_head *head, struct wf_buf **buf);

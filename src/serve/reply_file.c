@@ -14,8 +14,10 @@
 
 enum {
     IN_MEMORY_BYTES = 16 * 1024, /* read into the output: one system call, not two */
-    FIELDS_MAX = 256 + 4,        /* what py/http lets an application set, and ours */
-    BOUNDARY_CHARS = 26          /* 104 random bits: no file has it by chance */
+    RECODED_BYTES =
+        1024 * 1024,      /* read so that a layer may compress it. More would hold up everyone */
+    FIELDS_MAX = 256 + 4, /* what py/http lets an application set, and ours */
+    BOUNDARY_CHARS = 26   /* 104 random bits: no file has it by chance */
 };
 
 int wf_file_open(const char *path, struct wf_file *out) {
@@ -192,7 +194,10 @@ static int send_small(struct wf_exchange *ex, const struct wf_reply_head *head, 
 
 static int send_one(struct wf_exchange *ex, const struct wf_reply_head *head, struct wf_file *file,
                     struct wf_range r) {
-    if (r.end - r.start <= IN_MEMORY_BYTES && ex->head.method != WF_METHOD_HEAD) {
+    uint64_t in_memory =
+        ex->server->recodes && head->status == 200 ? RECODED_BYTES : IN_MEMORY_BYTES;
+    if (r.end - r.start <= in_memory &&
+        (ex->head.method != WF_METHOD_HEAD || ex->server->recodes)) {
         return send_small(ex, head, file->fd, r);
     }
     struct shared *s = wf_malloc(sizeof(*s));
@@ -201,7 +206,7 @@ static int send_one(struct wf_exchange *ex, const struct wf_reply_head *head, st
     }
     *s = (struct shared){.fd = file->fd, .refs = 1};
     file->fd = -1;
-    int rc = wf_reply_start(ex, head, (int64_t)(r.end - r.start));
+    int rc = wf_reply_start_file(ex, head, r.end - r.start);
     if (rc >= 0) {
         rc = write_range(ex, s, r);
         rc = rc >= 0 ? wf_reply_end(ex) : rc;
@@ -277,7 +282,7 @@ static int send_parts(struct wf_exchange *ex, struct head *h, struct wf_file *fi
     }
     *s = (struct shared){.fd = file->fd, .refs = 1};
     file->fd = -1;
-    int rc = wf_reply_start(ex, finished(h), (int64_t)total);
+    int rc = wf_reply_start_file(ex, finished(h), total);
     rc = rc >= 0 ? write_parts(ex, s, &p, ranges, n) : rc;
     release(s);
     return rc;

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/num.h"
 #include "serve/server_int.h"
+#include "wire/encoding/encoding.h"
 
 enum framing {
     LENGTH,
@@ -199,22 +200,47 @@ static int begin_edited(struct wf_exchange *ex, const struct wf_reply_head *head
     return WF_REPLY_OK;
 }
 
+struct content {
+    enum wf_content_kind kind;
+    int64_t length;      /* -1: not known */
+    struct wf_span body; /* WHOLE */
+};
+
 /* The same through the layers. */
 static WF_NOINLINE int begin_layered(struct wf_exchange *ex, const struct wf_reply_head *head,
-                                     int64_t length, unsigned digits, size_t room,
+                                     struct content *content, unsigned digits, size_t room,
                                      struct reply *r) {
     struct wf_head_edit edit;
     if (ex->conn == NULL) {
         return WF_REPLY_GONE;
     }
-    return wf_layers_edit(ex, head, &edit) ? begin_edited(ex, &edit.head, length, digits, room, r)
-                                           : WF_REPLY_INVALID;
+    edit.content = (uint8_t)content->kind;
+    edit.length = content->length;
+    edit.body = content->body;
+    if (ex->reply != WF_REPLY_NONE || !wf_layers_edit(ex, head, &edit)) {
+        return WF_REPLY_INVALID;
+    }
+    if (edit.recoded) {
+        content->length = -1;
+    } else if (content->kind == WF_CONTENT_WHOLE && edit.body.p != content->body.p) {
+        content->body = edit.body;
+        content->length = (int64_t)edit.body.n;
+        room = edit.body.n;
+    }
+    int rc = begin_edited(ex, &edit.head, content->length, digits, room, r);
+    if (rc < 0) {
+        wf_encoder_free(edit.encoder);
+    } else {
+        ex->encoder = edit.encoder;
+    }
+    return rc;
 }
 
-static inline int begin(struct wf_exchange *ex, const struct wf_reply_head *head, int64_t length,
-                        unsigned digits, size_t room, struct reply *r) {
-    return wf_likely(ex->server->layers == NULL) ? begin_edited(ex, head, length, digits, room, r)
-                                                 : begin_layered(ex, head, length, digits, room, r);
+static inline int begin(struct wf_exchange *ex, const struct wf_reply_head *head,
+                        struct content *content, unsigned digits, size_t room, struct reply *r) {
+    return wf_likely(ex->server->layers == NULL)
+               ? begin_edited(ex, head, content->length, digits, room, r)
+               : begin_layered(ex, head, content, digits, room, r);
 }
 
 /* Everything up to `end` is output now. */
@@ -238,13 +264,14 @@ static inline int done(struct wf_conn *c) {
 
 int wf_reply_send(struct wf_exchange *ex, const struct wf_reply_head *head, struct wf_span body) {
     struct reply r;
-    int rc = begin(ex, head, (int64_t)body.n, 0, body.n, &r);
+    struct content content = {WF_CONTENT_WHOLE, (int64_t)body.n, body};
+    int rc = begin(ex, head, &content, 0, body.n, &r);
     if (wf_unlikely(rc < 0)) {
         return rc;
     }
     if (wf_likely(sends_content(ex, r.framing))) {
-        r.at = put_span(r.at, body);
-        ex->reply_bytes = body.n;
+        r.at = put_span(r.at, content.body);
+        ex->reply_bytes = content.body.n;
     }
     ex->reply = WF_REPLY_COMPLETE;
     queued(ex->conn, r.start, r.at);
@@ -254,9 +281,15 @@ int wf_reply_send(struct wf_exchange *ex, const struct wf_reply_head *head, stru
 int wf_reply_send_borrowed(struct wf_exchange *ex, const struct wf_reply_head *head,
                            struct wf_span body, wf_release_fn *release, void *arg) {
     struct reply r;
-    int rc = begin(ex, head, (int64_t)body.n, 0, 0, &r);
-    if (wf_unlikely(rc < 0 || !sends_content(ex, r.framing))) {
+    struct content content = {WF_CONTENT_WHOLE, (int64_t)body.n, body};
+    int rc = begin(ex, head, &content, 0, 0, &r);
+    bool sends = rc >= 0 && sends_content(ex, r.framing), changed = content.body.p != body.p;
+    if (wf_unlikely(!sends || changed)) {
         if (rc >= 0) {
+            if (sends) {
+                r.at = put_span(r.at, content.body);
+                ex->reply_bytes = content.body.n;
+            }
             ex->reply = WF_REPLY_COMPLETE;
             queued(ex->conn, r.start, r.at);
         }
@@ -278,11 +311,49 @@ int wf_reply_send_borrowed(struct wf_exchange *ex, const struct wf_reply_head *h
 
 /* ---- encoded in place ---- */
 
+enum { ASIDE_KEPT_BYTES = 1 << 20 /* a larger buffer is not held until the next reply */ };
+
+/* Where a layer may want the content: it is encoded aside, and sent as a whole. (One at a time: who opens a
+ * reply while another is open goes without.) */
+static bool open_aside(struct wf_exchange *ex, const struct wf_reply_head *head,
+                       struct wf_buf **buf) {
+    struct wf_server *s = ex->server;
+    if (!s->recodes || s->aside_of != NULL || ex->conn == NULL || ex->reply != WF_REPLY_NONE) {
+        return false;
+    }
+    s->aside_of = ex;
+    s->aside_head = *head;
+    s->aside.len = 0;
+    ex->reply = WF_REPLY_OPEN;
+    *buf = &s->aside;
+    return true;
+}
+
+static void end_aside(struct wf_exchange *ex) {
+    struct wf_server *s = ex->server;
+    s->aside_of = NULL;
+    if (s->aside.cap > ASIDE_KEPT_BYTES) {
+        wf_buf_free(&s->aside);
+    }
+}
+
+static WF_NOINLINE int close_aside(struct wf_exchange *ex) {
+    struct wf_server *s = ex->server;
+    ex->reply = WF_REPLY_NONE;
+    int rc = wf_reply_send(ex, &s->aside_head, wf_buf_span(&s->aside));
+    end_aside(ex);
+    return rc;
+}
+
 int wf_reply_open(struct wf_exchange *ex, const struct wf_reply_head *head, struct wf_buf **buf) {
+    if (wf_unlikely(ex->server->layers != NULL) && open_aside(ex, head, buf)) {
+        return WF_REPLY_OK;
+    }
     const struct wf_leaf *leaf = ex->match.leaf;
     unsigned digits = leaf != NULL && leaf->length_digits != 0 ? leaf->length_digits : 2;
     struct reply r;
-    int rc = begin(ex, head, -1, digits, 0, &r);
+    struct content content = {WF_CONTENT_FIXED, -1, wf_span("", 0)};
+    int rc = begin(ex, head, &content, digits, 0, &r);
     if (wf_unlikely(rc < 0)) {
         return rc;
     }
@@ -323,6 +394,9 @@ static int move_content(struct wf_exchange *ex, unsigned digits) {
 int wf_reply_close(struct wf_exchange *ex) {
     struct wf_conn *c = ex->conn;
     WF_ASSERT(ex->reply == WF_REPLY_OPEN && c != NULL);
+    if (wf_unlikely(ex->server->aside_of == ex)) {
+        return close_aside(ex);
+    }
     struct wf_buf *out = &c->stream.out;
     uint64_t length = out->len - c->open_content_at;
     if (wf_likely(c->open_length_at != 0)) {
@@ -346,26 +420,40 @@ int wf_reply_close(struct wf_exchange *ex) {
 
 void wf_reply_cancel(struct wf_exchange *ex) {
     WF_ASSERT(ex->reply == WF_REPLY_OPEN && ex->conn != NULL);
-    ex->conn->stream.out.len = ex->conn->open_at;
-    wf_conn_has_output(ex->conn);
+    if (wf_unlikely(ex->server->aside_of == ex)) {
+        end_aside(ex);
+    } else {
+        ex->conn->stream.out.len = ex->conn->open_at;
+        wf_conn_has_output(ex->conn);
+    }
     ex->reply = WF_REPLY_NONE;
     ex->status = 0;
 }
 
 /* ---- streamed ---- */
 
-int wf_reply_start(struct wf_exchange *ex, const struct wf_reply_head *head, int64_t length) {
+static int start(struct wf_exchange *ex, const struct wf_reply_head *head,
+                 enum wf_content_kind kind, int64_t length) {
     struct reply r;
-    int rc = begin(ex, head, length, 0, 0, &r);
+    struct content content = {kind, length, wf_span("", 0)};
+    int rc = begin(ex, head, &content, 0, 0, &r);
     if (wf_unlikely(rc < 0)) {
         return rc;
     }
     struct wf_conn *c = ex->conn;
     c->reply_framing = (uint8_t)r.framing;
-    c->reply_left = length >= 0 ? (uint64_t)length : 0;
+    c->reply_left = content.length >= 0 ? (uint64_t)content.length : 0;
     ex->reply = WF_REPLY_STREAMING;
     queued(c, r.start, r.at);
     return done(c);
+}
+
+int wf_reply_start(struct wf_exchange *ex, const struct wf_reply_head *head, int64_t length) {
+    return start(ex, head, WF_CONTENT_STREAM, length);
+}
+
+int wf_reply_start_file(struct wf_exchange *ex, const struct wf_reply_head *head, uint64_t length) {
+    return start(ex, head, WF_CONTENT_FIXED, (int64_t)length);
 }
 
 static char *put_chunk_size(char *at, uint64_t n) {
@@ -379,17 +467,9 @@ static char *put_chunk_size(char *at, uint64_t n) {
     }
 }
 
-int wf_reply_write(struct wf_exchange *ex, struct wf_span chunk) {
+/* As it goes on the wire. */
+static int write_chunk(struct wf_exchange *ex, enum framing framing, struct wf_span chunk) {
     struct wf_conn *c = ex->conn;
-    if (wf_unlikely(c == NULL)) {
-        return WF_REPLY_GONE;
-    }
-    enum framing framing = (enum framing)c->reply_framing;
-    if (wf_unlikely(ex->reply != WF_REPLY_STREAMING ||
-                    (framing == LENGTH && chunk.n > c->reply_left))) {
-        return WF_REPLY_INVALID;
-    }
-    c->reply_left -= framing == LENGTH ? chunk.n : 0;
     if (chunk.n == 0 || !sends_content(ex, framing)) {
         return done(c);
     }
@@ -410,6 +490,37 @@ int wf_reply_write(struct wf_exchange *ex, struct wf_span chunk) {
     ex->reply_bytes += chunk.n;
     queued(c, start, at);
     return done(c);
+}
+
+static WF_NOINLINE int write_encoded(struct wf_exchange *ex, enum framing framing,
+                                     struct wf_span chunk, enum wf_encode_how how) {
+    struct wf_buf coded;
+    wf_buf_init(&coded, WF_STREAM_OUT_MAX);
+    int rc = wf_encode(ex->encoder, chunk, how, &coded) == WF_BUF_OK
+                 ? write_chunk(ex, framing, wf_buf_span(&coded))
+                 : WF_REPLY_NOMEM;
+    wf_buf_free(&coded);
+    if (rc == WF_REPLY_NOMEM) {
+        ex->conn->broken = true; /* what is missing cannot be made up for */
+    }
+    return rc;
+}
+
+int wf_reply_write(struct wf_exchange *ex, struct wf_span chunk) {
+    struct wf_conn *c = ex->conn;
+    if (wf_unlikely(c == NULL)) {
+        return WF_REPLY_GONE;
+    }
+    enum framing framing = (enum framing)c->reply_framing;
+    if (wf_unlikely(ex->reply != WF_REPLY_STREAMING ||
+                    (framing == LENGTH && chunk.n > c->reply_left))) {
+        return WF_REPLY_INVALID;
+    }
+    c->reply_left -= framing == LENGTH ? chunk.n : 0;
+    if (wf_unlikely(ex->encoder != NULL) && chunk.n != 0) {
+        return write_encoded(ex, framing, chunk, WF_ENCODE_FLUSH);
+    }
+    return write_chunk(ex, framing, chunk);
 }
 
 int wf_reply_write_file(struct wf_exchange *ex, int fd, uint64_t offset, size_t bytes,
@@ -445,6 +556,12 @@ int wf_reply_end(struct wf_exchange *ex) {
     if (wf_unlikely(ex->reply != WF_REPLY_STREAMING ||
                     (framing == LENGTH && c->reply_left != 0 && sends_content(ex, framing)))) {
         return WF_REPLY_INVALID;
+    }
+    if (wf_unlikely(ex->encoder != NULL)) {
+        int rc = write_encoded(ex, framing, wf_span("", 0), WF_ENCODE_END);
+        if (rc < 0) {
+            return rc;
+        }
     }
     if (framing == CHUNKED && sends_content(ex, framing)) {
         struct wf_buf *out = &c->stream.out;

@@ -135,6 +135,7 @@ struct wf_server *wf_server_new(struct wf_loop *loop, const struct wf_server_con
     s->loop = loop;
     s->router = router;
     s->config = *config;
+    wf_buf_init(&s->aside, WF_STREAM_OUT_MAX);
     s->head_limits = (struct wf_http1_limits){
         .head_bytes = (uint32_t)WF_MIN(config->head_bytes_max, (uint64_t)WF_HTTP1_HEAD_MAX),
         .target_bytes = (uint32_t)WF_MIN(config->target_bytes_max, (uint64_t)WF_HTTP1_HEAD_MAX),
@@ -175,6 +176,7 @@ void wf_server_free(struct wf_server *s) {
     wf_timer_stop(s->loop, &s->tick);
     wf_access_log_flush(&s->log);
     wf_access_log_free(&s->log);
+    wf_buf_free(&s->aside);
     wf_pool_free_all(&s->buffers);
     wf_pool_free_all(&s->exchanges);
     wf_layers_free(s->layers);

@@ -46,7 +46,10 @@ struct wf_server_config {
     struct wf_span server_name; /* of the `server` field; empty sends none. Borrowed for life */
     bool unrouted_to_embedder;  /* 404 and 405 are delivered as exchanges without a leaf */
     bool redirect_slashes;      /* default true */
-    int access_log_fd;          /* -1: none */
+    bool
+        keep_codings; /* bodies are handed over in the Content-Encoding they come in. Default false: gzip, br
+                          and zstd are undone, as far as weft was built with them; others are 415 */
+    int access_log_fd; /* -1: none */
     const char
         *spool_dir; /* where files of forms wait that are too large for memory; "/tmp". Borrowed
                               for life */

@@ -3,6 +3,7 @@
  *     server.c       listeners, the ready list, flush, ticks, drain     calls ▼
  *     conn_http1.c   one connection's states, reading, bodies           calls ▼
  *     refuse.c       what is answered without the embedder              calls ▼
+ *     body_coding.c  bodies in gzip, br and zstd
  *     exchange.c     one exchange's life, the body reader               calls ▼ (and conn_http1.c back)
  *     respond.c      reply heads and contents into the stream's output
  *     access_log.c   one line a reply
@@ -10,6 +11,7 @@
 #ifndef WF_SERVE_SERVER_INT_H
 #define WF_SERVE_SERVER_INT_H
 
+#include "serve/body_coding.h"
 #include "serve/exchange.h"
 #include "serve/layer/layer.h"
 #include "serve/server.h"
@@ -62,9 +64,11 @@ enum wf_conn_state {
 enum wf_body_state {
     WF_BODY_COMPLETE, /* all of it is here, or there is none */
     WF_BODY_ARRIVING,
-    WF_BODY_OVER, /* past body_max */
-    WF_BODY_SLOW, /* below body_rate_min */
-    WF_BODY_BAD   /* bad chunk */
+    WF_BODY_OVER,     /* past body_max */
+    WF_BODY_SLOW,     /* below body_rate_min */
+    WF_BODY_BAD,      /* bad chunk */
+    WF_BODY_MISCODED, /* STREAM: not what its Content-Encoding says */
+    WF_BODY_LOST      /* STREAM: no memory to decode it */
 };
 
 /* The input buffer while an exchange is in flight (offsets count from `in`):
@@ -158,8 +162,13 @@ struct wf_server {
     struct wf_pool exchanges;
     struct wf_server_counters counters;
     struct wf_access_log log;
-    uint64_t running;  /* published, not finished */
-    uint64_t refusing; /* connections past the maximum */
+    bool recodes; /* a layer may change content: see aside */
+    /* Where content is encoded that layers want to see as a whole: it is sent at wf_reply_close. */
+    struct wf_buf aside;
+    struct wf_reply_head aside_head;
+    struct wf_exchange *aside_of; /* whose it is at the moment; NULL */
+    uint64_t running;             /* published, not finished */
+    uint64_t refusing;            /* connections past the maximum */
     bool draining;
 
     /* "HTTP/1.1 200 OK\r\n" "date: ...\r\n" "server: ...\r\n" */
@@ -209,6 +218,17 @@ void wf_refuse(struct wf_conn *c, int status, const char *detail);
 /* Answers c->ex, for which there is no leaf: 404, 405, OPTIONS, or the slash redirect. */
 void wf_answer_unrouted(struct wf_conn *c);
 
+/* ---- body_coding.c ---- */
+#define WF_BAD_CODING "the request body is not what its Content-Encoding says"
+/* c->ex has a body that will be read: prepares to decode it, where it is coded. 0, or the status to refuse with:
+ * 415 (by wf_refuse_coding) or 503. */
+int wf_conn_begin_coding(struct wf_conn *c);
+void wf_refuse_coding(struct wf_conn *c); /* and makes it the connection's last reply */
+/* BUFFER, FORM: decodes what has arrived. 0, or the status to refuse with: 400, 413, 503. */
+int wf_conn_feed_coding(struct wf_conn *c);
+/* STREAM: the next piece (DATA), or what is to be said of the body (END: as c->body says). */
+enum wf_body_result wf_conn_read_coding(struct wf_conn *c, struct wf_span *out);
+
 /* ---- exchange.c ---- */
 struct wf_exchange *wf_exchange_new(struct wf_conn *c); /* NULL: no memory */
 void wf_exchange_release(struct wf_exchange *ex);
@@ -216,7 +236,8 @@ void wf_exchange_post(struct wf_exchange *ex, unsigned events);
 
 /* ---- layer/layer.c ---- */
 bool wf_layers_before(struct wf_exchange *ex); /* true: one has answered */
-/* edit  out: the head as the layers want it. false: it has too many fields */
+/* edit  in: content, length and body; out: what the layers have made of it all, with the head as they want it.
+ *       false: it has too many fields */
 bool wf_layers_edit(struct wf_exchange *ex, const struct wf_reply_head *head,
                     struct wf_head_edit *edit);
 void wf_layers_over(struct wf_exchange *ex);
@@ -226,7 +247,9 @@ void wf_layers_free(struct wf_layer *layers);
 int wf_reply_error_with(struct wf_exchange *ex, int status, struct wf_span detail,
                         const struct wf_reply_field *fields, uint32_t nfields);
 
-/* Queues bytes of a file as content of a reply that wf_reply_start has begun with a length. */
+/* wf_reply_start for content that no layer may change: bytes of files, queued by wf_reply_write_file. */
+int wf_reply_start_file(struct wf_exchange *ex, const struct wf_reply_head *head, uint64_t length);
+/* Queues bytes of a file as content of a reply that wf_reply_start_file has begun. */
 int wf_reply_write_file(struct wf_exchange *ex, int fd, uint64_t offset, size_t bytes,
                         wf_release_fn *release, void *arg);
 

@@ -193,6 +193,8 @@ int wf_reply_http_exception(struct wf_call *call, PyObject *exc); /* HTTPExcepti
 
 /* layers.c: (kind, config) as weft.middleware describes it; the server is open and not started. 0 or -1. */
 int wf_http_add_layer(struct wf_http_server *s, PyObject *args);
+/* Tells the module which content codings there are: content_codings, a tuple of their names. 0 or -1. */
+int wf_http_add_codings(PyObject *module);
 
 /* routes.c: wf_route_add has add_route's arguments; the server is open and not started. 0 or -1. */
 int wf_route_add(struct wf_http_server *s, PyObject *args, PyObject *kwargs);

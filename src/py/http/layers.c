@@ -3,6 +3,7 @@
 #include "py/http/http_int.h"
 
 #include "serve/layer/layer.h"
+#include "wire/encoding/encoding.h"
 
 static int span_of(PyObject *o, struct wf_span *out) {
     if (!PyBytes_Check(o)) {
@@ -106,6 +107,33 @@ static struct wf_layer *make_request_id(struct wf_http_server *s, PyObject *conf
     return wf_layer_request_id(span);
 }
 
+static struct wf_layer *make_compress(struct wf_http_server *s, PyObject *config) {
+    unsigned long long minimum;
+    PyObject *codings, *excluded;
+    struct wf_compress_config c = {0};
+    if (!PyArg_ParseTuple(config, "KO!O!", &minimum, &PyTuple_Type, &codings, &PyTuple_Type,
+                          &excluded)) {
+        return NULL;
+    }
+    c.minimum_bytes = minimum;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(codings); i++) {
+        const char *name;
+        int level;
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(codings, i), "si", &name, &level)) {
+            return NULL;
+        }
+        enum wf_coding coding = wf_coding_of(wf_span_str(name));
+        if (coding == WF_CODING_IDENTITY || coding == WF_CODING_COUNT ||
+            !wf_coding_available(coding) || c.ncodings == WF_ARRAY_LEN(c.codings)) {
+            PyErr_Format(PyExc_ValueError, "this weft has no content coding '%s'", name);
+            return NULL;
+        }
+        c.codings[c.ncodings++] = (struct wf_compress_coding){(uint8_t)coding, level};
+    }
+    c.excluded = spans(s, excluded, &c.nexcluded);
+    return c.excluded != NULL ? wf_layer_compress(&c) : NULL;
+}
+
 static struct wf_layer *make_concurrency(struct wf_http_server *s, PyObject *config) {
     unsigned long long max;
     unsigned retry_after;
@@ -119,11 +147,9 @@ int wf_http_add_layer(struct wf_http_server *s, PyObject *args) {
         const char *kind;
         struct wf_layer *(*make)(struct wf_http_server *, PyObject *);
     } kinds[] = {
-        {"cors", make_cors},
-        {"hosts", make_hosts},
-        {"fields", make_fields},
-        {"request_id", make_request_id},
-        {"concurrency", make_concurrency},
+        {"cors", make_cors},         {"hosts", make_hosts},
+        {"fields", make_fields},     {"request_id", make_request_id},
+        {"compress", make_compress}, {"concurrency", make_concurrency},
     };
     const char *kind;
     PyObject *config;
@@ -146,4 +172,19 @@ int wf_http_add_layer(struct wf_http_server *s, PyObject *args) {
     }
     PyErr_Format(PyExc_ValueError, "there is no layer '%s'", kind);
     return -1;
+}
+
+int wf_http_add_codings(PyObject *module) {
+    PyObject *names = PyTuple_New(0);
+    for (enum wf_coding c = WF_CODING_GZIP; names != NULL && c < WF_CODING_COUNT; c++) {
+        if (wf_coding_available(c)) {
+            PyObject *one = Py_BuildValue("(s)", wf_coding_name(c).p);
+            PyObject *more = one != NULL ? PySequence_Concat(names, one) : NULL;
+            Py_XDECREF(one);
+            Py_SETREF(names, more);
+        }
+    }
+    int rc = names != NULL ? PyModule_AddObjectRef(module, "content_codings", names) : -1;
+    Py_XDECREF(names);
+    return rc;
 }

@@ -346,6 +346,11 @@ static PyObject *next_chunk(PyObject *self, PyObject *ignored) {
         return wf_http_raise("HTTPException", "(is)", 408, "the request body arrives too slowly");
     case WF_BODY_MALFORMED:
         return wf_http_raise("HTTPException", "(is)", 400, "bad chunked body");
+    case WF_BODY_BAD_CODING:
+        return wf_http_raise("HTTPException", "(is)", 400,
+                             "the request body is not what its Content-Encoding says");
+    case WF_BODY_NOMEM:
+        return PyErr_NoMemory();
     case WF_BODY_BROKEN:
     default:
         return wf_http_raise("ClientDisconnect", "()");

@@ -306,14 +306,14 @@ static int import_helpers(struct wf_http_server *s) {
 
 static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     static const char *const names[] = {
-        "loop",        "app",           "request_class", "response_class", "config",
-        "server_name", "access_log_fd", "on_error",      "unrouted",       NULL};
+        "loop",          "app",      "request_class", "response_class", "config", "server_name",
+        "access_log_fd", "on_error", "unrouted",      "decode_bodies",  NULL};
     PyObject *loop, *app = Py_None, *request_class, *response_class = Py_None, *limits = Py_None,
                     *server_name = Py_None, *on_error = Py_None;
-    int log_fd = -1, unrouted = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO!|$OOOiOp", (char **)names, &loop, &app,
+    int log_fd = -1, unrouted = 0, decode_bodies = 1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO!|$OOOiOpp", (char **)names, &loop, &app,
                                      &PyType_Type, &request_class, &response_class, &limits,
-                                     &server_name, &log_fd, &on_error, &unrouted)) {
+                                     &server_name, &log_fd, &on_error, &unrouted, &decode_bodies)) {
         return NULL;
     }
     struct wf_state *state = wf_state_of_type(type);
@@ -357,6 +357,7 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     wf_server_config_default(&s->config);
     s->config.access_log_fd = log_fd;
     s->config.unrouted_to_embedder = unrouted;
+    s->config.keep_codings = !decode_bodies;
     if (server_name != Py_None) {
         if (!PyBytes_Check(server_name)) {
             PyErr_SetString(PyExc_TypeError, "server_name must be bytes or None");
@@ -782,10 +783,12 @@ static PyMemberDef server_members[] = {
 PyDoc_STRVAR(
     server_doc,
     "Server(loop, app, request_class, *, response_class=None, config=None, server_name=None,\n"
-    "       access_log_fd=-1, on_error=None, unrouted=False)\n--\n\n"
+    "       access_log_fd=-1, on_error=None, unrouted=False, decode_bodies=True)\n--\n\n"
     "The HTTP server on a weft loop. config: limits by name (docs: limits). unrouted: 404 and 405 "
     "go "
-    "through the exception handlers instead of being answered in C.");
+    "through the exception handlers instead of being answered in C. decode_bodies: undo the gzip, "
+    "br "
+    "and zstd of requests.");
 
 static PyType_Slot server_slots[] = {
     {Py_tp_doc, (void *)server_doc},
@@ -835,6 +838,9 @@ int wf_http_exec(PyObject *module, struct wf_state *state) {
         return -1;
     }
     wf_http1_init();
+    if (wf_http_add_codings(module) < 0) {
+        return -1;
+    }
     return (h->request_type = add_type(module, &wf_request_spec, NULL)) != NULL &&
                    (h->response_type = add_type(module, &wf_response_spec, NULL)) != NULL &&
                    (h->file_type = add_type(module, &wf_file_response_spec, h->response_type)) !=

@@ -40,11 +40,14 @@ static void run_reply(struct wf_layer *l, struct wf_exchange *ex, struct wf_head
     }
 }
 
+/* edit->content, length and body are set already. */
 bool wf_layers_edit(struct wf_exchange *ex, const struct wf_reply_head *head,
                     struct wf_head_edit *edit) {
     if (head->nfields > WF_EDIT_FIELDS_MAX) {
         return false;
     }
+    edit->recoded = false;
+    edit->encoder = NULL;
     edit->head = *head;
     if (head->nfields != 0) {
         memcpy(edit->fields, head->fields, head->nfields * sizeof(*head->fields));
@@ -60,6 +63,7 @@ void wf_server_add_layer(struct wf_server *s, struct wf_layer *layer) {
         end = &(*end)->next;
     }
     *end = layer;
+    s->recodes |= layer->ops->recodes;
 }
 
 void wf_layers_free(struct wf_layer *l) {
@@ -94,6 +98,16 @@ void wf_edit_set(struct wf_head_edit *edit, struct wf_span lower, struct wf_span
     } else {
         wf_edit_default(edit, lower, value);
     }
+}
+
+void wf_edit_remove(struct wf_head_edit *edit, struct wf_span lower) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < edit->head.nfields; i++) {
+        if (!wf_span_eq_lower(edit->fields[i].name, lower)) {
+            edit->fields[n++] = edit->fields[i];
+        }
+    }
+    edit->head.nfields = n;
 }
 
 void wf_edit_vary(struct wf_head_edit *edit, struct wf_exchange *ex, struct wf_span token) {

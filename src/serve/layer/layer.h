@@ -12,7 +12,7 @@
 
 #include "serve/exchange.h"
 
-struct wf_layer;
+struct wf_encoder;
 struct wf_head_edit;
 
 struct wf_layer_ops {
@@ -26,6 +26,8 @@ struct wf_layer_ops {
     /* One that has passed is over. */
     void (*over)(struct wf_layer *l, struct wf_exchange *ex);
     void (*free)(struct wf_layer *l);
+    /* `reply` may change content: see wf_head_edit. */
+    bool recodes;
 };
 
 /* Embedded, first, in each kind. */
@@ -36,8 +38,22 @@ struct wf_layer {
 
 enum { WF_EDIT_FIELDS_MAX = 256 + 32 }; /* an application's, and what layers add */
 
+/* How a reply has its content. */
+enum wf_content_kind {
+    WF_CONTENT_WHOLE,  /* all of it is in `body` */
+    WF_CONTENT_STREAM, /* it will come piece by piece */
+    WF_CONTENT_FIXED /* of a file, for the kernel to copy; or encoded in place: nobody can change it */
+};
+
 /* A reply's head that layers change. A field that finds no room, or no memory, is left out. */
 struct wf_head_edit {
+    uint8_t content;     /* enum wf_content_kind */
+    bool recoded;        /* STREAM: the content changes, and with it the length */
+    int64_t length;      /* of the content; -1 where it is not known */
+    struct wf_span body; /* WHOLE: another may be put in its place, good until the next reply */
+    struct wf_encoder
+        *encoder; /* STREAM, recoded: what the content is to go through. The exchange owns it
+                                   from then on. NULL where there is none to come, as with HEAD */
     struct wf_reply_head head;
     struct wf_reply_field fields[WF_EDIT_FIELDS_MAX];
 };
@@ -47,6 +63,8 @@ struct wf_reply_field *wf_edit_find(struct wf_head_edit *edit, struct wf_span lo
 void wf_edit_set(struct wf_head_edit *edit, struct wf_span lower, struct wf_span value);
 /* Only where there is none. */
 void wf_edit_default(struct wf_head_edit *edit, struct wf_span lower, struct wf_span value);
+/* Takes all fields of that name out. */
+void wf_edit_remove(struct wf_head_edit *edit, struct wf_span lower);
 /* Adds a token to Vary (RFC 9110 section 12.5.5). */
 void wf_edit_vary(struct wf_head_edit *edit, struct wf_exchange *ex, struct wf_span token);
 
@@ -73,6 +91,20 @@ struct wf_layer *wf_layer_fields(const struct wf_reply_field *fields, size_t n);
  * Ids of a client count when they are up to WF_REQUEST_ID_MAX letters, digits and "-_.". */
 enum { WF_REQUEST_ID_MAX = 128 };
 struct wf_layer *wf_layer_request_id(struct wf_span name);
+
+/* Content in one of the codings a client accepts (RFC 9110 section 12.5.3), as Starlette's GZipMiddleware goes
+ * about it: see compress.c. The first of the codings counts where the client likes several as well. */
+struct wf_compress_config {
+    uint64_t minimum_bytes; /* a content shorter than that is left as it is */
+    struct wf_compress_coding {
+        uint8_t coding; /* enum wf_coding: available */
+        int level;
+    } codings[3];
+    size_t ncodings;
+    const struct wf_span *excluded; /* media types in lower case, or "audio/ *" without the space */
+    size_t nexcluded;
+};
+struct wf_layer *wf_layer_compress(const struct wf_compress_config *config);
 
 /* 503 with Retry-After, in seconds, while `max` requests are being handled. */
 struct wf_layer *wf_layer_concurrency(uint64_t max, unsigned retry_after_s);

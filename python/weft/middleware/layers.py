@@ -1,17 +1,10 @@
-"""Steps around every request, in C: they cost no Python. And the class for those in Python.
-
-Declared by `app.add_middleware(CORSMiddleware, allow_origins=["https://example.com"])`; what is
-added later is further out, as in FastAPI; but those in Python are always inside of those in C.
-"""
+"""What middleware in C is described by, and those that are a few lines of it."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from weft.dispatch import BaseHTTPMiddleware
-
 __all__ = [
-    "BaseHTTPMiddleware",
     "CORSMiddleware",
     "ConcurrencyLimitMiddleware",
     "Middleware",

@@ -1,0 +1,28 @@
+"""Steps around every request, in C: they cost no Python. And the class for those in Python.
+
+Declared by `app.add_middleware(CORSMiddleware, allow_origins=["https://example.com"])`; what is
+added later is further out, as in FastAPI; but those in Python are always inside of those in C.
+"""
+
+from weft.dispatch import BaseHTTPMiddleware
+from weft.middleware.compression import CompressionMiddleware, GZipMiddleware
+from weft.middleware.layers import (
+    ConcurrencyLimitMiddleware,
+    CORSMiddleware,
+    Middleware,
+    RequestIDMiddleware,
+    SecurityHeadersMiddleware,
+    TrustedHostMiddleware,
+)
+
+__all__ = [
+    "BaseHTTPMiddleware",
+    "CORSMiddleware",
+    "CompressionMiddleware",
+    "ConcurrencyLimitMiddleware",
+    "GZipMiddleware",
+    "Middleware",
+    "RequestIDMiddleware",
+    "SecurityHeadersMiddleware",
+    "TrustedHostMiddleware",
+]
