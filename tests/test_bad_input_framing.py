@@ -6,12 +6,13 @@ A row says what is sent, the status it gets, and whether the connection is of us
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 import pytest
 
-from weft import App, Body, Request
+from weft import App, Body, Form, Request
 
 from .wire import Served, get, head, post, served
 
@@ -33,6 +34,10 @@ def server() -> Iterator[Served]:
     @app.post("/ignored")
     async def ignored() -> int:
         return -1
+
+    @app.post("/form")
+    async def form(a: Annotated[str, Form()]) -> str:
+        return a
 
     @app.get("/path/{rest:path}")
     async def path(rest: str, q: str = "") -> list[str]:
@@ -418,16 +423,18 @@ def test_a_body_that_ends_early(server: Served, path: str, chunked: bool) -> Non
         client.send(data + (b"a\r\nabc" if chunked else b"abc"))
         if path == "/ignored":
             assert client.reply() is not None
-        client.socket.shutdown(1)
-        assert client.reply() is None
+        client.socket.shutdown(socket.SHUT_WR)
+        reply = client.reply()
+        assert (reply and reply.status) == (400 if path == "/whole" else None)
     assert server.is_well()
 
 
 def test_a_head_that_ends_early(server: Served) -> None:
     for n in range(1, len(get("/ok"))):
         with server.connect() as client:
-            client.send(get("/ok")[:n]).socket.shutdown(1)
-            assert client.reply() is None
+            client.send(get("/ok")[:n]).socket.shutdown(socket.SHUT_WR)
+            reply = client.reply()
+            assert reply is not None and reply.status == 400
     assert server.is_well()
 
 
@@ -455,3 +462,34 @@ def test_in_two_pieces(server: Served) -> None:
             with server.connect() as client:
                 cut = client.send(data[:at]).send(data[at:]).reply()
                 assert (cut and cut.status) == (whole and whole.status), (row, at)
+
+
+# ---- what the end of the connection cuts off (RFC 9112 section 8) ----
+
+CUT_OFF = {
+    "nothing at all": (b"", None),
+    "empty lines": (b"\r\n\r\n", None),
+    "half an empty line": (b"\r", None),
+    "a letter": (b"G", 400),
+    "a request line": (b"GET /ok HTTP/1.1\r\n", 400),
+    "a head without its last line": (b"GET /ok HTTP/1.1\r\nhost: a\r\n", 400),
+    "a body not begun": (post("/whole", b"abc")[:-3], 400),
+    "a form": (post("/form", b"a=b", b"content-type: application/x-www-form-urlencoded")[:-1], 400),
+}
+
+
+@pytest.mark.parametrize("row", CUT_OFF)
+@pytest.mark.parametrize("late", [False, True])
+def test_a_request_cut_off_by_the_end_is_refused(server: Served, row: str, late: bool) -> None:
+    data, status = CUT_OFF[row]
+    with server.connect() as client:
+        client.send(data)
+        if late:  # the server has seen it before the end comes
+            assert server.is_well()
+        client.socket.shutdown(socket.SHUT_WR)
+        reply = client.reply()
+        assert (reply and (reply.status, reply.field("connection"))) == (
+            status and (status, "close")
+        )
+        assert client.rest() == b""
+    assert server.is_well()

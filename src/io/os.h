@@ -5,6 +5,7 @@
 #define WF_IO_OS_H
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -77,6 +78,9 @@ static inline int wf_os_waker(int *read_fd, int *write_fd) {
 
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0
+#endif
+#ifndef POLLRDHUP /* elsewhere POLLHUP, which is never asked for, says as much */
+#define POLLRDHUP 0
 #endif
 
 #endif

@@ -395,6 +395,26 @@ static enum wf_conn_state dispatch(struct wf_conn *c) {
     return publish(c);
 }
 
+/* Nothing but the empty lines that may stand before a request (RFC 9112 section 2.2): some clients end
+ * a body with one. */
+static bool only_empty_lines(const struct wf_conn *c) {
+    size_t at = c->in_at;
+    while (at < c->in_end && (c->in[at] == '\r' || c->in[at] == '\n')) {
+        at++;
+    }
+    return at == c->in_end;
+}
+
+/* No more of it will come (RFC 9112 section 8). A client that has only shut its side down reads the
+ * answer. */
+static enum wf_conn_state cut_off_head(struct wf_conn *c) {
+    if (only_empty_lines(c)) {
+        return WF_CONN_CLOSING;
+    }
+    c->server->counters.clients_gone++;
+    return refused_headless(c, 400, "the connection ended within the request head");
+}
+
 static enum wf_conn_state step_head(struct wf_conn *c) {
     struct wf_server *s = c->server;
     if (c->in_at == c->in_end) {
@@ -411,7 +431,7 @@ static enum wf_conn_state step_head(struct wf_conn *c) {
                               wf_span(c->in + c->in_at, c->in_end - c->in_at), &ex->head);
     if (wf_unlikely(n == WF_PARTIAL)) { /* a slow head does not hold an exchange */
         wf_exchange_release(ex);
-        return c->eof ? WF_CONN_CLOSING : WF_CONN_HEAD;
+        return wf_unlikely(c->eof) ? cut_off_head(c) : WF_CONN_HEAD;
     }
     c->ex = ex;
     c->progress = (struct wf_http1_progress){0};
@@ -461,7 +481,11 @@ static enum wf_conn_state step_body(struct wf_conn *c) {
     case WF_BODY_ARRIVING:
         break;
     }
-    return c->eof ? closed(c, false) : WF_CONN_BODY;
+    if (c->eof) {
+        c->server->counters.clients_gone++;
+        return refused(c, 400, "the connection ended within the request body");
+    }
+    return WF_CONN_BODY;
 }
 
 static enum wf_conn_state step_running(struct wf_conn *c) {
@@ -604,9 +628,10 @@ static enum wf_wait wait_of(const struct wf_conn *c) {
         if (c->body == WF_BODY_ARRIVING && c->in_end < c->in_cap && !c->continue_owed) {
             return WF_WAIT_BODY;
         }
-        return c->server->config.handler_timeout_ms != 0 && c->ex->reply == WF_REPLY_NONE
-                   ? WF_WAIT_HANDLER
-                   : WF_WAIT_NONE;
+        if (c->server->config.handler_timeout_ms != 0 && c->ex->reply == WF_REPLY_NONE) {
+            return WF_WAIT_HANDLER;
+        }
+        return c->more_waits ? WF_WAIT_END : WF_WAIT_NONE;
     default:
         return WF_WAIT_NONE;
     }
@@ -654,6 +679,25 @@ void wf_conn_settle(struct wf_conn *c) {
     }
 }
 
+/* The end of file means that the client has gone: a closed connection and a half-closed one look
+ * the same until something is written. Requests that nobody has begun to handle are still answered
+ * (a client that sends, half-closes and reads gets what can be had at once), but a handler that is
+ * waiting for something is cancelled, as under uvicorn. Which of the two it will be is not known
+ * while the exchange waits in the ready list: then the end is left to be read again in the next
+ * turn. */
+static void at_end(struct wf_conn *c, ssize_t error) {
+    if (error != 0) {
+        wf_conn_close(c, true);
+    } else if (c->state != WF_CONN_RUNNING) {
+        c->eof = true;
+        wf_conn_advance(c);
+    } else if (c->ex->taken) {
+        wf_conn_close(c, false);
+    } else {
+        wf_conn_settle(c);
+    }
+}
+
 /* The embedder keeps the exchange, and the buffer, until its finish; the client gets its answer
  * now. */
 static enum wf_conn_state handler_timed_out(struct wf_conn *c) {
@@ -692,6 +736,13 @@ static enum wf_conn_state body_timed_out(struct wf_conn *c) {
 void wf_conn_timed_out(struct wf_conn *c) {
     struct wf_server *s = c->server;
     enum wf_wait wait = (enum wf_wait)c->wait_class;
+    if (wait == WF_WAIT_END) {
+        wait_from_now(c, wait);
+        if (wf_stream_peer_ended(&c->stream)) {
+            at_end(c, 0);
+        }
+        return;
+    }
     uint64_t bytes = moved(c, wait) - c->mark;
     if ((wait == WF_WAIT_WRITE && bytes != 0) ||
         (wait == WF_WAIT_BODY && bytes >= s->body_due_bytes)) {
@@ -721,25 +772,6 @@ void wf_conn_timed_out(struct wf_conn *c) {
 }
 
 /* ---- the stream's callbacks ---- */
-
-/* The end of file means that the client has gone: a closed connection and a half-closed one look
- * the same until something is written. Requests that nobody has begun to handle are still answered
- * (a client that sends, half-closes and reads gets what can be had at once), but a handler that is
- * waiting for something is cancelled, as under uvicorn. Which of the two it will be is not known
- * while the exchange waits in the ready list: then the end is left to be read again in the next
- * turn. */
-static void at_end(struct wf_conn *c, ssize_t error) {
-    if (error != 0) {
-        wf_conn_close(c, true);
-    } else if (c->state != WF_CONN_RUNNING) {
-        c->eof = true;
-        wf_conn_advance(c);
-    } else if (c->ex->taken) {
-        wf_conn_close(c, false);
-    } else {
-        wf_conn_settle(c);
-    }
-}
 
 /* No room to read on, in which the end would be seen. */
 static void look_for_the_end(struct wf_conn *c) {

@@ -20,7 +20,8 @@ enum {
     WF_DROP_BYTES_MAX = 64 * 1024,    /* of a body nobody wants: more, and closing is cheaper */
     WF_LINGER_BYTES_MAX = 256 * 1024, /* read after a refusal so that the peer can read the reply */
     WF_LINGER_MS = 2000,
-    WF_REFUSED_MAX = 128, /* connections past the maximum being told 503; then none is told */
+    WF_END_LOOK_MS = 2000, /* between looks for the end of who has sent more than can be read */
+    WF_REFUSED_MAX = 128,  /* connections past the maximum being told 503; then none is told */
     WF_TICK_MS_MIN = 10,
     WF_TICK_MS_MAX = 1000
 };
@@ -35,6 +36,7 @@ enum wf_wait {
     WF_WAIT_HANDLER, /* for the embedder */
     WF_WAIT_WRITE,   /* for the peer to take output */
     WF_WAIT_LINGER,
+    WF_WAIT_END, /* for the handler, while bytes that cannot be read yet hide the client's end */
     WF_WAIT_COUNT
 };
 

@@ -284,8 +284,31 @@ static void leaving_is_noticed_behind_a_full_buffer(void **state) {
     stop(f);
 }
 
-/* The end is seen before the embedder has seen the request: whoever then waits for something is
- * told after all. */
+/* And even where it stands behind requests that nobody can read yet. */
+static void leaving_is_noticed_behind_requests_that_are_not_read(void **state) {
+    struct fixture *f = start(NULL);
+    f->server->wait_ns[WF_WAIT_END] = f->server->tick_ns = 20 * WF_NS_PER_MS;
+    static char requests[3 * WF_STREAM_BUF_BYTES];
+    for (size_t at = 0, n = strlen("GET /park HTTP/1.1\r\nHost: a\r\n\r\n");
+         at + n < sizeof(requests); at += n) {
+        memcpy(requests + at, "GET /park HTTP/1.1\r\nHost: a\r\n\r\n", n + 1);
+    }
+    int fd = dial(f);
+    say_bytes(f, fd, requests, strlen(requests));
+    turns(f, 10);
+    assert_true(only_conn(f)->more_waits);
+    sleep_ms(f, 100);
+    assert_int_equal(f->nparked, 1); /* it is still there */
+    hang_up(fd, false);
+    for (int i = 0; i < 1000 && f->ngone == 0; i++) {
+        sleep_ms(f, 10);
+    }
+    assert_int_equal(f->ngone, 1);
+    assert_int_equal(wf_server_open_connections(f->server), 0);
+    assert_int_equal(wf_server_counters(f->server)->timeouts, 0);
+    stop(f);
+}
+
 /* Nothing behind a body that is bad or too large can be a request, but the end can still be seen.
  */
 static void leaving_is_noticed_behind_a_spoiled_body(void **state) {
@@ -310,6 +333,8 @@ static void leaving_is_noticed_behind_a_spoiled_body(void **state) {
     stop(f);
 }
 
+/* The end is seen before the embedder has seen the request: whoever then waits for something is
+ * told after all. */
 static void leaving_before_the_handler_begins_is_noticed(void **state) {
     struct fixture *f = start(NULL);
     int fd = dial(f);
@@ -379,6 +404,43 @@ static void a_half_closed_client_gets_what_can_be_had_at_once(void **state) {
     stop(f);
 }
 
+/* RFC 9112 section 8: who is there still is told, who never began is not. */
+static void a_request_cut_off_by_the_end_is_refused(void **state) {
+#define CUT_HEAD REFUSED("400 Bad Request", "57", "the connection ended within the request head")
+#define CUT_BODY REFUSED("400 Bad Request", "57", "the connection ended within the request body")
+    static const struct row rows[] = {
+        {"", "<eof>"},
+        {"\n", "<eof>"},
+        {"\n\n", "<eof>"},
+        {"G", CUT_HEAD},
+        {"\nG", CUT_HEAD},
+        {"GET /hello HT", CUT_HEAD},
+        {"GET /hello HTTP/1.1\n", CUT_HEAD},
+        {"GET /hello HTTP/1.1\nHost: a\n", CUT_HEAD},
+        {"POST /echo HTTP/1.1\nHost: a\nContent-Length: 4\n\n", CUT_BODY},
+        {"POST /echo HTTP/1.1\nHost: a\nContent-Length: 4\n\nabc", CUT_BODY},
+        {"POST /echo HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n4\nabcd\n0\n", CUT_BODY},
+        {"GET /hello HTTP/1.1\nHost: a\n\n\n", HELLO "<eof>"},
+        {"GET /none HTTP/1.1\nHost: a\n\nGET /hel",
+         ERROR("404 Not Found", "22", "Not Found") CUT_HEAD},
+    };
+    struct fixture *f = start(NULL);
+    for (size_t i = 0; i < WF_ARRAY_LEN(rows); i++) {
+        for (int late = 0; late < 2;
+             late++) { /* the end comes with the last bytes, or after them */
+            int fd = dial(f);
+            say(f, fd, rows[i].say);
+            turns(f, late != 0 ? 3 : 0);
+            shutdown(fd, SHUT_WR);
+            expect(f, fd, rows[i].say, rows[i].expect);
+            close(fd);
+        }
+    }
+    turns(f, 3);
+    assert_int_equal(wf_server_open_connections(f->server), 0);
+    stop(f);
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pipelined_requests_are_answered_in_order),
@@ -394,10 +456,12 @@ int main(int argc, char **argv) {
         cmocka_unit_test(borrowed_bodies_are_released_once),
         cmocka_unit_test(a_client_may_leave_at_any_moment),
         cmocka_unit_test(leaving_is_noticed_behind_a_full_buffer),
+        cmocka_unit_test(leaving_is_noticed_behind_requests_that_are_not_read),
         cmocka_unit_test(leaving_is_noticed_behind_a_spoiled_body),
         cmocka_unit_test(leaving_before_the_handler_begins_is_noticed),
         cmocka_unit_test(a_full_buffer_does_not_keep_the_loop_busy),
         cmocka_unit_test(a_half_closed_client_gets_what_can_be_had_at_once),
+        cmocka_unit_test(a_request_cut_off_by_the_end_is_refused),
     };
     return RUN_OVER_EVERY_POLLER(tests, argc, argv);
 }

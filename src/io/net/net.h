@@ -147,6 +147,9 @@ ssize_t wf_stream_read(struct wf_stream *s, void *p, size_t n);
 /* The same without taking anything: how many bytes wait, 1 for any number. For an owner without
  * room who has to know whether the peer is still there. */
 ssize_t wf_stream_peek(struct wf_stream *s);
+/* Has the peer shut its side down, or gone, whatever of its bytes waits before that? One system call: for
+ * an owner who cannot read on, now and then. */
+bool wf_stream_peer_ended(const struct wf_stream *s);
 void wf_stream_pause(struct wf_stream *s);
 int wf_stream_resume(struct wf_stream *s); /* 0 or -errno: it will never be readable; close it */
 

@@ -353,6 +353,11 @@ ssize_t wf_stream_peek(struct wf_stream *s) {
     return receive(s, &byte, 1, MSG_PEEK);
 }
 
+bool wf_stream_peer_ended(const struct wf_stream *s) {
+    struct pollfd p = {.fd = s->watch.fd, .events = POLLRDHUP};
+    return poll(&p, 1, 0) > 0;
+}
+
 void wf_stream_pause(struct wf_stream *s) {
     s->paused = true;
     wf_watch_set(s->loop, &s->watch, s->watch.want & WF_WRITE);
