@@ -1,4 +1,4 @@
-/* The description of a plan (weft/signature.py) to its compiled form. Runs once a route, at
+/* The description of a plan (weft/signature/) to its compiled form. Runs once a route, at
  * start-up; the description is our own, so what is wrong with it is a ValueError and no more. */
 #include "py/plan/plan_int.h"
 

@@ -8,7 +8,7 @@
  *   1     query "q"     str            args[1]       None
  *   2     query "limit" int, le=100    args[2] (kw)  10
  *
- * weft/signature.py reads the signature (FastAPI's rules for what comes from where) and describes
+ * weft/signature/ reads the signature (FastAPI's rules for what comes from where) and describes
  * each step; _core.Plan(...) compiles the description; wf_plan_call runs it for one request.
  *
  * thread   with the GIL; a plan is read-only once made */

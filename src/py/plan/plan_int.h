@@ -77,7 +77,7 @@ struct conv {
     uint8_t nitems, nchecks;
     struct conv *items;                    /* owned array */
     struct check *checks;                  /* owned array */
-    PyObject *data;                        /* as Conversion.data in signature.py */
+    PyObject *data;                        /* as Conversion.data in signature/steps.py */
     PyObject *validate, *validation_error; /* HANDED; SHAPE, where NULL: the shape alone */
     struct wf_shape *shape;                /* SHAPE */
     bool straight; /* SHAPE: a walk that fails has run no code of the application */
