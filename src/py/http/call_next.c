@@ -1,0 +1,159 @@
+/* call_next of a middleware, and the Answer it gives: what steps a chain from inside of the middleware. */
+#include "py/http/chain_int.h"
+
+/* What call_next(request) returns, and call_next itself: both only know their chain. */
+struct answer {
+    PyObject_HEAD
+    struct wf_chain *chain; /* owned */
+};
+
+static struct answer *answer_new(PyTypeObject *type, struct wf_chain *c) {
+    struct answer *a = (struct answer *)type->tp_alloc(type, 0);
+    if (a != NULL) {
+        a->chain = (struct wf_chain *)Py_NewRef((PyObject *)c);
+    }
+    return a;
+}
+
+int chain_surround(struct wf_chain *c, PyObject *request) {
+    struct answer *next = answer_new(c->server->state->http.call_next_type, c);
+    if (next == NULL) {
+        return -1;
+    }
+    PyObject *args[] = {request, (PyObject *)next};
+    PyObject *coro = PyObject_Vectorcall(c->server->middleware, args, 2, NULL);
+    Py_DECREF(next);
+    c->outer = coro != NULL ? coro_iterator(coro) : NULL;
+    Py_XDECREF(coro);
+    c->middleware = true;
+    return c->outer != NULL ? 0 : -1;
+}
+
+static PyObject *call_next_call(PyObject *self, PyObject *args, PyObject *kwargs) {
+    struct wf_chain *c = ((struct answer *)self)->chain;
+    PyObject *request;
+    if (!PyArg_ParseTuple(args, "O:call_next", &request)) {
+        return NULL;
+    }
+    if (c->asked) {
+        PyErr_SetString(PyExc_RuntimeError, "call_next() can be called once");
+        return NULL;
+    }
+    c->asked = true;
+    return (PyObject *)answer_new(c->server->state->http.answer_type, c);
+}
+
+/* NULL, or why the chain cannot be stepped by it. */
+static const char *answer_refusal(const struct wf_chain *c) {
+    return c->answered                  ? "cannot reuse already awaited coroutine"
+           : !c->running || c->stepping ? "call_next() is awaited by the middleware it is for"
+                                        : NULL;
+}
+
+static PySendResult answer_send(PyObject *self, PyObject *arg, PyObject **out) {
+    struct wf_chain *c = ((struct answer *)self)->chain;
+    const char *refusal = answer_refusal(c);
+    *out = NULL;
+    if (wf_unlikely(refusal != NULL)) {
+        PyErr_SetString(PyExc_RuntimeError, refusal);
+        return PYGEN_ERROR;
+    }
+    c->stepping = true;
+    PySendResult sent = chain_step(c, arg, out);
+    c->stepping = false;
+    return sent;
+}
+
+static PyObject *answer_send_method(PyObject *self, PyObject *value) {
+    PyObject *out = NULL;
+    PySendResult sent = answer_send(self, value, &out); /* first: it is what fills `out` in */
+    return coro_answer(sent, out);
+}
+
+static PyObject *answer_next(PyObject *self) {
+    return answer_send_method(self, Py_None);
+}
+
+static PyObject *answer_throw(PyObject *self, PyObject *args) {
+    struct wf_chain *c = ((struct answer *)self)->chain;
+    PyObject *out = NULL, *exc = coro_thrown(args);
+    const char *refusal = answer_refusal(c);
+    if (exc == NULL || refusal != NULL) {
+        if (exc != NULL) {
+            PyErr_SetString(PyExc_RuntimeError, refusal);
+        }
+        Py_XDECREF(exc);
+        return NULL;
+    }
+    c->stepping = true;
+    PySendResult sent = chain_throw_in(c, exc, &out);
+    c->stepping = false;
+    Py_DECREF(exc);
+    return coro_answer(sent, out);
+}
+
+static PyObject *answer_close(PyObject *self, PyObject *unused) {
+    Py_RETURN_NONE;
+}
+
+static int answer_traverse(PyObject *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT((PyObject *)((struct answer *)self)->chain);
+    return 0;
+}
+
+static int answer_clear(PyObject *self) {
+    Py_CLEAR(((struct answer *)self)->chain);
+    return 0;
+}
+
+static void answer_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    answer_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef answer_methods[] = {
+    {"send", answer_send_method, METH_O, NULL},
+    {"throw", answer_throw, METH_VARARGS, NULL},
+    {"close", answer_close, METH_NOARGS, NULL},
+    {NULL},
+};
+
+static PyType_Slot answer_slots[] = {
+    {Py_tp_doc, "What call_next() gives a middleware to await: the Response."},
+    {Py_tp_dealloc, answer_dealloc},
+    {Py_tp_traverse, answer_traverse},
+    {Py_tp_clear, answer_clear},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, answer_next},
+    {Py_tp_methods, answer_methods},
+    {Py_am_await, coro_await},
+    {Py_am_send, answer_send},
+    {0, NULL},
+};
+
+PyType_Spec wf_answer_spec = {
+    .name = "weft._core.Answer",
+    .basicsize = sizeof(struct answer),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = answer_slots,
+};
+
+static PyType_Slot call_next_slots[] = {
+    {Py_tp_doc, "call_next(request): what is inside of a middleware, to be awaited."},
+    {Py_tp_dealloc, answer_dealloc},
+    {Py_tp_traverse, answer_traverse},
+    {Py_tp_clear, answer_clear},
+    {Py_tp_call, call_next_call},
+    {0, NULL},
+};
+
+PyType_Spec wf_call_next_spec = {
+    .name = "weft._core.CallNext",
+    .basicsize = sizeof(struct answer),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = call_next_slots,
+};
