@@ -22,7 +22,7 @@ from typing_extensions import TypedDict
 import weft
 import weft.security
 from weft.cli import main
-from weft.openapi import SchemaError
+from weft.openapi import SchemaError, pages
 from weft.testing import TestClient
 
 T = TypeVar("T")
@@ -347,6 +347,58 @@ def test_document_has_an_etag():
             again = client.get("/openapi.json", headers={"if-none-match": known})
             assert (again.status_code, again.content) == (304, b"")
         assert client.get("/openapi.json", headers={"if-none-match": '"x"'}).status_code == 200
+
+
+@pytest.mark.parametrize("middleware", [False, True])
+def test_document_is_answered_without_python_once_it_is_made(monkeypatch, middleware):
+    asked, reply = [], pages._Document.reply
+
+    async def counted(self, request: weft.Request):
+        asked.append(request.method)
+        return await reply(self, request)
+
+    monkeypatch.setattr(pages._Document, "reply", counted)
+    app = weft.App(title="Shop")
+    seen = []
+    if middleware:
+
+        @app.middleware("http")
+        async def see(request, call_next):
+            seen.append(request.method)
+            return await call_next(request)
+
+    with TestClient(app) as client:
+        first = client.get("/openapi.json")
+        second = client.get("/openapi.json")
+        head = client.head("/openapi.json")
+        known = client.get("/openapi.json", headers={"if-none-match": first.headers["etag"]})
+        assert client.post("/openapi.json").status_code == 405
+    for again in (second, head, known):
+        assert again.headers["etag"] == first.headers["etag"]
+        assert again.headers["cache-control"] == first.headers["cache-control"] == "no-cache"
+    assert second.content == first.content
+    assert second.headers["content-type"] == first.headers["content-type"]
+    assert (head.content, head.headers["content-length"]) == (b"", str(len(first.content)))
+    assert (known.status_code, known.content) == (304, b"")
+    if middleware:  # which sees every request
+        assert asked == seen[:4] == ["GET", "GET", "HEAD", "GET"]
+    else:
+        assert asked == ["GET"]
+
+
+def test_document_that_cannot_be_made_is_tried_again():
+    app = weft.App()
+    documents = [{"openapi": "3.1.0"}, ZeroDivisionError()]
+
+    def document():
+        if isinstance(made := documents.pop(), Exception):
+            raise made
+        return made
+
+    app.openapi = document
+    with TestClient(app, raise_server_exceptions=False) as client:
+        assert client.get("/openapi.json").status_code == 500
+        assert [client.get("/openapi.json").json() for _ in range(3)] == [{"openapi": "3.1.0"}] * 3
 
 
 def test_document_may_be_replaced_and_moved():

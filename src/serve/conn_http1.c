@@ -366,10 +366,11 @@ static enum wf_conn_state dispatch(struct wf_conn *c) {
     if (wf_unlikely(!begin_body(c))) {
         return refused(c, 413, "");
     }
-    bool embedders = r == WF_ROUTE_FOUND || (s->config.unrouted_to_embedder &&
-                                             (r == WF_ROUTE_NOT_FOUND || r == WF_ROUTE_METHOD));
+    bool embedders = leaf != NULL ? leaf->fixed == NULL
+                                  : s->config.unrouted_to_embedder &&
+                                        (r == WF_ROUTE_NOT_FOUND || r == WF_ROUTE_METHOD);
     if (wf_unlikely(!embedders)) {
-        wf_answer_unrouted(c);
+        wf_answer(c);
         return replied(c);
     }
     if (c->body != WF_BODY_COMPLETE && c->body_mode != WF_BODY_IGNORE) {

@@ -181,6 +181,12 @@ int wf_reply_end(struct wf_exchange *ex);
 
 /* The error reply of the server itself: {"detail":"<detail>"} as application/json; an empty detail is
  * the reason phrase. */
+/* A reply that is always the same, for a leaf to have: the embedder does not hear of the request. 200, or
+ * 304 where If-None-Match has the etag (RFC 9110 section 13.1.2); cache-control is no-cache. */
+struct wf_fixed_reply {
+    struct wf_span content_type, etag, body; /* borrowed while a leaf has it; fit for fields */
+};
+
 int wf_reply_error(struct wf_exchange *ex, int status, struct wf_span detail);
 
 #endif

@@ -1,6 +1,7 @@
 /* The replies the server makes by itself. */
 #include "base/check.h"
 #include "serve/server_int.h"
+#include "wire/headers/headers.h"
 
 void wf_refuse(struct wf_conn *c, int status, const char *detail) {
     struct wf_exchange *ex = c->ex;
@@ -75,7 +76,19 @@ static struct wf_span slash_location(struct wf_exchange *ex) {
     return wf_span(out, (size_t)(at - out));
 }
 
-/* ---- no leaf ---- */
+/* ---- without the embedder ---- */
+
+static int reply_fixed(struct wf_exchange *ex, const struct wf_fixed_reply *fixed) {
+    const struct wf_field *f = wf_head_find(&ex->head, WF_FIELD_IF_NONE_MATCH);
+    bool known = f != NULL && wf_etag_in(wf_field_value_span(ex->base, f), fixed->etag);
+    struct wf_reply_field fields[] = {{WF_SPAN("etag"), fixed->etag},
+                                      {WF_SPAN("cache-control"), WF_SPAN("no-cache")}};
+    struct wf_reply_head head = {.status = known ? 304 : 200,
+                                 .content_type = known ? wf_span("", 0) : fixed->content_type,
+                                 .fields = fields,
+                                 .nfields = WF_ARRAY_LEN(fields)};
+    return wf_reply_send(ex, &head, known ? wf_span("", 0) : fixed->body);
+}
 
 /* A reply without content but for one field. */
 static int reply_with(struct wf_exchange *ex, int status, struct wf_span name,
@@ -85,7 +98,7 @@ static int reply_with(struct wf_exchange *ex, int status, struct wf_span name,
     return wf_reply_send(ex, &head, wf_span("", 0));
 }
 
-void wf_answer_unrouted(struct wf_conn *c) {
+void wf_answer(struct wf_conn *c) {
     struct wf_exchange *ex = c->ex;
     char text[WF_ALLOW_CHARS_MAX];
     struct wf_reply_field allow = {WF_SPAN("allow"), wf_span(text, 0)};
@@ -107,8 +120,10 @@ void wf_answer_unrouted(struct wf_conn *c) {
                                 : WF_REPLY_NOMEM;
         break;
     }
-    case WF_ROUTE_NOT_FOUND:
     case WF_ROUTE_FOUND:
+        rc = reply_fixed(ex, ex->match.leaf->fixed);
+        break;
+    case WF_ROUTE_NOT_FOUND:
         rc = wf_reply_error(ex, 404, wf_span("", 0));
         break;
     }

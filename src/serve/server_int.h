@@ -217,8 +217,9 @@ void wf_conn_give_input(struct wf_conn *c);
 /* ---- refuse.c ---- */
 /* Answers c->ex with an error and makes it the connection's last reply. */
 void wf_refuse(struct wf_conn *c, int status, const char *detail);
-/* Answers c->ex, for which there is no leaf: 404, 405, OPTIONS, or the slash redirect. */
-void wf_answer_unrouted(struct wf_conn *c);
+/* Answers c->ex without the embedder: its leaf's fixed reply, or where there is no leaf 404, 405, OPTIONS,
+ * or the slash redirect. */
+void wf_answer(struct wf_conn *c);
 
 /* ---- body_coding.c ---- */
 #define WF_BAD_CODING "the request body is not what its Content-Encoding says"

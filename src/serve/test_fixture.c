@@ -244,6 +244,9 @@ static void form(struct fixture *f, struct wf_exchange *ex, unsigned events) {
 static const struct wf_form_config form_config = {
     .files_max = 2, .fields_max = 3, .field_bytes_max = 10, .spool_dir = "/tmp"};
 
+static const struct wf_fixed_reply fixed_reply = {
+    {"text/plain", 10}, {"\"tag\"", 5}, {"always the same", 15}};
+
 static const struct {
     const char *pattern;
     uint32_t methods;
@@ -275,6 +278,7 @@ static const struct {
     {"/mid", GET, WF_BODY_IGNORE, UINT64_MAX, mid},
     {"/form", POST, WF_BODY_FORM, UINT64_MAX, form},
     {"/slash/", GET, WF_BODY_IGNORE, UINT64_MAX, hello},
+    {"/fixed", GET, WF_BODY_IGNORE, UINT64_MAX, NULL}, /* nothing to run */
 };
 static struct wf_leaf leaves[WF_ARRAY_LEN(routes)];
 
@@ -298,6 +302,7 @@ bool try_start(struct fixture *f, const struct wf_server_config *config) {
         leaves[i] = (struct wf_leaf){.plan = (void *)&routes[i],
                                      .methods = routes[i].methods,
                                      .form = &form_config,
+                                     .fixed = routes[i].run == NULL ? &fixed_reply : NULL,
                                      .body_mode = routes[i].body_mode,
                                      .body_max = routes[i].body_max};
         ok = wf_router_add(f->router, wf_span_str(routes[i].pattern), &leaves[i], &error) == 0;

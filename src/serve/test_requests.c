@@ -68,6 +68,29 @@ static void frames_replies(void **state) {
     CHECK(rows);
 }
 
+static void fixed_replies_need_no_embedder(void **state) {
+#define FIXED(line) "HTTP/1.1 " line "etag: \"tag\"\ncache-control: no-cache\n"
+    static const struct row rows[] = {
+        {"GET /fixed HTTP/1.1\nHost: a\n\nGET /hello HTTP/1.1\nHost: a\n\n",
+         FIXED("200 OK\ncontent-type: text/plain\n") "content-length: 15\n\nalways the same" HELLO},
+        {"HEAD /fixed HTTP/1.1\nHost: a\n\n",
+         FIXED("200 OK\ncontent-type: text/plain\n") "content-length: 15\n\n"},
+        {"GET /fixed HTTP/1.1\nHost: a\nIf-None-Match: \"x\", W/\"tag\"\n\n",
+         FIXED("304 Not Modified\n") "\n"},
+        {"GET /fixed HTTP/1.1\nHost: a\nIf-None-Match: *\n\n", FIXED("304 Not Modified\n") "\n"},
+        {"GET /fixed HTTP/1.1\nHost: a\nIf-None-Match: \"tagged\"\nContent-Length: 2\n\nab",
+         FIXED("200 OK\ncontent-type: text/plain\n") "content-length: 15\n\nalways the same"},
+        {"POST /fixed HTTP/1.1\nHost: a\nContent-Length: 0\n\n",
+         "HTTP/1.1 405 Method Not Allowed\ncontent-type: application/json\nallow: GET, HEAD\n"
+         "content-length: 31\n\n{\"detail\":\"Method Not Allowed\"}"},
+    };
+#undef FIXED
+    CHECK(rows);
+    struct wf_server_config c = quiet();
+    c.unrouted_to_embedder = true;
+    check_rows(rows, 1, &c);
+}
+
 static void an_application_cannot_break_the_framing(void **state) {
     static const struct row rows[] = {
         {"GET /crash HTTP/1.1\nHost: a\n\nGET /hello HTTP/1.1\nHost: a\n\n",
@@ -287,6 +310,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_requests),
         cmocka_unit_test(frames_replies),
+        cmocka_unit_test(fixed_replies_need_no_embedder),
         cmocka_unit_test(an_application_cannot_break_the_framing),
         cmocka_unit_test(takes_bodies),
         cmocka_unit_test(refuses_bodies_that_are_too_large),

@@ -44,7 +44,8 @@ _REDOC_POLICY = (
 
 
 def documentation_routes(app: App) -> list[Route]:
-    """Those of one server: the document is made at its first request, and kept as bytes."""
+    """Those of one server: the document is made at its first request, and its bytes are answered
+    from C from then on."""
     if app.openapi_url is None:
         return []
     routes = [_route(app.openapi_url, _Document(app).reply)]
@@ -101,6 +102,7 @@ class _Document:
     async def reply(self, request: Request) -> Response:
         if self.bytes is None:
             self.bytes = _Bytes.of(encode(self.app.openapi()), "application/json")
+            request._always((b"application/json", self.bytes.etag.encode(), self.bytes.content))
         return self.bytes.reply(request)
 
 

@@ -59,7 +59,7 @@ struct wf_chain *wf_chain_new(struct wf_call *call, struct wf_plan *plan) {
     c->exits = (uint8_t *)(c->slots + nvalues + n);
     c->invalid = (bool *)(c->exits + n);
     call->plan.values = c->slots;
-    if (s->middleware != NULL) {
+    if (s->middleware != NULL && (call->route == NULL || call->route->surrounded)) {
         PyObject *request = wf_call_request(call); /* borrowed */
         if (request == NULL || chain_surround(c, request) < 0) {
             Py_CLEAR(c);

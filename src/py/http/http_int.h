@@ -36,12 +36,17 @@ struct wf_route {
     PyObject *text_type; /* owned: bytes, the content-type a str is sent as without making an object
                                  of response_class; NULL where that class renders by itself */
     PyObject *name;      /* owned: "module.function", for the log */
-    PyObject *params;    /* owned: dict of str to type, the path's parameters in order, or NULL */
-    int status;          /* of a reply made from a value */
-    uint8_t kind;        /* enum wf_endpoint_kind */
-    bool cancel;         /* the endpoint, when its client leaves */
-    bool chained;        /* its plan has dependencies: chain.c */
-    bool inside; /* its plan is run inside the request's context, since it may run Python code */
+    struct wf_fixed_reply fixed; /* once the leaf has it, its spans are in fixed_texts */
+    PyObject *fixed_texts;       /* owned: tuple of bytes, or NULL */
+    PyObject *params; /* owned: dict of str to type, the path's parameters in order, or NULL */
+    int status;       /* of a reply made from a value */
+    uint32_t index;   /* in the server's `routes` */
+    uint8_t kind;     /* enum wf_endpoint_kind */
+    bool cancel;      /* the endpoint, when its client leaves */
+    bool chained;     /* its plan has dependencies: chain.c */
+    bool surrounded;  /* by the server's middleware in Python */
+    bool inside; /* its plan is run inside the request's context, since it may run Python code, or
+                    since it is recorded */
 };
 
 enum wf_call_stage {
@@ -207,6 +212,9 @@ void wf_call_event(struct wf_call *call, unsigned events);
 /* Answers the exception that is set (takes it), by a handler of the app or by default. */
 void wf_call_fail(struct wf_call *call);
 void wf_call_finish(struct wf_call *call);
+/* From now on the route answers by itself; texts (borrowed) as of struct wf_fixed_reply. 1, 0 where that may
+ * not be since there is middleware in Python, or -1 with an exception. */
+int wf_route_fix(struct wf_route *route, PyObject *texts);
 PyObject *wf_call_request(struct wf_call *call); /* borrowed, or NULL with an exception */
 void wf_call_unrouted(struct wf_call *call);     /* raises its HTTPException, 404 or 405 */
 /* Gives up the exchange, whose reply is complete, and goes on without it: plan.ex is NULL then. */

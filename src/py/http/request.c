@@ -375,6 +375,22 @@ static PyObject *form_items(PyObject *self, PyObject *ignored) {
     return Py_XNewRef(call->plan.form);
 }
 
+PyDoc_STRVAR(
+    always_doc,
+    "_always($self, texts, /)\n--\n\n"
+    "Answers further requests to the route so, in C, or 304 to who has the etag. texts: bytes of "
+    "content-type, etag and body. bool: not where there is middleware in Python.");
+
+static PyObject *always(PyObject *self, PyObject *texts) {
+    struct wf_request *r = (struct wf_request *)self;
+    if (r->call == NULL || r->call->route == NULL || !PyTuple_Check(texts)) {
+        PyErr_SetString(PyExc_TypeError, "a tuple, while the request is being handled");
+        return NULL;
+    }
+    int fixed = wf_route_fix(r->call->route, texts);
+    return fixed < 0 ? NULL : PyBool_FromLong(fixed);
+}
+
 PyDoc_STRVAR(gone_doc, "_gone($self, /)\n--\n\nHas the client closed the connection?");
 
 static PyObject *gone(PyObject *self, PyObject *ignored) {
@@ -385,6 +401,7 @@ static PyObject *gone(PyObject *self, PyObject *ignored) {
 static PyMethodDef request_methods[] = {
     {"_next_chunk", next_chunk, METH_NOARGS, next_chunk_doc},
     {"_form_items", form_items, METH_NOARGS, form_items_doc},
+    {"_always", always, METH_O, always_doc},
     {"_gone", gone, METH_NOARGS, gone_doc},
     {NULL},
 };

@@ -118,10 +118,11 @@ static int fill(struct wf_http_server *s, struct wf_route *route, const struct s
     route->inside = kind == WF_ENDPOINT_INLINE || wf_plan_runs_python(route->plan);
     unsigned n, nvalues;
     (void)wf_plan_dependencies(route->plan, &n, &nvalues);
-    route->chained = n != 0 || s->middleware != NULL;
+    route->surrounded = s->middleware != NULL;
+    route->chained = n != 0 || route->surrounded;
     route->leaf.plan = route;
     route->leaf.body_mode = (uint8_t)wf_plan_body_mode(route->plan);
-    if (s->middleware != NULL && route->leaf.body_mode == WF_BODY_IGNORE) {
+    if (route->surrounded && route->leaf.body_mode == WF_BODY_IGNORE) {
         route->leaf.body_mode = WF_BODY_STREAM; /* a middleware may want it */
     }
     if (route->leaf.body_mode != WF_BODY_FORM) {
@@ -143,6 +144,7 @@ static void free_route(struct wf_route *route) {
     Py_XDECREF(route->name);
     Py_XDECREF(route->params);
     wf_free(route);
+    Py_XDECREF(route->fixed_texts);
 }
 
 static int reserve(struct wf_http_server *s) {
@@ -192,6 +194,29 @@ int wf_route_add(struct wf_http_server *s, PyObject *args, PyObject *kwargs) {
 
 int wf_routes_traverse(struct wf_http_server *s, visitproc visit, void *arg) {
     for (uint32_t i = 0; i < s->nroutes; i++) {
+int wf_route_fix(struct wf_route *route, PyObject *texts) {
+    PyObject *content_type, *etag, *body; /* borrowed */
+    if (!PyArg_ParseTuple(texts, "SSS", &content_type, &etag, &body)) {
+        return -1;
+    }
+    if (!is_header_value(content_type) || !is_header_value(etag)) {
+        PyErr_SetString(PyExc_ValueError, "content-type and etag must be fit for a header");
+        return -1;
+    }
+    if (route->surrounded) {
+        return 0;
+    }
+    Py_XSETREF(route->fixed_texts, Py_NewRef(texts));
+    route->fixed = (struct wf_fixed_reply){
+        .content_type =
+            wf_span(PyBytes_AS_STRING(content_type), (size_t)PyBytes_GET_SIZE(content_type)),
+        .etag = wf_span(PyBytes_AS_STRING(etag), (size_t)PyBytes_GET_SIZE(etag)),
+        .body = wf_span(PyBytes_AS_STRING(body), (size_t)PyBytes_GET_SIZE(body)),
+    };
+    route->leaf.fixed = &route->fixed;
+    return 1;
+}
+
         Py_VISIT((PyObject *)s->routes[i]->plan);
         Py_VISIT(s->routes[i]->response_class);
         Py_VISIT(s->routes[i]->model);

@@ -38,12 +38,14 @@ enum wf_body_mode {
 };
 
 struct wf_form_config; /* serve/form */
+struct wf_fixed_reply; /* serve/exchange.h */
 
 /* What a route is to the server. Embed or point to it; it lives as long as the router. */
 struct wf_leaf {
     void *plan;                        /* the embedder's */
     uint64_t body_max;                 /* bytes; UINT64_MAX: the server's own limit */
     const struct wf_form_config *form; /* FORM: borrowed */
+    const struct wf_fixed_reply *fixed; /* borrowed: answers in place of the embedder; or NULL */
     uint32_t methods;  /* bit per enum wf_method, at least one; GET answers HEAD too (below) */
     uint8_t body_mode; /* enum wf_body_mode */
     uint8_t nparams;
