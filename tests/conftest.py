@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser import browser, chromium  # noqa: F401 - fixtures for all
 from weft import App
 from weft.testing import TestClient
 

@@ -39,9 +39,11 @@ def test_routes_as_json(project, capsys):
     assert route["path"] == "/items/{item_id}"
     assert route["methods"] == ["GET"]
     assert route["endpoint"] == "listed.item"
-    steps = {(step["of"], step["kind"]): step["step"] for step in route["steps"]}
-    assert "header token" in steps["user", "thread"]
-    assert all(step["native"] for step in route["steps"])
+    user, item = route["calls"]
+    assert (user["call"], user["kind"], user["fills"]) == ("user", "thread", "who")
+    assert "header token" in user["steps"][0]["step"]
+    assert (item["call"], item["kind"]) == ("item", "async")
+    assert all(step["native"] and not step["why"] for step in user["steps"] + item["steps"])
 
 
 def test_help_names_every_command(capsys):

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
-import socket
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.browser import complaints
+from tests.dev_server import Dev
 from weft.dev.reload import differences, snapshot
 
 GOOD = """
@@ -30,68 +27,6 @@ async def fail(secret: str = "x"):
     return number / 0
 """
 HTML = {"accept": "text/html,*/*", "authorization": "Bearer secret-token"}
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-class Dev:
-    """`python -m weft dev` in a directory with a main.py."""
-
-    def __init__(self, directory: Path) -> None:
-        self.main = directory / "main.py"
-        self.port = free_port()
-        self.lines: list[str] = []
-
-    def start(self) -> None:
-        path = os.pathsep.join(map(os.path.abspath, sys.path))
-        command = [sys.executable, "-m", "weft", "dev", "main:app", "--port", str(self.port)]
-        self.process = subprocess.Popen(
-            command,
-            cwd=self.main.parent,
-            env={**os.environ, "PYTHONPATH": path},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        self.lines.extend(self.process.stdout)
-
-    def get(self, path: str = "/", **headers: str) -> httpx.Response:
-        url = f"http://127.0.0.1:{self.port}{path}"
-        return httpx.get(url, headers=headers, timeout=20, trust_env=False)
-
-    def until(self, fits: Callable[[httpx.Response], bool], path: str = "/", **headers: str):
-        """The first reply that fits. None may be refused once the first one came."""
-        until = time.monotonic() + 30
-        came = False
-        while time.monotonic() < until:
-            try:
-                reply = self.get(path, **headers)
-            except httpx.ConnectError:
-                assert not came, "a connection was refused"
-                time.sleep(0.05)
-                continue
-            came = True
-            if fits(reply):
-                return reply
-            time.sleep(0.05)
-        raise AssertionError("".join(self.lines))
-
-    def end(self) -> int:
-        self.process.send_signal(signal.SIGINT)
-        status = self.process.wait(20)
-        self.reader.join(20)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        return status
 
 
 @pytest.fixture
@@ -150,6 +85,23 @@ def test_exception_is_shown_with_the_users_lines(dev):
     assert "main.py, line 11" in reply.text
     assert "secret-token" not in reply.text
     assert "Traceback (most recent call last)" in dev.get("/fail").text
+
+
+def test_exception_as_a_page_in_a_browser(dev, browser):
+    browser.get(f"http://127.0.0.1:{dev.port}/fail?secret=1")
+    assert browser.find_element("css selector", ".message").text == (
+        "ZeroDivisionError: division by zero"
+    )
+    failed = browser.find_element("css selector", "pre .failed")
+    assert failed.text.split() == ["11", "return", "number", "/", "0"]
+    other = browser.find_element("css selector", "pre span:not(.failed)")
+    colours = [element.value_of_css_property("background-color") for element in (failed, other)]
+    assert colours[0] != colours[1]
+    text = browser.find_element("css selector", "main").text
+    assert "fail in main.py, line 11" in text
+    assert f"GET http://127.0.0.1:{dev.port}/fail?secret=1" in text
+    assert "user-agent" in text
+    assert all("status of 500" in complaint for complaint in complaints(browser))
 
 
 def test_application_that_ends_by_itself_is_started_again_on_a_change(dev):

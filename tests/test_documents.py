@@ -13,7 +13,7 @@ import pytest
 from examples.bookshop.main import app as bookshop
 
 from weft import App
-from weft.cli import routes_table
+from weft.listing import routes_table
 from weft.server import Limits
 from weft.testing import TestClient
 

@@ -1,13 +1,12 @@
 """The pages that show the OpenAPI document, fetched, and opened in a real browser."""
 
-import os
-import shutil
 import time
 from typing import Annotated
 
 import pytest
 
 import weft
+from tests.browser import click, complaints
 from weft.openapi import pages
 from weft.testing import TestClient
 
@@ -85,36 +84,6 @@ def test_without_its_files_a_page_says_what_to_install(monkeypatch):
 
 
 # ---- in a browser ----
-
-
-@pytest.fixture(scope="module")
-def browser():
-    webdriver = pytest.importorskip("selenium.webdriver")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("Chromium and its driver are not installed")
-    if "libasan" in os.environ.get("LD_PRELOAD", ""):
-        pytest.skip("Chromium does not run under AddressSanitizer")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,1600"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    browser.implicitly_wait(20)
-    yield browser
-    browser.quit()
-
-
-def complaints(browser) -> list[str]:
-    """What the browser's console has to say, the policy's refusals among it."""
-    return [line["message"] for line in browser.get_log("browser") if "favicon" not in str(line)]
-
-
-def click(browser, selector: str) -> None:
-    element = browser.find_element("css selector", selector)
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-    browser.execute_script("arguments[0].click()", element)
 
 
 def executed(browser) -> str:

@@ -14,13 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from weft import __version__, log
-from weft.app import App
-from weft.dependencies import Tree
 from weft.exceptions import SignatureError
 from weft.loading import Problem, check_target, load_app
-from weft.routing import endpoint_name
 from weft.server import Config
-from weft.signature import Step
 
 _TARGET_HELP = "the module and the App in it, as in main:app; ':app' may be left out"
 
@@ -128,64 +124,14 @@ def _add_routes(parser: argparse.ArgumentParser) -> None:
 
 
 def _routes(options: argparse.Namespace) -> int:
+    from weft.listing import routes_list, routes_table
+
     app = load_app(options.target, options.app_dir)
-    print(_json(routes_list(app)) if options.json else routes_table(app))
-    return 0
-
-
-def routes_list(app: App) -> list[dict[str, Any]]:
-    """Of each route its methods, path, endpoint, how that is called, and the steps of its plan.
-
-    A step has `of`, the function whose argument it fills, and `native`: false where pydantic
-    converts the value.
-    """
-    return [
-        {
-            "methods": list(route.methods),
-            "path": route.path,
-            "endpoint": f"{route.endpoint.__module__}.{endpoint_name(route.endpoint)}",
-            "kind": route.kind,
-            "steps": [
-                {
-                    "of": endpoint_name(node.call),
-                    "kind": node.kind if node is not tree.root else route.kind,
-                    "step": str(step),
-                    "native": step.native,
-                }
-                for node in tree.root.walk()
-                for step in node.description.steps
-            ],
-        }
-        for route, tree in _trees(app)
-    ]
-
-
-def routes_table(app: App) -> str:
-    """Methods, path and endpoint of each route; how it is called, and the steps of its plan."""
-    rows = [("METHOD", "PATH", "ENDPOINT", "PLAN")]
-    for route, tree in _trees(app):
-        endpoint = f"{route.endpoint.__module__}.{endpoint_name(route.endpoint)}"
-        rows.append((",".join(route.methods), route.path, endpoint, route.kind))
-        for node in tree.root.walk():
-            prefix = "" if node is tree.root else f"{endpoint_name(node.call)} ({node.kind}) "
-            lines = map(_step_line, node.description.steps)
-            rows += [("", "", "", prefix + line) for line in lines]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = (zip(row, widths, strict=True) for row in rows)
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in line).rstrip() for line in table
-    )
-
-
-def _trees(app: App) -> list[tuple[Any, Tree]]:
     try:
-        return [(route, Tree.of(route)) for route in app.routes]
+        print(_json(routes_list(app)) if options.json else routes_table(app))
     except SignatureError as exc:
         raise Problem(str(exc)) from None
-
-
-def _step_line(step: Step) -> str:
-    return str(step) if step.native else f"{step} (by pydantic)"
+    return 0
 
 
 def _add_openapi(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ import signal
 import socket
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
@@ -27,6 +27,7 @@ from weft.routing import Route, endpoint_name
 
 if TYPE_CHECKING:
     from weft.app import App
+    from weft.dev.view import View
 
 DRAIN_SECONDS = 30.0  # for running requests, once asked to stop; Kubernetes waits as long
 _BACKLOG = 2048
@@ -88,7 +89,8 @@ class Server:
     """One App on one loop; `serve()` runs it from the lifespan's startup to its shutdown.
 
     `SignatureError` for a route that no plan can be made of. `on_error` is called with each
-    exception of a handler that nothing else answers, on the loop's thread.
+    exception of a handler that nothing else answers, on the loop's thread. `view` has routes of its
+    own, which no middleware in Python is around, and is told of the core; for development only.
     """
 
     def __init__(
@@ -97,14 +99,18 @@ class Server:
         config: Config,
         *,
         on_error: Callable[[BaseException], None] | None = None,
+        view: View | None = None,
     ) -> None:
         self.app = app
         self.config = config
         self.on_error = on_error
+        self.view = view
         self.addresses: list[str] = []
         self.phase: Literal["startup", "serving", "draining", "shutdown"] = "startup"
         self.stopped_by: signal.Signals | None = None
-        self._routes = compile_routes(app)
+        own = view.routes if view is not None else []
+        self._routes = compile_routes(app, own)
+        self._unsurrounded = len(own)
         self._models = [compile_model(route) for route, _ in self._routes]
         self._overrides: Overrides = {}
         self._overridden: dict[_core.Plan, _core.Plan] = {}
@@ -166,11 +172,16 @@ class Server:
             or not handlers.keys().isdisjoint((404, 405, HTTPException)),
             decode_bodies=self.config.decode_bodies,
         )
+        if self.view is not None:
+            self.view.watch(core, [route for route, _ in self._routes])
         for layer in self.app.middleware_stack:
             core.add_layer(*layer.layer())
+        routes = list(zip(self._routes, self._models, strict=True))
+        for (route, plan), model in routes[: self._unsurrounded]:
+            _add_route(core, route, plan, model)
         if (middleware := self.app.make_middleware()) is not None:
-            core.set_middleware(middleware, rescue)
-        for (route, plan), model in zip(self._routes, self._models, strict=True):
+            core.set_middleware(middleware, rescue)  # around the routes that come now
+        for (route, plan), model in routes[self._unsurrounded :]:
             _add_route(core, route, plan, model)
         core.set_overrides(self.app.dependency_overrides, self._override)
         core.set_exception_handlers(
@@ -239,9 +250,10 @@ class Server:
         self.stop()
 
 
-def compile_routes(app: App) -> list[tuple[Route, _core.Plan]]:
+def compile_routes(app: App, first: Sequence[Route] = ()) -> list[tuple[Route, _core.Plan]]:
     """Each route with its plan; `SignatureError` names the function and parameter that has none."""
-    return [(route, compile_one(route)) for route in (*documentation_routes(app), *app.routes)]
+    routes = (*first, *documentation_routes(app), *app.routes)
+    return [(route, compile_one(route)) for route in routes]
 
 
 def compile_one(route: Route, overrides: Overrides | None = None) -> _core.Plan:

@@ -451,6 +451,14 @@ static enum wf_conn_state step_head(struct wf_conn *c) {
 
 /* ---- the other states ---- */
 
+/* What publish does, for a request whose body came after its head. */
+static enum wf_conn_state publish_late(struct wf_conn *c) {
+    if (wf_unlikely(c->ex->layered)) {
+        wf_layers_whole(c->ex);
+    }
+    return publish(c);
+}
+
 static enum wf_conn_state step_body(struct wf_conn *c) {
     feed(c);
     if (wf_unlikely(c->ex->body_coding != NULL) && c->body <= WF_BODY_ARRIVING) {
@@ -465,12 +473,12 @@ static enum wf_conn_state step_body(struct wf_conn *c) {
     if (c->body_mode == WF_BODY_FORM && c->body <= WF_BODY_ARRIVING) {
         form_fed(c);
         if (c->body_mode != WF_BODY_FORM) {
-            return publish(c);
+            return publish_late(c);
         }
     }
     switch ((enum wf_body_state)c->body) {
     case WF_BODY_COMPLETE:
-        return publish(c);
+        return publish_late(c);
     case WF_BODY_OVER:
         return refused(c, 413, "");
     case WF_BODY_BAD:

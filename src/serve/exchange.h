@@ -29,6 +29,7 @@ struct wf_conn;
 struct wf_layer;
 struct wf_encoder;
 struct wf_body_coding;
+struct wf_record;
 
 enum {
     WF_EV_REQUEST = 1, /* new: run it and answer it */
@@ -59,16 +60,17 @@ struct wf_exchange {
     struct wf_encoder *encoder; /* the server's, owned: streamed content goes through it; or NULL */
     struct wf_body_coding *body_coding; /* the server's, owned: the body goes through it; or NULL */
     const struct wf_layer *layers_end; /* the server's: layers from there on do not see the reply */
-    uint8_t events;                    /* WF_EV_*: what wf_server_next will report */
-    uint8_t reply;                     /* enum wf_exchange_reply */
-    uint8_t route;                     /* enum wf_route_result */
-    bool close_after;                  /* the connection ends with this reply */
-    bool body_done;                    /* STREAM: the whole body has been handed over */
-    bool layered;                      /* the server's: all layers have let it pass */
-    bool taken;                        /* the server's: the embedder has seen it */
-    uint16_t status;                   /* of the reply; 0 before */
-    uint64_t started_ns;               /* when its first byte was seen (loop time) */
-    uint64_t reply_bytes;              /* of content, for the log */
+    struct wf_record *record; /* in `arena`, or NULL; the recorder's, indeterminate without one */
+    uint8_t events;           /* WF_EV_*: what wf_server_next will report */
+    uint8_t reply;            /* enum wf_exchange_reply */
+    uint8_t route;            /* enum wf_route_result */
+    bool close_after;         /* the connection ends with this reply */
+    bool body_done;           /* STREAM: the whole body has been handed over */
+    bool layered;             /* the server's: all layers have let it pass */
+    bool taken;               /* the server's: the embedder has seen it */
+    uint16_t status;          /* of the reply; 0 before */
+    uint64_t started_ns;      /* when its first byte was seen (loop time) */
+    uint64_t reply_bytes;     /* of content, for the log */
 
     /* the request */
     const char *base; /* what the offsets in `head` count from */
@@ -179,14 +181,14 @@ int wf_reply_start(struct wf_exchange *ex, const struct wf_reply_head *head, int
 int wf_reply_write(struct wf_exchange *ex, struct wf_span chunk);
 int wf_reply_end(struct wf_exchange *ex);
 
-/* The error reply of the server itself: {"detail":"<detail>"} as application/json; an empty detail is
- * the reason phrase. */
 /* A reply that is always the same, for a leaf to have: the embedder does not hear of the request. 200, or
  * 304 where If-None-Match has the etag (RFC 9110 section 13.1.2); cache-control is no-cache. */
 struct wf_fixed_reply {
     struct wf_span content_type, etag, body; /* borrowed while a leaf has it; fit for fields */
 };
 
+/* The error reply of the server itself: {"detail":"<detail>"} as application/json; an empty detail is
+ * the reason phrase. */
 int wf_reply_error(struct wf_exchange *ex, int status, struct wf_span detail);
 
 #endif

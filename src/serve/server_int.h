@@ -243,6 +243,7 @@ bool wf_layers_before(struct wf_exchange *ex); /* true: one has answered */
  *       false: it has too many fields */
 bool wf_layers_edit(struct wf_exchange *ex, const struct wf_reply_head *head,
                     struct wf_head_edit *edit);
+void wf_layers_whole(struct wf_exchange *ex);
 void wf_layers_over(struct wf_exchange *ex);
 void wf_layers_free(struct wf_layer *layers);
 

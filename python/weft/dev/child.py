@@ -13,6 +13,7 @@ import sys
 from weft import log
 from weft.app import App
 from weft.dev.errors import install, page
+from weft.dev.view import PREFIX, View
 from weft.exceptions import SignatureError
 from weft.loading import Problem, load_app
 from weft.loop import new_event_loop
@@ -28,7 +29,7 @@ def main() -> None:
     try:
         app = load_app(target, directory)
         install(app)
-        serve(app, config, int(alive))
+        serve(app, config, int(alive), View(app))
         return
     except Problem as exc:
         log.logger.error("%s", exc)
@@ -42,7 +43,7 @@ def main() -> None:
     serve(broken(why), config, int(alive))
 
 
-def serve(app: App, config: Config, alive: int) -> None:
+def serve(app: App, config: Config, alive: int, view: View | None = None) -> None:
     """Until SIGINT or SIGTERM, or the parent's end; raises what keeps it from starting."""
 
     def parent_gone() -> None:
@@ -54,8 +55,10 @@ def serve(app: App, config: Config, alive: int) -> None:
         for address in server.addresses:
             url = address if address.startswith("unix:") else f"http://{address}"
             log.logger.info("weft dev running on %s (Press CTRL+C to quit)", url)
+            if view is not None and url.startswith("http:"):
+                log.logger.info("What it does is shown on %s%s/", url, PREFIX)
 
-    server = Server(app, config)
+    server = Server(app, config, view=view)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         try:
             runner.run(server.serve(ready))

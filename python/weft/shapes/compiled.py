@@ -13,7 +13,7 @@ from weft.shapes import pydantic as _pydantic
 from weft.shapes.annotations import Reader, is_pydantic, loaded
 from weft.shapes.nodes import Node, type_name
 
-__all__ = ["Shape", "describe", "shape"]
+__all__ = ["Shape", "describe", "lines", "shape"]
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class Shape(Generic[T]):
 
     def explain(self) -> str:
         """Which parts are read in C and which are handed over to pydantic, and why; a line each."""
-        return "\n".join(_lines(self.native.description))
+        return "\n".join(lines(self.native.description))
 
 
 def shape(annotation: Any) -> Shape[Any]:
@@ -99,7 +99,8 @@ def _is_judged(annotation: Any) -> bool:
     return any(map(_is_judged, args))
 
 
-def _lines(root: Node) -> Iterator[str]:
+def lines(root: Node) -> Iterator[str]:
+    """What `Shape.explain` says, of a description."""
     seen: set[int] = set()
 
     def walk(node: Node, name: str, indent: str) -> Iterator[str]:

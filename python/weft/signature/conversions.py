@@ -1,4 +1,4 @@
-"""Conversions: native where the value and the errors are certain to be pydantic's, else pydantic."""
+"""Conversions: native where value and errors are certain to be pydantic's, else pydantic."""
 
 from __future__ import annotations
 
@@ -56,8 +56,17 @@ def conversion_of(
         else:
             conversion = _native(annotation, constraints)
     if conversion is None and source == "body" and not isinstance(marker, FormMarker):
-        conversion = _shaped(annotation, metadata, marker)
-    return conversion or handed_over(annotation, metadata, marker)
+        return _shaped(annotation, metadata, marker)
+    if conversion is not None:
+        return conversion
+    why = f"only pydantic reads text as {type_name(annotation)}"
+    if constraints is None:
+        why = "it has a validator or an option that only pydantic knows"
+    elif marker is not None and marker.validate_default:
+        why = "its default is validated"
+    elif constraints:
+        why += f" with {', '.join(constraints)}"
+    return handed_over(annotation, metadata, marker, why)
 
 
 def _native(annotation: Any, constraints: Mapping[str, Any]) -> Conversion | None:
@@ -201,12 +210,15 @@ def _native_body(annotation: Any, constraints: Mapping[str, Any]) -> Conversion 
 # ---- handing over ----
 
 
-def handed_over(annotation: Any, metadata: tuple[Any, ...], marker: Marker | None) -> Conversion:
+def handed_over(
+    annotation: Any, metadata: tuple[Any, ...], marker: Marker | None, why: str
+) -> Conversion:
     adapter, error_class = _adapter(annotation, metadata, marker)
     return Conversion(
         "handed",
         data=(adapter.validator.validate_python, error_class),
         label=f"pydantic {type_name(annotation)}",
+        why=why,
     )
 
 
@@ -235,9 +247,9 @@ def _adapter(annotation: Any, metadata: tuple[Any, ...], marker: Marker | None) 
     return adapter_of(annotation, name), pydantic_core.ValidationError
 
 
-def _shaped(annotation: Any, metadata: tuple[Any, ...], marker: Marker | None) -> Conversion | None:
+def _shaped(annotation: Any, metadata: tuple[Any, ...], marker: Marker | None) -> Conversion:
     """A body that is read straight into what it is to be. pydantic is the judge where it is
-    installed and can read the type. None where all of it is pydantic's."""
+    installed and can read the type, and reads all of it where it has to."""
     name = type_name(annotation)
     try:
         adapter, error_class = _adapter(annotation, metadata, marker)
@@ -255,7 +267,7 @@ def _shaped(annotation: Any, metadata: tuple[Any, ...], marker: Marker | None) -
     validate = adapter.validator.validate_python
     node = describe_judged(adapter, validate, name)
     if node.kind == "handed":
-        return None
+        return handed_over(annotation, metadata, marker, node.why)
     data = (_core.Shape(node), validate, error_class, True, runs_code(node))
     return Conversion("shape", data=data, label=name)
 
@@ -263,7 +275,7 @@ def _shaped(annotation: Any, metadata: tuple[Any, ...], marker: Marker | None) -
 def judge(step: Step, value: Any) -> tuple[Any, Exception | None]:
     """What pydantic makes of a value that the step's own conversion cannot take, or its error."""
     _, metadata = split(step.annotation)
-    validate, error_class = handed_over(step.annotation, metadata, step.marker).data
+    validate, error_class = handed_over(step.annotation, metadata, step.marker, "").data
     try:
         return validate(value), None
     except error_class as exc:

@@ -81,7 +81,7 @@ def step_of(
         return Step(
             name,
             source,
-            handed_over(base, metadata, marker),
+            handed_over(base, metadata, marker, "it is a model of parameters"),
             (name,),
             (name.encode(),),
             keyword=keyword,

@@ -34,6 +34,7 @@ class Conversion:
     checks: tuple[Check, ...] = ()
     error: tuple[str, str, dict[str, Any] | None] | None = None  # type, message, ctx
     label: str = ""  # in the loc of a union's errors
+    why: str = ""  # it is handed over to pydantic; for people
 
     def __str__(self) -> str:
         text = self.label or self.kind

@@ -111,7 +111,9 @@ static void run_endpoint(struct wf_chain *c) {
             return;
         }
     } else {
-        outcome = wf_likely(route->kind != WF_ENDPOINT_THREAD)
+        outcome = wf_unlikely(c->server->recorder != NULL)
+                      ? wf_plan_call_recorded(c->plan, &c->call->plan, &out)
+                  : wf_likely(route->kind != WF_ENDPOINT_THREAD)
                       ? wf_plan_call(c->plan, &c->call->plan, &out)
                       : wf_plan_bind(c->plan, &c->call->plan, &out);
     }

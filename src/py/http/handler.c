@@ -1,6 +1,8 @@
 /* PythonHandler: from a ready exchange to a finished one. http_int.h draws the way. */
 #include "py/http/http_int.h"
 
+#include "serve/layer/layer.h"
+
 static PyObject *make_response(struct wf_plan_call *plan_call) {
     struct wf_http_server *s = ((struct wf_call *)plan_call)->server;
     if (s->response_class == NULL) {
@@ -625,6 +627,10 @@ typedef enum wf_plan_outcome plan_fn(struct wf_plan *, struct wf_plan_call *, Py
 
 /* Runs the plan inside the request's context. */
 static enum wf_plan_outcome run_inside(struct wf_call *call, plan_fn *run, PyObject **out) {
+    if (wf_unlikely(call->server->recorder != NULL)) {
+        wf_record_at(call->plan.ex, WF_AT_TAKEN);
+        run = wf_plan_call_recorded;
+    }
     if (call_context(call) < 0 || PyContext_Enter(call->context) < 0) {
         return WF_PLAN_FAILED;
     }
@@ -690,6 +696,9 @@ static struct wf_plan *find_plan(struct wf_call *call) {
 }
 
 static void start_chain(struct wf_call *call) {
+    if (wf_unlikely(call->server->recorder != NULL)) {
+        wf_record_at(call->plan.ex, WF_AT_TAKEN);
+    }
     struct wf_plan *plan = call->route != NULL ? find_plan(call) : NULL;
     if (wf_likely(plan != NULL || call->route == NULL)) {
         call->chain = wf_chain_new(call, plan);

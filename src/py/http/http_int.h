@@ -87,9 +87,10 @@ struct wf_call {
 struct wf_http_server {
     PyObject_HEAD
     struct wf_guest guest;
-    struct wf_state *state;   /* borrowed: the type keeps the module */
-    struct wf_server *server; /* owned; NULL after close */
-    struct wf_router *router; /* owned */
+    struct wf_state *state;    /* borrowed: the type keeps the module */
+    struct wf_server *server;  /* owned; NULL after close */
+    struct wf_router *router;  /* owned */
+    struct wf_layer *recorder; /* borrowed: the server's; NULL where nothing is recorded */
     struct wf_server_config config;
     struct wf_stepper stepper;
     struct wf_pool calls;       /* of struct wf_call */
@@ -196,6 +197,14 @@ PyObject *wf_validation_error(struct wf_call *call, PyObject *errors);
 int wf_reply_validation(struct wf_call *call, PyObject *errors);  /* 422; same results */
 int wf_reply_http_exception(struct wf_call *call, PyObject *exc); /* HTTPException's own reply */
 
+/* observe.c; the server is open. wf_http_record has record()'s arguments: 0 or -1. */
+PyObject *wf_http_counters(struct wf_http_server *s);
+int wf_http_record(struct wf_http_server *s, PyObject *args);
+PyObject *wf_http_recorded(struct wf_http_server *s, PyObject *after);
+/* wf_plan_call, or for THREAD wf_plan_bind, with a recorder: it keeps when the arguments were there. */
+enum wf_plan_outcome wf_plan_call_recorded(struct wf_plan *plan, struct wf_plan_call *plan_call,
+                                           PyObject **out);
+
 /* layers.c: (kind, config) as weft.middleware describes it; the server is open and not started. 0 or -1. */
 int wf_http_add_layer(struct wf_http_server *s, PyObject *args);
 /* Tells the module which content codings there are: content_codings, a tuple of their names. 0 or -1. */
@@ -203,6 +212,9 @@ int wf_http_add_codings(PyObject *module);
 
 /* routes.c: wf_route_add has add_route's arguments; the server is open and not started. 0 or -1. */
 int wf_route_add(struct wf_http_server *s, PyObject *args, PyObject *kwargs);
+/* From now on the route answers by itself; texts (borrowed) as of struct wf_fixed_reply. 1, 0 where that may
+ * not be since there is middleware in Python, or -1 with an exception. */
+int wf_route_fix(struct wf_route *route, PyObject *texts);
 int wf_routes_traverse(struct wf_http_server *s, visitproc visit, void *arg);
 void wf_routes_clear(struct wf_http_server *s); /* once the router is gone */
 
@@ -212,9 +224,6 @@ void wf_call_event(struct wf_call *call, unsigned events);
 /* Answers the exception that is set (takes it), by a handler of the app or by default. */
 void wf_call_fail(struct wf_call *call);
 void wf_call_finish(struct wf_call *call);
-/* From now on the route answers by itself; texts (borrowed) as of struct wf_fixed_reply. 1, 0 where that may
- * not be since there is middleware in Python, or -1 with an exception. */
-int wf_route_fix(struct wf_route *route, PyObject *texts);
 PyObject *wf_call_request(struct wf_call *call); /* borrowed, or NULL with an exception */
 void wf_call_unrouted(struct wf_call *call);     /* raises its HTTPException, 404 or 405 */
 /* Gives up the exchange, whose reply is complete, and goes on without it: plan.ex is NULL then. */

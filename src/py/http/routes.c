@@ -115,7 +115,8 @@ static int fill(struct wf_http_server *s, struct wf_route *route, const struct s
     route->status = spec->status;
     route->cancel = spec->cancel != 0;
     route->kind = (uint8_t)kind;
-    route->inside = kind == WF_ENDPOINT_INLINE || wf_plan_runs_python(route->plan);
+    route->inside =
+        kind == WF_ENDPOINT_INLINE || wf_plan_runs_python(route->plan) || s->recorder != NULL;
     unsigned n, nvalues;
     (void)wf_plan_dependencies(route->plan, &n, &nvalues);
     route->surrounded = s->middleware != NULL;
@@ -143,8 +144,8 @@ static void free_route(struct wf_route *route) {
     Py_XDECREF(route->text_type);
     Py_XDECREF(route->name);
     Py_XDECREF(route->params);
-    wf_free(route);
     Py_XDECREF(route->fixed_texts);
+    wf_free(route);
 }
 
 static int reserve(struct wf_http_server *s) {
@@ -179,6 +180,7 @@ int wf_route_add(struct wf_http_server *s, PyObject *args, PyObject *kwargs) {
     const char *why = NULL;
     int rc = wf_router_add(s->router, wf_span(spec.path, (size_t)spec.path_n), &route->leaf, &why);
     if (rc == 0) {
+        route->index = s->nroutes;
         s->routes[s->nroutes++] = route;
         return 0;
     }
@@ -192,8 +194,6 @@ int wf_route_add(struct wf_http_server *s, PyObject *args, PyObject *kwargs) {
     return -1;
 }
 
-int wf_routes_traverse(struct wf_http_server *s, visitproc visit, void *arg) {
-    for (uint32_t i = 0; i < s->nroutes; i++) {
 int wf_route_fix(struct wf_route *route, PyObject *texts) {
     PyObject *content_type, *etag, *body; /* borrowed */
     if (!PyArg_ParseTuple(texts, "SSS", &content_type, &etag, &body)) {
@@ -217,6 +217,8 @@ int wf_route_fix(struct wf_route *route, PyObject *texts) {
     return 1;
 }
 
+int wf_routes_traverse(struct wf_http_server *s, visitproc visit, void *arg) {
+    for (uint32_t i = 0; i < s->nroutes; i++) {
         Py_VISIT((PyObject *)s->routes[i]->plan);
         Py_VISIT(s->routes[i]->response_class);
         Py_VISIT(s->routes[i]->model);

@@ -217,6 +217,7 @@ static void end(struct wf_http_server *s) {
     wf_timer_stop(s->reactor, &s->sweep);
     wf_server_free(s->server);
     s->server = NULL;
+    s->recorder = NULL;
     wf_garbage_collect(s);
     wf_router_free(s->router);
     s->router = NULL;
@@ -553,10 +554,6 @@ static PyObject *server_set_middleware(PyObject *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "OO", &middleware, &rescue)) {
         return NULL;
     }
-    if (s->nroutes != 0) {
-        PyErr_SetString(PyExc_RuntimeError, "middleware is set before routes are added");
-        return NULL;
-    }
     Py_XSETREF(s->middleware, Py_NewRef(middleware));
     Py_XSETREF(s->rescue, Py_NewRef(rescue));
     Py_RETURN_NONE;
@@ -692,19 +689,17 @@ static PyObject *server_counters(PyObject *self, PyObject *ignored) {
     if (server_open(s) < 0) {
         return NULL;
     }
-    const struct wf_server_counters *c = wf_server_counters(s->server);
-    PyObject *dict = PyDict_New();
-#define X(name)                                                                                    \
-    if (dict != NULL) {                                                                            \
-        PyObject *v = PyLong_FromUnsignedLongLong(c->name);                                        \
-        if (v == NULL || PyDict_SetItemString(dict, #name, v) < 0) {                               \
-            Py_CLEAR(dict);                                                                        \
-        }                                                                                          \
-        Py_XDECREF(v);                                                                             \
-    }
-    WF_SERVER_COUNTERS(X)
-#undef X
-    return dict;
+    return wf_http_counters(s);
+}
+
+static PyObject *server_record(PyObject *self, PyObject *args) {
+    struct wf_http_server *s = (struct wf_http_server *)self;
+    return server_open(s) < 0 || wf_http_record(s, args) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *server_recorded(PyObject *self, PyObject *after) {
+    struct wf_http_server *s = (struct wf_http_server *)self;
+    return server_open(s) < 0 ? NULL : wf_http_recorded(s, after);
 }
 
 static PyObject *get_addresses(PyObject *self, void *closure) {
@@ -738,6 +733,19 @@ static PyObject *get_running(PyObject *self, void *closure) {
         background + s->nleft + (s->server != NULL ? wf_server_running_exchanges(s->server) : 0));
 }
 
+PyDoc_STRVAR(record_doc, "record($self, skip, slots, /)\n--\n\n"
+                         "Keeps the last `slots` requests whose path does not begin with the bytes "
+                         "`skip`; before layers and routes are added. It costs time.");
+
+PyDoc_STRVAR(
+    recorded_doc,
+    "recorded($self, after, /)\n--\n\n"
+    "The requests kept whose number is greater than `after`, as tuples: number, index of the "
+    "route or None, method, the first 256 bytes of the target, its length, status (0: the "
+    "client left), bytes of content, and when it came to each stage, in nanoseconds of "
+    "time.monotonic_ns(), 0 where it did not: first byte, head parsed, body whole, taken, "
+    "called, reply begun, ended.");
+
 static PyGetSetDef server_getset[] = {
     {"addresses", get_addresses, NULL, "list[str]: 'host:port' or 'unix:path', as bound", NULL},
     {"open_connections", get_open_connections, NULL, "int", NULL},
@@ -752,7 +760,7 @@ static PyMethodDef server_methods[] = {
     {"set_exception_handlers", server_set_exception_handlers, METH_VARARGS, handlers_doc},
     {"set_middleware", server_set_middleware, METH_VARARGS,
      "set_middleware($self, middleware, rescue, /)\n--\n\n"
-     "Requests are answered by middleware(request, call_next), before routes are added; "
+     "Requests are answered by middleware(request, call_next), but those to routes added before; "
      "rescue(app, request, exc) makes a Response of an exception, or raises it again."},
     {"set_overrides", server_set_overrides, METH_VARARGS,
      "set_overrides($self, overrides, override, /)\n--\n\n"
@@ -772,6 +780,8 @@ static PyMethodDef server_methods[] = {
      "Idempotent."},
     {"counters", server_counters, METH_NOARGS,
      "counters($self, /)\n--\n\ndict[str, int]: totals since the start, and open connections."},
+    {"record", server_record, METH_VARARGS, record_doc},
+    {"recorded", server_recorded, METH_O, recorded_doc},
     {NULL},
 };
 

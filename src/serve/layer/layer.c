@@ -19,6 +19,14 @@ bool wf_layers_before(struct wf_exchange *ex) {
     return false;
 }
 
+void wf_layers_whole(struct wf_exchange *ex) {
+    for (struct wf_layer *l = ex->server->layers; l != NULL; l = l->next) {
+        if (l->ops->whole != NULL) {
+            l->ops->whole(l, ex);
+        }
+    }
+}
+
 void wf_layers_over(struct wf_exchange *ex) {
     for (struct wf_layer *l = ex->server->layers; l != NULL; l = l->next) {
         if (l->ops->over != NULL) {

@@ -23,6 +23,8 @@ struct wf_layer_ops {
     void (*reply)(struct wf_layer *l, struct wf_exchange *ex, struct wf_head_edit *edit);
     /* All layers have let the exchange pass: it will be routed. */
     void (*passed)(struct wf_layer *l);
+    /* The rest of a body that did not come with its head. Not where the embedder reads it by itself. */
+    void (*whole)(struct wf_layer *l, struct wf_exchange *ex);
     /* One that has passed is over. */
     void (*over)(struct wf_layer *l, struct wf_exchange *ex);
     void (*free)(struct wf_layer *l);
@@ -108,5 +110,43 @@ struct wf_layer *wf_layer_compress(const struct wf_compress_config *config);
 
 /* 503 with Retry-After, in seconds, while `max` requests are being handled. */
 struct wf_layer *wf_layer_concurrency(uint64_t max, unsigned retry_after_s);
+
+/* ---- the recorder: the last requests, and when each came to which stage. To be the first layer ---- */
+
+enum wf_record_stage {
+    WF_AT_FIRST_BYTE, /* as the loop saw it */
+    WF_AT_HEAD,       /* parsed */
+    WF_AT_WHOLE,      /* its body has come, where it came later than the head */
+    WF_AT_TAKEN,      /* by the embedder, as is the next */
+    WF_AT_CALLED,     /* the application's function, its arguments being there */
+    WF_AT_REPLY,      /* the head of the reply is being written */
+    WF_AT_END,        /* the last byte of it is queued, or the client has gone */
+    WF_STAGES
+};
+
+enum {
+    WF_RECORD_METHOD_MAX = 16,
+    WF_RECORD_TARGET_MAX = 256, /* bytes kept of what a client sent: a ring is of fixed size */
+    WF_RECORD_SLOTS_MAX = 65536
+};
+
+struct wf_record {
+    uint64_t number;            /* from 1, in the order in which they ended */
+    uint64_t at_ns[WF_STAGES];  /* wf_clock_mono_ns; 0 for a stage it did not come to */
+    const struct wf_leaf *leaf; /* borrowed from the router; NULL: none was found */
+    uint64_t reply_bytes;       /* of content */
+    uint16_t status;            /* 0: the client left before there was a reply */
+    uint16_t target_n;          /* of the whole target; `target` has the beginning */
+    uint8_t method_n;
+    char method[WF_RECORD_METHOD_MAX], target[WF_RECORD_TARGET_MAX];
+};
+
+/* Keeps the last `slots` requests, at most WF_RECORD_SLOTS_MAX, whose path does not begin with `skip`
+ * (borrowed). What is refused before its head could be read has no record. */
+struct wf_layer *wf_layer_recorder(struct wf_span skip, uint32_t slots);
+/* The first record with a greater number that is still there, or NULL. Good until the loop turns. */
+const struct wf_record *wf_recorder_after(const struct wf_layer *recorder, uint64_t number);
+/* The embedder's stages; only with a recorder among the server's layers. */
+void wf_record_at(struct wf_exchange *ex, enum wf_record_stage stage);
 
 #endif
