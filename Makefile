@@ -1,6 +1,7 @@
 # make run       build and serve examples/bookshop on http://127.0.0.1:8000
 # make test      build and run every test
 # make bench     measure weft beside its peers (fetches them)
+# make plot      draw what make bench has measured, for the README
 # make fuzz      a minute of each fuzz target
 # make lint      formatters, linters, type checkers, stubs against the module
 # make sanitize  every test under ASan and UBSan
@@ -27,7 +28,7 @@ bin := $(abspath $(VENV))/bin
 in_venv := PATH="$(bin):$$PATH"
 pip := $(bin)/python -m pip install -q --disable-pip-version-check
 
-.PHONY: help run test test-c test-python test-all-pythons test-asyncio test-ecosystem soak bench bench-loop bench-codec bench-instructions fuzz lint sanitize docs dist clean
+.PHONY: help run test test-c test-python test-all-pythons test-asyncio test-ecosystem soak bench plot bench-loop bench-codec bench-instructions fuzz lint sanitize docs dist clean
 .DEFAULT_GOAL := help
 
 help:
@@ -81,6 +82,9 @@ test-asyncio: $(VENV)/.built
 bench: $(VENV)/.built
 	@tools/install-system bench
 	@$(in_venv) tools/bench
+
+plot:
+	@$$(tools/find-python) bench/plot.py bench/results/http.json bench/results/http.svg
 
 bench-loop: $(VENV)/.built
 	@tools/bench-peers
