@@ -94,7 +94,14 @@ def asked(page: str) -> Iterator[tuple[str, str, str]]:
 
 
 # How many replies each page shows: none is to be overlooked.
-SHOWN = {"first-steps": 3, "dependencies": 3, "security": 5, "forms": 2}
+SHOWN = {
+    "first-steps": 3,
+    "dependencies": 3,
+    "security": 5,
+    "forms": 2,
+    "coming-from-flask": 4,
+    "deployment": 1,
+}
 
 
 @pytest.mark.parametrize("name", PAGES)
