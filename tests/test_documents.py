@@ -62,7 +62,7 @@ def ask(client: TestClient, command: str) -> Any:
 
 def app_of(source: str) -> App:
     namespace: dict[str, Any] = {"__name__": "main"}
-    exec(compile(source, "main.py", "exec"), namespace)
+    exec(compile(source, "main.py", "exec", dont_inherit=True), namespace)
     found = namespace["app"]
     assert isinstance(found, App)
     return found
