@@ -1,0 +1,293 @@
+/* Layers around a server of a few routes: what each answers, adds and leaves alone. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "serve/test_fixture.h"
+
+static struct fixture *start_with(struct wf_layer *outer, struct wf_layer *inner) {
+    struct fixture *f = start(NULL);
+    assert_non_null(outer);
+    wf_server_add_layer(f->server, outer);
+    if (inner != NULL) {
+        wf_server_add_layer(f->server, inner);
+    }
+    return f;
+}
+
+/* On a connection of its own. */
+static void check(struct fixture *f, const char *what, const char *expected) {
+    int fd = dial(f);
+    say(f, fd, what);
+    expect(f, fd, what, expected);
+    close(fd);
+    turns(f, 2);
+}
+
+#define PLAIN(status, more, length, content)                                                       \
+    "HTTP/1.1 " status "\ncontent-type: text/plain\n" more "content-length: " length "\n"          \
+    "\n" content
+#define TEXT(status, more, length, content)                                                        \
+    "HTTP/1.1 " status "\ncontent-type: text/plain; charset=utf-8\n" more                          \
+    "content-length: " length "\n\n" content
+
+/* ---- CORS ---- */
+
+static const struct wf_span origins[] = {WF_SPAN("https://a.example")},
+                            methods[] = {WF_SPAN("GET"), WF_SPAN("PUT")},
+                            headers[] = {WF_SPAN("accept"), WF_SPAN("x-own")};
+static const struct wf_reply_field simple[] = {{WF_SPAN("x-simple"), WF_SPAN("1")}},
+                                   preflight[] = {{WF_SPAN("vary"), WF_SPAN("Origin")}};
+
+static const struct wf_cors_config some_origins = {.origins = origins,
+                                                   .norigins = 1,
+                                                   .methods = methods,
+                                                   .nmethods = 2,
+                                                   .headers = headers,
+                                                   .nheaders = 2,
+                                                   .simple = simple,
+                                                   .nsimple = 1,
+                                                   .preflight = preflight,
+                                                   .npreflight = 1};
+
+#define ALLOW "access-control-allow-origin: https://a.example\n"
+#define PREFLIGHT(more) "OPTIONS /hello HTTP/1.1\nHost: a\nOrigin: https://a.example\n" more "\n"
+#define ASKS "Access-Control-Request-Method: "
+
+static void cors_of_some_origins(void **state) {
+    struct fixture *f = start_with(wf_layer_cors(&some_origins), NULL);
+    check(f, "GET /hello HTTP/1.1\nHost: a\n\n", PLAIN("200 OK", "vary: Origin\n", "5", "hello"));
+    check(f, "GET /hello HTTP/1.1\nHost: a\nOrigin: https://a.example\n\n",
+          PLAIN("200 OK", "x-simple: 1\n" ALLOW "vary: Origin\n", "5", "hello"));
+    check(f, "GET /hello HTTP/1.1\nHost: a\nOrigin: https://b.example\n\n",
+          PLAIN("200 OK", "x-simple: 1\nvary: Origin\n", "5", "hello"));
+    check(f, PREFLIGHT(ASKS "PUT\n"), TEXT("200 OK", "vary: Origin\n" ALLOW, "2", "OK"));
+    check(f, PREFLIGHT(ASKS "PUT\nAccess-Control-Request-Headers: X-Own,\taccept \n"),
+          TEXT("200 OK", "vary: Origin\n" ALLOW, "2", "OK"));
+    check(f, PREFLIGHT(ASKS "POST\nAccess-Control-Request-Headers: x-other\n"),
+          TEXT("400 Bad Request", "vary: Origin\n" ALLOW, "31", "Disallowed CORS method, headers"));
+    check(f, PREFLIGHT(ASKS "GET\nAccess-Control-Request-Private-Network: true\n"),
+          TEXT("400 Bad Request", "vary: Origin\n" ALLOW, "31", "Disallowed CORS private-network"));
+    check(f, PREFLIGHT(""),
+          "HTTP/1.1 200 OK\nallow: GET, HEAD, OPTIONS\nx-simple: 1\n" ALLOW
+          "vary: Origin\ncontent-length: 0\n\n");
+    stop(f);
+}
+
+static void cors_of_any_origin(void **state) {
+    struct wf_cors_config any = {.any_origin = true,
+                                 .any_header = true,
+                                 .private_network = true,
+                                 .methods = methods,
+                                 .nmethods = 2,
+                                 .simple = simple,
+                                 .nsimple = 1};
+    struct fixture *f = start_with(wf_layer_cors(&any), NULL);
+    check(f, "GET /hello HTTP/1.1\nHost: a\nOrigin: https://b.example\n\n",
+          PLAIN("200 OK", "x-simple: 1\nvary: Origin\n", "5", "hello"));
+    check(f,
+          PREFLIGHT(ASKS "GET\nAccess-Control-Request-Headers: a, b\n"
+                         "Access-Control-Request-Private-Network: true\n"),
+          TEXT("200 OK",
+               "access-control-allow-headers: a, b\naccess-control-allow-private-network: true\n",
+               "2", "OK"));
+    any.credentials = true;
+    wf_server_add_layer(f->server, wf_layer_cors(&any)); /* inside: the outer has the last word */
+    check(f, "GET /hello HTTP/1.1\nHost: a\nOrigin: https://b.example\n\n",
+          PLAIN("200 OK",
+                "x-simple: 1\naccess-control-allow-origin: https://b.example\n"
+                "vary: Origin, Origin\n",
+                "5", "hello"));
+    stop(f);
+}
+
+/* ---- hosts ---- */
+
+static void trusted_hosts(void **state) {
+    static const struct wf_span hosts[] = {WF_SPAN("a.example"), WF_SPAN("*.b.example"),
+                                           WF_SPAN("www.c.example")};
+    struct fixture *f = start_with(wf_layer_hosts(hosts, 3, true), NULL);
+    static const struct row rows[] = {
+        {"a.example", HELLO},
+        {"A.Example:8000", HELLO},
+        {"x.b.example", HELLO},
+        {"b.example", TEXT("400 Bad Request", "", "19", "Invalid host header")},
+        {"xa.example", TEXT("400 Bad Request", "", "19", "Invalid host header")},
+        {"c.example", "HTTP/1.1 307 Temporary Redirect\nlocation: http://www.c.example/hello\n"
+                      "content-length: 0\n\n"},
+        {"c.example:80", "HTTP/1.1 307 Temporary Redirect\nlocation: http://www.c.example:80/hello"
+                         "\ncontent-length: 0\n\n"},
+        {"", TEXT("400 Bad Request", "", "19", "Invalid host header")},
+    };
+    for (size_t i = 0; i < WF_ARRAY_LEN(rows); i++) {
+        char what[200];
+        snprintf(what, sizeof(what), "GET /hello HTTP/1.1\nHost: %s\n\n", rows[i].say);
+        check(f, what, rows[i].expect);
+    }
+    stop(f);
+    f = start_with(wf_layer_hosts(hosts, 3, false), NULL);
+    check(f, "GET /hello HTTP/1.1\nHost: c.example\n\n",
+          TEXT("400 Bad Request", "", "19", "Invalid host header"));
+    stop(f);
+}
+
+/* ---- fields, ids ---- */
+
+static void fixed_fields_are_defaults(void **state) {
+    static const struct wf_reply_field fixed[] = {{WF_SPAN("x-a"), WF_SPAN("ours")},
+                                                  {WF_SPAN("x-b"), WF_SPAN("ours")}};
+    struct fixture *f = start_with(wf_layer_fields(fixed, 2), NULL);
+    check(f, "GET /hello HTTP/1.1\nHost: a\n\n",
+          PLAIN("200 OK", "x-a: ours\nx-b: ours\n", "5", "hello"));
+    check(f, "GET /fields HTTP/1.1\nHost: a\n\n",
+          "HTTP/1.1 201 Created\nx-a: 1\nserver: mine\nDate: today\nset-cookie: a=b\nx-b: ours\n"
+          "content-length: 2\nconnection: close\n\nok<eof>");
+    check(f, "GET /nothing HTTP/1.1\nHost: a\n\n",
+          "HTTP/1.1 404 Not Found\ncontent-type: application/json\nx-a: ours\nx-b: ours\n"
+          "content-length: 22\n\n{\"detail\":\"Not Found\"}");
+    check(f, "nonsense\n\n",
+          "HTTP/1.1 400 Bad Request\ncontent-type: application/json\n"
+          "content-length: 53\nconnection: close\n\n"
+          "{\"detail\":\"the request does not begin with a method\"}<eof>");
+    stop(f);
+}
+
+static void request_ids(void **state) {
+    struct fixture *f = start_with(wf_layer_request_id(WF_SPAN("x-request-id")), NULL);
+    check(f, "GET /hello HTTP/1.1\nHost: a\nX-Request-ID: me-1_2.3\n\n",
+          PLAIN("200 OK", "x-request-id: me-1_2.3\n", "5", "hello"));
+    static const char *const bad[] = {"", "X-Request-ID: \n", "X-Request-ID: a b\n",
+                                      "X-Request-ID: a\"\n"};
+    char seen[100][33];
+    for (size_t i = 0; i < 100; i++) { /* more than are drawn from the kernel at once */
+        int fd = dial(f);
+        say(f, fd, "GET /hello HTTP/1.1\nHost: a\n");
+        say(f, fd, bad[i % WF_ARRAY_LEN(bad)]);
+        say(f, fd, "\n");
+        struct heard h = hear(f, fd);
+        char *got = legible(&h), *id = strstr(got, "x-request-id: ");
+        assert_non_null(id);
+        memcpy(seen[i], id + 14, 32);
+        seen[i][32] = '\0';
+        assert_int_equal(strspn(seen[i], "0123456789abcdef"), 32);
+        for (size_t k = 0; k < i; k++) {
+            assert_string_not_equal(seen[i], seen[k]);
+        }
+        free(got);
+        close(fd);
+    }
+    turns(f, 3);
+    stop(f);
+}
+
+/* ---- concurrency ---- */
+
+#define BUSY                                                                                       \
+    "HTTP/1.1 503 Service Unavailable\ncontent-type: application/json\nretry-after: 7\n"           \
+    "content-length: 32\n\n{\"detail\":\"Service Unavailable\"}"
+
+static void so_many_at_a_time(void **state) {
+    struct fixture *f = start_with(wf_layer_concurrency(1, 7), NULL);
+    int a = dial(f);
+    say(f, a, "GET /park HTTP/1.1\nHost: a\n\n");
+    turns(f, 3);
+    assert_int_equal(f->nparked, 1);
+    check(f, "GET /hello HTTP/1.1\nHost: a\n\n", BUSY);
+    hang_up(a, true); /* who leaves is counted out */
+    turns(f, 3);
+    check(f, "GET /hello HTTP/1.1\nHost: a\n\n", HELLO);
+    check(f, "GET /nothing HTTP/1.1\nHost: a\n\n", ERROR("404 Not Found", "22", "Not Found"));
+    check(f, "GET /hello HTTP/1.1\nHost: a\n\n", HELLO);
+    stop(f);
+}
+
+static void what_an_inner_layer_answers_never_ran(void **state) {
+    static const struct wf_span hosts[] = {WF_SPAN("a")};
+    struct fixture *f = start_with(wf_layer_concurrency(1, 7), wf_layer_hosts(hosts, 1, false));
+    for (int i = 0; i < 3; i++) {
+        check(f, "GET /hello HTTP/1.1\nHost: b\n\n",
+              TEXT("400 Bad Request", "", "19", "Invalid host header"));
+        check(f, "GET /hello HTTP/1.1\nHost: a\n\n", HELLO);
+    }
+    stop(f);
+}
+
+/* ---- memory ---- */
+
+static struct wf_layer *all_of_them(int i) {
+    static const struct wf_span hosts[] = {WF_SPAN("a")};
+    static const struct wf_compress_config compress = {.ncodings = 0};
+    switch (i) {
+    case 0:
+        return wf_layer_request_id(WF_SPAN("x-request-id"));
+    case 1:
+        return wf_layer_cors(&some_origins);
+    case 2:
+        return wf_layer_hosts(hosts, 1, true);
+    case 3:
+        return wf_layer_fields(simple, 1);
+    case 4:
+        return wf_layer_concurrency(5, 1);
+    default:
+        return wf_layer_compress(&compress);
+    }
+}
+enum { LAYERS = 6 };
+
+static void without_memory(void **state) {
+    for (int i = 0; i < LAYERS; i++) {
+        wf_alloc_fail_from(1);
+        struct wf_layer *none = all_of_them(i);
+        wf_alloc_fail_from(0);
+        assert_null(none);
+    }
+    static const char scene[] = "GET /hello HTTP/1.1\nHost: a\nOrigin: https://a.example\n\n"
+                                "GET /items/x HTTP/1.1\nHost: a\n\nGET /mid HTTP/1.1\nHost: a\n\n"
+                                "GET /big HTTP/1.1\nHost: a\nConnection: close\n\n";
+    bool whole = false;
+    for (unsigned long nth = 1; !whole; nth++) {
+        struct fixture *f = start(NULL);
+        for (int i = 0; i < LAYERS; i++) {
+            wf_server_add_layer(f->server, all_of_them(i));
+        }
+        int fd = dial(f);
+        turns(f, 1);
+        struct wf_buf b = expand(scene);
+        wf_alloc_fail_from(nth);
+        ssize_t sent = write(fd, b.p, b.len);
+        assert_int_equal(sent, b.len);
+        size_t heard = 0;
+        for (int i = 0; i < 200; i++) {
+            static char p[65536];
+            turn(f, 1);
+            ssize_t n;
+            while ((n = read(fd, p, sizeof(p))) > 0) {
+                heard += (size_t)n;
+            }
+            if (n == 0) {
+                break;
+            }
+        }
+        wf_alloc_fail_from(0);
+        wf_buf_free(&b);
+        whole = heard > BIG_BYTES;
+        close(fd);
+        turns(f, 3);
+        stop(f);
+        assert_true(nth < 100);
+    }
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cors_of_some_origins),
+        cmocka_unit_test(cors_of_any_origin),
+        cmocka_unit_test(trusted_hosts),
+        cmocka_unit_test(fixed_fields_are_defaults),
+        cmocka_unit_test(request_ids),
+        cmocka_unit_test(so_many_at_a_time),
+        cmocka_unit_test(what_an_inner_layer_answers_never_ran),
+        cmocka_unit_test(without_memory),
+    };
+    return RUN_OVER_EVERY_POLLER(tests, argc, argv);
+}
