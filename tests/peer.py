@@ -91,7 +91,10 @@ def ask(port: int, request: Ask) -> Answer:
     """Over a connection of its own."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.putrequest(request.method, request.target, skip_accept_encoding=True)
+        has_host = any(name.lower() == "host" for name, _ in request.headers)
+        connection.putrequest(
+            request.method, request.target, skip_host=has_host, skip_accept_encoding=True
+        )
         for name, value in request.headers:
             connection.putheader(name, value)
         if request.body:

@@ -429,6 +429,8 @@ class Server:
         on_error: Callable[[BaseException], object] | None = None,
         unrouted: bool = False,
         decode_bodies: bool = True,
+        access_log_format: str = "short",
+        forwarded: tuple[bytes, bool, bool, int] = (b"", False, False, 0),
     ) -> Server: ...
     @property
     def addresses(self) -> list[str]: ...

@@ -14,7 +14,7 @@ from weft.responses import Response
 from weft.routing import Router, Webhooks, is_async_callable
 
 if TYPE_CHECKING:
-    from weft.server import Limits
+    from weft.server import AccessLogFormat, Limits
 
 ExceptionHandler = Callable[[Request, Any], Response | Awaitable[Response]]
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Mapping[str, Any] | None]]
@@ -232,13 +232,17 @@ class App(Router):
         access_log: bool = True,
         limits: Limits | None = None,
         decode_bodies: bool = True,
+        access_log_format: AccessLogFormat = "short",
+        forwarded_allow_ips: str | Sequence[str] | None = None,
+        forwarded_headers: Sequence[str] = ("x-forwarded-for", "x-forwarded-proto"),
     ) -> None:
         """Serves until SIGINT or SIGTERM, then finishes the requests it has.
 
         Listens on the unix socket `uds` instead, when given. `limits` are those that differ from
         the defaults. Bodies that come in gzip, br or zstd are decompressed, within their limit,
-        unless `decode_bodies` is False. A start that fails is explained on stderr and raises
-        `SystemExit`.
+        unless `decode_bodies` is False. Proxies at `forwarded_allow_ips` (127.0.0.1, `"*"` for
+        all) are believed what they say of the client in `forwarded_headers`. A start that fails is
+        explained on stderr and raises `SystemExit`.
         """
         from weft.server import Config, Limits, run
 
@@ -249,6 +253,9 @@ class App(Router):
             log_level=log_level,
             access_log=access_log,
             decode_bodies=decode_bodies,
+            access_log_format=access_log_format,
+            forwarded_allow_ips=forwarded_allow_ips,
+            forwarded_headers=forwarded_headers,
             limits=limits or Limits(),
         )
         run(self, config)

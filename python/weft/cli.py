@@ -11,12 +11,12 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from weft import __version__, log
 from weft.exceptions import SignatureError
 from weft.loading import Problem, check_target, load_app
-from weft.server import Config
+from weft.server import DEFAULT_HEADERS, AccessLogFormat, Config
 
 _TARGET_HELP = "the module and the App in it, as in main:app; ':app' may be left out"
 
@@ -78,6 +78,10 @@ def _serve(options: argparse.Namespace) -> int:
         uds=options.uds,
         log_level=options.log_level,
         access_log=not options.no_access_log,
+        access_log_format=options.access_log_format,
+        forwarded_allow_ips=options.forwarded_allow_ips,
+        forwarded_headers=options.forwarded_headers.split(","),
+        decode_bodies=not options.no_body_decoding,
     )
     return 0
 
@@ -113,6 +117,33 @@ def _add_serving(parser: argparse.ArgumentParser) -> None:
         "--log-level", choices=log.LEVELS, default="info", help="least level shown (%(default)s)"
     )
     parser.add_argument("--no-access-log", action="store_true", help="no line for each request")
+
+
+def _add_production(parser: argparse.ArgumentParser) -> None:
+    _add_serving(parser)
+    parser.add_argument(
+        "--access-log-format",
+        choices=get_args(AccessLogFormat),
+        default="short",
+        help="what a line of it is (%(default)s)",
+    )
+    parser.add_argument(
+        "--forwarded-allow-ips",
+        metavar="LIST",
+        help="proxies that are believed who the client is: addresses and networks, with commas; "
+        "'*' is all, 'unix:' those on unix sockets ($FORWARDED_ALLOW_IPS, or 127.0.0.1)",
+    )
+    parser.add_argument(
+        "--forwarded-headers",
+        metavar="LIST",
+        default=",".join(DEFAULT_HEADERS),
+        help="what is read of theirs (%(default)s)",
+    )
+    parser.add_argument(
+        "--no-body-decoding",
+        action="store_true",
+        help="leave request bodies in gzip, br and zstd as they are",
+    )
 
 
 # ---- showing ----
@@ -192,7 +223,7 @@ def _completion(options: argparse.Namespace) -> int:
 
 
 COMMANDS = {
-    "": Command("Serve a weft App.", _add_serving, _serve),
+    "": Command("Serve a weft App.", _add_production, _serve),
     "dev": Command(
         "Serve an App while you write it. It is loaded again when a file changes, and what goes\n"
         "wrong is shown as a page: not for production.",

@@ -65,7 +65,7 @@ class HTTPConnection(_core.Request):
         return URL(SplitResult(self.scheme, self._authority(), path, query, "").geturl())
 
     def _authority(self) -> str:
-        host = self.headers.get("host", "")
+        host = self._forwarded_host or self.headers.get("host", "")
         if _HOST.fullmatch(host) or self.server is None:
             return host
         name, port = self.server

@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
-from weft import _core, log
+from weft import _core, forwarded, log
 from weft.dependencies import Overrides, Tree
 from weft.dispatch import rescue
 from weft.exceptions import HTTPException, SignatureError
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 DRAIN_SECONDS = 30.0  # for running requests, once asked to stop; Kubernetes waits as long
 _BACKLOG = 2048
+AccessLogFormat = Literal["short", "common", "combined", "json"]
+DEFAULT_HEADERS = ("x-forwarded-for", "x-forwarded-proto")
 _ABORT_SECONDS = 5.0  # for cancelled handlers to clean up
 _POLL_SECONDS = 0.02
 _HOSTS = "give 127.0.0.1 to be reached from this machine only, 0.0.0.0 from everywhere"
@@ -80,6 +82,13 @@ class Config:
     """listening sockets made by somebody else, in place of all of the above"""
     log_level: str = "info"
     access_log: bool = True
+    access_log_format: AccessLogFormat = "short"
+    forwarded_allow_ips: str | Sequence[str] | None = None
+    """addresses and networks of proxies that are trusted, `"*"` for all; None is what
+    FORWARDED_ALLOW_IPS says in the environment, else 127.0.0.1"""
+    forwarded_headers: Sequence[str] = DEFAULT_HEADERS
+    """what is read of theirs: also `x-forwarded-host` and `forwarded` (RFC 7239), which a proxy
+    that does not set them passes on from its client"""
     decode_bodies: bool = True
     """undo the Content-Encoding of requests: gzip, br, zstd"""
     limits: Limits = field(default_factory=Limits)
@@ -108,6 +117,7 @@ class Server:
         self.addresses: list[str] = []
         self.phase: Literal["startup", "serving", "draining", "shutdown"] = "startup"
         self.stopped_by: signal.Signals | None = None
+        self._forwarded = _describe_proxies(config)
         own = view.routes if view is not None else []
         self._routes = compile_routes(app, own)
         self._unsurrounded = len(own)
@@ -171,6 +181,8 @@ class Server:
             unrouted=bool(self.app._dispatches)
             or not handlers.keys().isdisjoint((404, 405, HTTPException)),
             decode_bodies=self.config.decode_bodies,
+            access_log_format=self.config.access_log_format,
+            forwarded=self._forwarded,
         )
         if self.view is not None:
             self.view.watch(core, [route for route, _ in self._routes])
@@ -297,12 +309,19 @@ def _form_limits(route: Route) -> tuple[int, int, int]:
     )
 
 
+def _describe_proxies(config: Config) -> tuple[bytes, bool, bool, int]:
+    try:
+        return forwarded.describe(config.forwarded_allow_ips, config.forwarded_headers)
+    except ValueError as exc:
+        raise StartupError(f"It is not clear {exc}.") from None
+
+
 def run(app: App, config: Config) -> None:
     """Serves until a signal; `SystemExit`, with the reason on stderr, when it cannot start."""
     log.configure(config.log_level)
     try:
         server = Server(app, config)
-    except SignatureError as exc:
+    except (SignatureError, StartupError) as exc:
         log.logger.error("%s", exc)
         raise SystemExit(1) from None
 

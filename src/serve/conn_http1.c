@@ -344,6 +344,9 @@ static bool answered_by_layer(struct wf_conn *c) {
 static enum wf_conn_state dispatch(struct wf_conn *c) {
     struct wf_exchange *ex = c->ex;
     const struct wf_server *s = c->server;
+    if (wf_unlikely(c->trusted)) {
+        wf_forwarded_read(&s->config.forwarded, ex);
+    }
     if (wf_unlikely(s->layers != NULL) && answered_by_layer(c)) {
         return replied(c);
     }
@@ -892,6 +895,7 @@ void wf_conn_accepted(struct wf_server *s, int fd, const struct wf_addr *peer,
     c->server = s;
     c->local = local;
     c->peer = *peer;
+    c->trusted = wf_forwarded_trusts(&s->config.forwarded, peer);
     wf_list_init(&c->flush);
     wf_list_init(&c->wait);
     wf_list_init(&c->node);

@@ -21,6 +21,10 @@ struct wf_exchange *wf_exchange_new(struct wf_conn *c) {
     ex->close_after = false;
     ex->body_done = false;
     ex->taken = false;
+    ex->https = false;
+    ex->client = NULL;
+    ex->host = wf_span("", 0);
+    ex->request_id = wf_span(NULL, 0);
     ex->layered = false;
     ex->layers_end = c->server->layers; /* refused before them, it has none */
     ex->status = 0;
@@ -82,7 +86,18 @@ bool wf_server_has_ready(const struct wf_server *s) {
 }
 
 const struct wf_addr *wf_exchange_peer(const struct wf_exchange *ex) {
-    return &ex->owner->peer;
+    return ex->client != NULL ? ex->client : &ex->owner->peer;
+}
+
+struct wf_span wf_exchange_host(const struct wf_exchange *ex) {
+    if (wf_unlikely(ex->host.n != 0)) {
+        return ex->host;
+    }
+    if (ex->head.authority_at.n != 0) {
+        return wf_head_span(ex->base, ex->head.authority_at);
+    }
+    const struct wf_field *f = wf_head_find(&ex->head, WF_FIELD_HOST);
+    return f != NULL ? wf_field_value_span(ex->base, f) : wf_span("", 0);
 }
 
 /* A listener on a wildcard address does not say which of ours the client used; the kernel does. */

@@ -59,6 +59,11 @@ struct wf_exchange {
     void *user;            /* the embedder's, NULL at first */
     struct wf_encoder *encoder; /* the server's, owned: streamed content goes through it; or NULL */
     struct wf_body_coding *body_coding; /* the server's, owned: the body goes through it; or NULL */
+    struct wf_addr
+        *client;         /* as a trusted proxy has it, in the arena; NULL: the peer is the client */
+    struct wf_span host; /* as a trusted proxy has it; n is 0 without one */
+    struct wf_span
+        request_id; /* as the layer of that name has it, once the reply has begun; p may be NULL */
     const struct wf_layer *layers_end; /* the server's: layers from there on do not see the reply */
     struct wf_record *record; /* in `arena`, or NULL; the recorder's, indeterminate without one */
     uint8_t events;           /* WF_EV_*: what wf_server_next will report */
@@ -68,6 +73,7 @@ struct wf_exchange {
     bool body_done;           /* STREAM: the whole body has been handed over */
     bool layered;             /* the server's: all layers have let it pass */
     bool taken;               /* the server's: the embedder has seen it */
+    bool https;               /* so a trusted proxy says: the client came by https */
     uint16_t status;          /* of the reply; 0 before */
     uint64_t started_ns;      /* when its first byte was seen (loop time) */
     uint64_t reply_bytes;     /* of content, for the log */
@@ -84,9 +90,12 @@ struct wf_exchange {
     char arena_first[WF_EXCHANGE_ARENA_BYTES] __attribute__((aligned(16)));
 };
 
-/* The peer's and our own address; good while the exchange is. */
+/* The client's address, which is the peer's or what a trusted proxy says, and our own; good while the exchange
+ * is. */
 const struct wf_addr *wf_exchange_peer(const struct wf_exchange *ex);
 const struct wf_addr *wf_exchange_local(const struct wf_exchange *ex);
+/* What the client calls us: by a trusted proxy, the target or Host, with its port if it gave one. May be empty. */
+struct wf_span wf_exchange_host(const struct wf_exchange *ex);
 /* Has the client gone? (Level, where EV_GONE is the edge.) */
 static inline bool wf_exchange_gone(const struct wf_exchange *ex) {
     return ex->conn == NULL;

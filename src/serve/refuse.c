@@ -22,11 +22,7 @@ static bool path_byte(char c) {
 /* As Starlette: the whole URL, from the Host the client used. The parser lets none pass that could
  * not stand in a URL, so it can be repeated; it may be empty. */
 static struct wf_span authority(struct wf_exchange *ex, char local[WF_ADDR_CHARS_MAX]) {
-    const struct wf_field *host = wf_head_find(&ex->head, WF_FIELD_HOST);
-    struct wf_span s = wf_head_span(ex->base, ex->head.authority_at);
-    if (s.n == 0 && host != NULL) {
-        s = wf_field_value_span(ex->base, host);
-    }
+    struct wf_span s = wf_exchange_host(ex);
     if (s.n != 0) {
         return s;
     }
@@ -45,15 +41,16 @@ static struct wf_span slash_location(struct wf_exchange *ex) {
     while (path.n != 0 && path.p[path.n - 1] == '/') {
         path.n--;
     }
-    size_t most = 7 + host.n + 3 * path.n + 2 + query.n;
+    struct wf_span scheme = ex->https ? WF_SPAN("https://") : WF_SPAN("http://");
+    size_t most = scheme.n + host.n + 3 * path.n + 2 + query.n;
     char *out = wf_arena_alloc(&ex->arena, most);
     if (out == NULL) {
         return wf_span(NULL, 0);
     }
     char *at = out;
-    memcpy(at, "http://", 7);
-    memcpy(at + 7, host.p, host.n);
-    at += 7 + host.n;
+    memcpy(at, scheme.p, scheme.n);
+    memcpy(at + scheme.n, host.p, host.n);
+    at += scheme.n + host.n;
     for (size_t i = 0; i < path.n; i++) {
         unsigned char c = (unsigned char)path.p[i];
         if (path_byte(path.p[i])) {

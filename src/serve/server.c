@@ -149,7 +149,8 @@ struct wf_server *wf_server_new(struct wf_loop *loop, const struct wf_server_con
     wf_timer_init(&s->tick, on_tick);
     wf_pool_init(&s->buffers, WF_STREAM_BUF_BYTES, BUFFERS_KEPT);
     wf_pool_init(&s->exchanges, sizeof(struct wf_exchange), EXCHANGES_KEPT);
-    wf_access_log_init(&s->log, config->access_log_fd);
+    wf_access_log_init(&s->log, config->access_log_fd,
+                       (enum wf_access_format)config->access_format);
     wf_server_refresh_date(s);
     return s;
 }

@@ -21,6 +21,7 @@
 #include "io/loop/loop.h"
 #include "io/net/net.h"
 #include "serve/exchange.h"
+#include "serve/forwarded.h"
 #include "serve/route/route.h"
 
 /* name, default, reason. Milliseconds and bytes. 0 turns a timeout off. Heads and targets are held to
@@ -39,6 +40,8 @@
     X(connections_max, 65536, "descriptors and memory (503, close)")                               \
     X(requests_per_connection_max, 0, "off")
 
+enum wf_access_format { WF_ACCESS_SHORT, WF_ACCESS_COMMON, WF_ACCESS_COMBINED, WF_ACCESS_JSON };
+
 struct wf_server_config {
 #define X(name, value, why) uint64_t name;
     WF_SERVER_LIMITS(X)
@@ -49,7 +52,9 @@ struct wf_server_config {
     bool
         keep_codings; /* bodies are handed over in the Content-Encoding they come in. Default false: gzip, br
                           and zstd are undone, as far as weft was built with them; others are 415 */
-    int access_log_fd; /* -1: none */
+    int access_log_fd;                    /* -1: none */
+    uint8_t access_format;                /* enum wf_access_format */
+    struct wf_forwarded_config forwarded; /* nobody is trusted by default */
     const char
         *spool_dir; /* where files of forms wait that are too large for memory; "/tmp". Borrowed
                               for life */

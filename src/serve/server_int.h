@@ -6,7 +6,8 @@
  *     body_coding.c  bodies in gzip, br and zstd
  *     exchange.c     one exchange's life, the body reader               calls ▼ (and conn_http1.c back)
  *     respond.c      reply heads and contents into the stream's output
- *     access_log.c   one line a reply
+ *     forwarded.c    what trusted proxies say of the client
+ *     access_log.c   one line a reply; access_line.c has its formats
  */
 #ifndef WF_SERVE_SERVER_INT_H
 #define WF_SERVE_SERVER_INT_H
@@ -124,6 +125,7 @@ struct wf_conn {
     bool body_awaited;  /* wf_body_read said WAIT */
     bool drained_owed;  /* wf_reply_write said WAIT */
     bool refused;       /* past connections_max */
+    bool trusted;       /* the peer is a proxy that is believed */
     bool more_waits;    /* the buffer is full, and bytes wait behind it in the socket */
     bool body_chunked;
     uint32_t requests;
@@ -141,6 +143,7 @@ struct wf_server_listener {
 struct wf_access_log {
     struct wf_buf lines;
     int fd;
+    uint8_t format;    /* enum wf_access_format */
     bool regular_file; /* never blocks for long: no need to ask */
     uint64_t lost;     /* lines dropped while nobody read the other end */
 };
@@ -258,9 +261,14 @@ int wf_reply_write_file(struct wf_exchange *ex, int fd, uint64_t offset, size_t 
                         wf_release_fn *release, void *arg);
 
 /* ---- access_log.c ---- */
-void wf_access_log_init(struct wf_access_log *log, int fd);
+void wf_access_log_init(struct wf_access_log *log, int fd, enum wf_access_format format);
 void wf_access_log_add(struct wf_access_log *log, const struct wf_exchange *ex);
 void wf_access_log_flush(struct wf_access_log *log);
 void wf_access_log_free(struct wf_access_log *log);
+
+/* ---- access_line.c ---- */
+/* Writes a reply's line, with its end; returns the length, which is at most what wf_access_line_most says. */
+size_t wf_access_line_write(enum wf_access_format format, const struct wf_exchange *ex, char *out);
+size_t wf_access_line_most(const struct wf_exchange *ex);
 
 #endif

@@ -9,6 +9,7 @@ from weft.middleware.compression import CompressionMiddleware, GZipMiddleware
 from weft.middleware.layers import (
     ConcurrencyLimitMiddleware,
     CORSMiddleware,
+    HTTPSRedirectMiddleware,
     Middleware,
     RequestIDMiddleware,
     SecurityHeadersMiddleware,
@@ -21,6 +22,7 @@ __all__ = [
     "CompressionMiddleware",
     "ConcurrencyLimitMiddleware",
     "GZipMiddleware",
+    "HTTPSRedirectMiddleware",
     "Middleware",
     "RequestIDMiddleware",
     "SecurityHeadersMiddleware",

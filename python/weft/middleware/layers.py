@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 __all__ = [
     "CORSMiddleware",
     "ConcurrencyLimitMiddleware",
+    "HTTPSRedirectMiddleware",
     "Middleware",
     "RequestIDMiddleware",
     "SecurityHeadersMiddleware",
@@ -153,3 +154,13 @@ class ConcurrencyLimitMiddleware(Middleware):
 
     def layer(self) -> tuple[str, tuple[object, ...]]:
         return "concurrency", self._config
+
+
+class HTTPSRedirectMiddleware(Middleware):
+    """Sends who came by http to the same URL with https, by a 307.
+
+    Who came by https is what a trusted proxy says: see `forwarded_allow_ips`.
+    """
+
+    def layer(self) -> tuple[str, tuple[object, ...]]:
+        return "https", ()

@@ -122,6 +122,7 @@ struct wf_http_server {
     PyObject *logger_error;      /* owned: logging.getLogger("weft.error").error */
     PyObject *on_error;          /* owned: called with an unhandled exception; NULL or a callable */
     PyObject *server_name;       /* owned: bytes behind config.server_name */
+    PyObject *networks;          /* owned: bytes behind config.forwarded, or NULL */
     PyObject *middleware;        /* owned: called with (request, call_next); or NULL */
     PyObject *rescue;    /* owned: weft.middleware.rescue(app, request, exc); with middleware */
     PyObject *overrides; /* owned: dict, app.dependency_overrides; or NULL */
@@ -154,6 +155,8 @@ struct wf_request {
     PyObject *path_params;
     PyObject *client;
     PyObject *local;
+    PyObject *host; /* owned, or NULL: str, as a trusted proxy has it */
+    bool https;
     bool body_taken; /* BUFFER: the one chunk has been handed over */
 };
 PyObject *wf_request_new(struct wf_plan_call *plan_call); /* wf_plan_call.make_request */
@@ -204,6 +207,16 @@ PyObject *wf_http_recorded(struct wf_http_server *s, PyObject *after);
 /* wf_plan_call, or for THREAD wf_plan_bind, with a recorder: it keeps when the arguments were there. */
 enum wf_plan_outcome wf_plan_call_recorded(struct wf_plan *plan, struct wf_plan_call *plan_call,
                                            PyObject **out);
+/* config.c: what Server(...) is given, into s->config. 0, or -1 with an exception. */
+struct wf_forwarding {
+    PyObject *networks; /* borrowed: bytes, one struct wf_network after another; or NULL */
+    int anyone, unix_sockets;
+    unsigned char fields;
+};
+void wf_http_set_forwarding(struct wf_http_server *s, const struct wf_forwarding *f);
+int wf_http_set_limits(struct wf_server_config *c, PyObject *limits);
+int wf_http_set_log_format(struct wf_server_config *c, const char *name);
+int wf_http_set_server_name(struct wf_http_server *s, PyObject *name);
 
 /* layers.c: (kind, config) as weft.middleware describes it; the server is open and not started. 0 or -1. */
 int wf_http_add_layer(struct wf_http_server *s, PyObject *args);

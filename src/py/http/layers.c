@@ -107,6 +107,10 @@ static struct wf_layer *make_request_id(struct wf_http_server *s, PyObject *conf
     return wf_layer_request_id(span);
 }
 
+static struct wf_layer *make_https(struct wf_http_server *s, PyObject *config) {
+    return PyArg_ParseTuple(config, "") ? wf_layer_https() : NULL;
+}
+
 static struct wf_layer *make_compress(struct wf_http_server *s, PyObject *config) {
     unsigned long long minimum;
     PyObject *codings, *excluded;
@@ -147,9 +151,13 @@ int wf_http_add_layer(struct wf_http_server *s, PyObject *args) {
         const char *kind;
         struct wf_layer *(*make)(struct wf_http_server *, PyObject *);
     } kinds[] = {
-        {"cors", make_cors},         {"hosts", make_hosts},
-        {"fields", make_fields},     {"request_id", make_request_id},
-        {"compress", make_compress}, {"concurrency", make_concurrency},
+        {"cors", make_cors},
+        {"hosts", make_hosts},
+        {"fields", make_fields},
+        {"request_id", make_request_id},
+        {"compress", make_compress},
+        {"https", make_https},
+        {"concurrency", make_concurrency},
     };
     const char *kind;
     PyObject *config;

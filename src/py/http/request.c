@@ -14,6 +14,13 @@ PyObject *wf_request_new(struct wf_plan_call *plan_call) {
     r->server = (struct wf_http_server *)Py_NewRef((PyObject *)s);
     r->base = ex->base;
     r->head = ex->head;
+    r->https = ex->https;
+    if (wf_unlikely(ex->host.n != 0)) {
+        r->host = PyUnicode_DecodeLatin1(ex->host.p, (Py_ssize_t)ex->host.n, NULL);
+        if (r->host == NULL) {
+            Py_CLEAR(r);
+        }
+    }
     return (PyObject *)r;
 }
 
@@ -142,7 +149,12 @@ static PyObject *get_http_version(PyObject *self, void *closure) {
 }
 
 static PyObject *get_scheme(PyObject *self, void *closure) {
-    return PyUnicode_FromString("http");
+    return PyUnicode_FromString(((struct wf_request *)self)->https ? "https" : "http");
+}
+
+static PyObject *get_forwarded_host(PyObject *self, void *closure) {
+    PyObject *host = ((struct wf_request *)self)->host;
+    return Py_NewRef(host != NULL ? host : Py_None);
 }
 
 static PyObject *get_path(PyObject *self, void *closure) {
@@ -245,7 +257,9 @@ static PyObject *get_app(PyObject *self, void *closure) {
 static PyGetSetDef request_getset[] = {
     {"method", get_method, NULL, "str: as sent, normally upper case (RFC 9110 section 9)", NULL},
     {"http_version", get_http_version, NULL, "str: '1.0' or '1.1'", NULL},
-    {"scheme", get_scheme, NULL, "str: 'http'", NULL},
+    {"scheme", get_scheme, NULL, "str: 'http', or 'https' where a trusted proxy says so", NULL},
+    {"_forwarded_host", get_forwarded_host, NULL,
+     "str | None: what the client called the proxy, as that says where it is trusted", NULL},
     {"path", get_path, NULL, "str: percent-decoded, without the query", NULL},
     {"raw_path", get_raw_path, NULL, "bytes: the path as sent, without the query", NULL},
     {"query_string", get_query_string, NULL, "bytes: what follows the first '?', as sent", NULL},
@@ -253,7 +267,9 @@ static PyGetSetDef request_getset[] = {
      "list[tuple[bytes, bytes]]: field lines in order, names in lower case", NULL},
     {"path_params", get_path_params, NULL, "dict[str, Any]: what the route's {names} matched",
      NULL},
-    {"client", get_client, NULL, "tuple[str, int] | None: the peer; None on a unix socket", NULL},
+    {"client", get_client, NULL,
+     "tuple[str, int] | None: the peer, or whom a trusted proxy names; None on a unix socket",
+     NULL},
     {"server", get_server, NULL, "tuple[str, int | None]: the address the client connected to",
      NULL},
     {"app", get_app, NULL, "the App that was given to Server", NULL},
@@ -417,6 +433,7 @@ static int request_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(r->path_params);
     Py_VISIT(r->client);
     Py_VISIT(r->local);
+    Py_VISIT(r->host);
     return 0;
 }
 
@@ -427,6 +444,7 @@ static int request_clear(PyObject *self) {
     Py_CLEAR(r->path_params);
     Py_CLEAR(r->client);
     Py_CLEAR(r->local);
+    Py_CLEAR(r->host);
     return 0;
 }
 

@@ -225,41 +225,6 @@ static void end(struct wf_http_server *s) {
     s->busy--;
 }
 
-static int set_limits(struct wf_server_config *c, PyObject *limits) {
-    PyObject *key, *value; /* borrowed */
-    Py_ssize_t pos = 0;
-    if (limits == NULL || limits == Py_None) {
-        return 0;
-    }
-    if (!PyDict_Check(limits)) {
-        PyErr_SetString(PyExc_TypeError, "config must be a dict of limits");
-        return -1;
-    }
-    while (PyDict_Next(limits, &pos, &key, &value)) {
-        const char *name = PyUnicode_AsUTF8(key);
-        uint64_t *slot = NULL;
-        if (name == NULL) {
-            return -1;
-        }
-#define X(field, number, why)                                                                      \
-    if (strcmp(name, #field) == 0) {                                                               \
-        slot = &c->field;                                                                          \
-    }
-        WF_SERVER_LIMITS(X)
-#undef X
-        if (slot == NULL) {
-            PyErr_Format(PyExc_ValueError, "there is no limit called %R", key);
-            return -1;
-        }
-        unsigned long long v = PyLong_AsUnsignedLongLong(value);
-        if (v == (unsigned long long)-1 && PyErr_Occurred()) {
-            return -1;
-        }
-        *slot = v;
-    }
-    return 0;
-}
-
 /* module.name, owned, or NULL with an exception. */
 static PyObject *import_from(const char *module, const char *name) {
     PyObject *m = PyImport_ImportModule(module);
@@ -307,14 +272,20 @@ static int import_helpers(struct wf_http_server *s) {
 
 static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     static const char *const names[] = {
-        "loop",          "app",      "request_class", "response_class", "config", "server_name",
-        "access_log_fd", "on_error", "unrouted",      "decode_bodies",  NULL};
+        "loop",     "app",           "request_class",     "response_class",
+        "config",   "server_name",   "access_log_fd",     "on_error",
+        "unrouted", "decode_bodies", "access_log_format", "forwarded",
+        NULL};
     PyObject *loop, *app = Py_None, *request_class, *response_class = Py_None, *limits = Py_None,
                     *server_name = Py_None, *on_error = Py_None;
+    struct wf_forwarding proxies = {0};
     int log_fd = -1, unrouted = 0, decode_bodies = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO!|$OOOiOpp", (char **)names, &loop, &app,
-                                     &PyType_Type, &request_class, &response_class, &limits,
-                                     &server_name, &log_fd, &on_error, &unrouted, &decode_bodies)) {
+    const char *log_format = "short";
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO!|$OOOiOpps(SppB)", (char **)names, &loop,
+                                     &app, &PyType_Type, &request_class, &response_class, &limits,
+                                     &server_name, &log_fd, &on_error, &unrouted, &decode_bodies,
+                                     &log_format, &proxies.networks, &proxies.anyone,
+                                     &proxies.unix_sockets, &proxies.fields)) {
         return NULL;
     }
     struct wf_state *state = wf_state_of_type(type);
@@ -359,23 +330,11 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     s->config.access_log_fd = log_fd;
     s->config.unrouted_to_embedder = unrouted;
     s->config.keep_codings = !decode_bodies;
-    if (server_name != Py_None) {
-        if (!PyBytes_Check(server_name)) {
-            PyErr_SetString(PyExc_TypeError, "server_name must be bytes or None");
-            goto fail;
-        }
-        s->server_name = Py_NewRef(server_name);
-        s->config.server_name =
-            wf_span(PyBytes_AS_STRING(server_name), (size_t)PyBytes_GET_SIZE(server_name));
-        if (!wf_field_value_ok(s->config.server_name)) {
-            PyErr_SetString(PyExc_ValueError, "server_name may not have control characters");
-            goto fail;
-        }
-    } else {
-        s->config.server_name = WF_SPAN("");
-    }
+    wf_http_set_forwarding(s, &proxies);
     if (s->by_class == NULL || s->by_status == NULL || s->layers == NULL ||
-        set_limits(&s->config, limits) < 0 || import_helpers(s) < 0 ||
+        wf_http_set_limits(&s->config, limits) < 0 ||
+        wf_http_set_log_format(&s->config, log_format) < 0 ||
+        wf_http_set_server_name(s, server_name) < 0 || import_helpers(s) < 0 ||
         wf_stepper_init(&s->stepper, state, loop) < 0) {
         goto fail;
     }
@@ -486,6 +445,7 @@ static void server_dealloc(PyObject *self) {
     }
     server_clear(self);
     Py_CLEAR(s->server_name);
+    Py_CLEAR(s->networks);
     wf_pool_free_all(&s->calls);
     Py_XDECREF(s->layers);
     type->tp_free(self);
@@ -793,7 +753,8 @@ static PyMemberDef server_members[] = {
 PyDoc_STRVAR(
     server_doc,
     "Server(loop, app, request_class, *, response_class=None, config=None, server_name=None,\n"
-    "       access_log_fd=-1, on_error=None, unrouted=False, decode_bodies=True)\n--\n\n"
+    "       access_log_fd=-1, on_error=None, unrouted=False, decode_bodies=True,\n"
+    "       access_log_format='short', forwarded=(b'', False, False, 0))\n--\n\n"
     "The HTTP server on a weft loop. config: limits by name (docs: limits). unrouted: 404 and 405 "
     "go "
     "through the exception handlers instead of being answered in C. decode_bodies: undo the gzip, "

@@ -86,6 +86,10 @@ struct wf_layer *wf_layer_cors(const struct wf_cors_config *config);
  * with "www." in front is redirected there. */
 struct wf_layer *wf_layer_hosts(const struct wf_span *hosts, size_t n, bool www);
 
+/* 307 to the same URL with https, unless the client came by that, which a trusted proxy has to say
+ * (serve/forwarded.h). */
+struct wf_layer *wf_layer_https(void);
+
 /* Fields that every reply has that does not bring its own. */
 struct wf_layer *wf_layer_fields(const struct wf_reply_field *fields, size_t n);
 

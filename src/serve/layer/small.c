@@ -1,4 +1,4 @@
-/* Layers of a few lines each: trusted hosts, fixed fields, request ids, a bound on concurrency. */
+/* Layers of a few lines each: trusted hosts, https, fixed fields, request ids, a bound on concurrency. */
 #include <sys/random.h>
 
 #include "base/alloc.h"
@@ -39,7 +39,9 @@ struct hosts {
 /* What the client calls us, without the port. */
 static struct wf_span host_of(const struct wf_exchange *ex, struct wf_span *with_port) {
     const struct wf_field *f = wf_head_find(&ex->head, WF_FIELD_HOST);
-    struct wf_span s = f != NULL ? wf_field_value_span(ex->base, f) : wf_span("", 0);
+    struct wf_span s = ex->host.n != 0 ? ex->host
+                       : f != NULL     ? wf_field_value_span(ex->base, f)
+                                       : wf_span("", 0);
     *with_port = s;
     size_t n = s.n;
     while (n != 0 && s.p[n - 1] >= '0' && s.p[n - 1] <= '9') {
@@ -58,7 +60,7 @@ static bool host_fits(struct wf_span host, struct wf_span pattern) {
 
 /* 307 to the same URL with "www." in front. */
 static bool redirect_to_www(struct wf_exchange *ex, struct wf_span host) {
-    static const struct wf_span scheme = WF_SPAN("http://www.");
+    struct wf_span scheme = ex->https ? WF_SPAN("https://www.") : WF_SPAN("http://www.");
     struct wf_span target = wf_head_span(ex->base, ex->head.target_at);
     char *text = wf_arena_alloc(&ex->arena, scheme.n + host.n + target.n);
     if (text == NULL) {
@@ -98,6 +100,57 @@ struct wf_layer *wf_layer_hosts(const struct wf_span *list, size_t n, bool www) 
     }
     *h = (struct hosts){{&hosts_ops, NULL}, list, n, www};
     return &h->layer;
+}
+
+/* ---- https ---- */
+
+/* The host without the ports that the schemes have anyway. */
+static struct wf_span without_port(struct wf_span host) {
+    if (host.n > 3 && memcmp(host.p + host.n - 3, ":80", 3) == 0) {
+        return wf_span(host.p, host.n - 3);
+    }
+    if (host.n > 4 && memcmp(host.p + host.n - 4, ":443", 4) == 0) {
+        return wf_span(host.p, host.n - 4);
+    }
+    return host;
+}
+
+static bool https_before(struct wf_layer *l, struct wf_exchange *ex) {
+    (void)l;
+    if (wf_likely(ex->https)) {
+        return false;
+    }
+    struct wf_span host = without_port(wf_exchange_host(ex));
+    if (host.n == 0) {
+        return answer_text(ex, 400, WF_SPAN("Invalid host header"), NULL);
+    }
+    struct wf_span path = wf_head_span(ex->base, ex->head.path_at);
+    struct wf_span query = wf_head_span(ex->base, ex->head.query_at);
+    path = ex->head.asterisk ? wf_span("", 0) : path.n == 0 ? WF_SPAN("/") : path;
+    size_t n = 8 + host.n + path.n + (query.n != 0 ? 1 + query.n : 0);
+    char *text = wf_arena_alloc(&ex->arena, n), *at = text;
+    if (text == NULL) {
+        return answered(ex, WF_REPLY_NOMEM);
+    }
+    const struct wf_span parts[] = {WF_SPAN("https://"), host, path,
+                                    query.n != 0 ? WF_SPAN("?") : wf_span("", 0), query};
+    for (size_t i = 0; i < WF_ARRAY_LEN(parts); i++) {
+        memcpy(at, parts[i].p, parts[i].n);
+        at += parts[i].n;
+    }
+    struct wf_reply_field location = {WF_SPAN("location"), wf_span(text, n)};
+    struct wf_reply_head head = {.status = 307, .fields = &location, .nfields = 1};
+    return answered(ex, wf_reply_send(ex, &head, wf_span("", 0)));
+}
+
+static const struct wf_layer_ops https_ops = {.before = https_before, .free = free_layer};
+
+struct wf_layer *wf_layer_https(void) {
+    struct wf_layer *l = wf_calloc(1, sizeof(*l));
+    if (l != NULL) {
+        l->ops = &https_ops;
+    }
+    return l;
 }
 
 /* ---- fixed fields ---- */
@@ -179,6 +232,7 @@ static void id_reply(struct wf_layer *l, struct wf_exchange *ex, struct wf_head_
     if (id.p == NULL || !id_ok(id)) {
         id = new_id(r, ex);
     }
+    ex->request_id = id;
     if (id.p != NULL) {
         wf_edit_default(edit, r->name, id);
     }
