@@ -108,10 +108,44 @@ CORS = [
             "max_age": 5,
         },
         {"allow_origins": ["https://a.example"], "allow_methods": ["*"], "allow_headers": ["*"]},
+        {"allow_origin_regex": r"https://[a-z]\.example"},
+        {"allow_origin_regex": "https://b.*", "allow_origins": ["https://a.example"]},
+        {"allow_origin_regex": "https://a", "allow_credentials": True},
+        {"allow_origin_regex": r"(?P<scheme>https?)://(a|x)\.(?:example)$"},
     ],
 )
 def test_cors_is_starlettes(options: dict[str, Any]) -> None:
     both(CORSMiddleware, StarlettesCORS, CORS, **options)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("https://a.example.evil.com", "https://a.example\\n", "xhttps://a.example", ""),
+        *("https://a.example:8000", "null", "HTTPS://A.EXAMPLE", "https://\xe4.example"),
+    ],
+)
+def test_origins_that_nearly_match(origin: str) -> None:
+    asks = [get("/", origin=origin), preflight(origin)]
+    both(CORSMiddleware, StarlettesCORS, asks, allow_origin_regex=r"https://.\.example")
+
+
+def test_regular_expressions_that_are_none() -> None:
+    app = weft.App()
+    with pytest.raises(re.error):
+        app.add_middleware(CORSMiddleware, allow_origin_regex="(")
+    app.add_middleware(CORSMiddleware, allow_origin_regex=r"(?a:x)")  # Python's alone
+    with pytest.raises(ValueError, match="allow_origin_regex cannot be used"), on_weft(app):
+        pass
+
+
+def test_a_regular_expression_that_takes_for_ever_does_not_match() -> None:
+    app = routes(Framework("weft", ["weft", "weft.responses"], {}))
+    app.add_middleware(CORSMiddleware, allow_origin_regex=r"(a+)+b")
+    with on_weft(app) as port:
+        answer = ask(port, get("/", origin="a" * 5000))
+        assert "access-control-allow-origin" not in answer.fields
+        assert ask(port, get("/", origin="aab")).fields["access-control-allow-origin"] == "aab"
 
 
 HOSTS = [

@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Coroutine, Generator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import SplitResult
 
 from weft import _core
@@ -16,6 +16,7 @@ from weft.json import DecodeError
 
 if TYPE_CHECKING:
     from weft.app import App
+    from weft.middleware.sessions import Session
 
 __all__ = ["ClientDisconnect", "HTTPConnection", "Request", "parse_cookies"]
 
@@ -43,6 +44,11 @@ class HTTPConnection(_core.Request):
         for field in self.headers.getlist("cookie"):
             cookies.update(parse_cookies(field))
         return cookies
+
+    @property
+    def session(self) -> Session:
+        """What the client's signed cookie holds; `AssertionError` without SessionMiddleware."""
+        return cast("Session", self._session)
 
     @property
     def client(self) -> Address | None:

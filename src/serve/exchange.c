@@ -22,6 +22,8 @@ struct wf_exchange *wf_exchange_new(struct wf_conn *c) {
     ex->body_done = false;
     ex->taken = false;
     ex->https = false;
+    ex->vary_cookie = false;
+    ex->set_cookie = wf_span("", 0);
     ex->client = NULL;
     ex->host = wf_span("", 0);
     ex->request_id = wf_span(NULL, 0);

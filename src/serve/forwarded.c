@@ -1,27 +1,10 @@
 /* Reading what proxies write. Later fields, and later items of their lists, were written nearer to us. */
 #include "serve/forwarded.h"
 
-#include <arpa/inet.h>
-
 #include "base/check.h"
 #include "serve/server_int.h"
 
 /* ---- trust ---- */
-
-/* The address's 16 bytes; false where it has none. */
-static bool bytes_of(const struct wf_addr *a, uint8_t out[16]) {
-    if (a->sa.sa_family == AF_INET6) {
-        memcpy(out, &a->in6.sin6_addr, 16);
-        return true;
-    }
-    if (a->sa.sa_family != AF_INET) {
-        return false;
-    }
-    memset(out, 0, 10);
-    out[10] = out[11] = 0xff;
-    memcpy(out + 12, &a->in.sin_addr, 4);
-    return true;
-}
 
 static bool within(const struct wf_network *net, const uint8_t address[16]) {
     size_t whole = net->bits / 8, rest = net->bits % 8;
@@ -36,7 +19,7 @@ bool wf_forwarded_trusts(const struct wf_forwarded_config *config, const struct 
     if (config->anyone || peer->sa.sa_family == AF_UNIX) {
         return config->anyone || config->unix_sockets;
     }
-    if (config->nnetworks == 0 || !bytes_of(peer, address)) {
+    if (config->nnetworks == 0 || !wf_addr_bytes(peer, address)) {
         return false;
     }
     for (size_t i = 0; i < config->nnetworks; i++) {

@@ -15,6 +15,8 @@ from weft.middleware.layers import (
     SecurityHeadersMiddleware,
     TrustedHostMiddleware,
 )
+from weft.middleware.rate_limit import RateLimitMiddleware, RedisRateLimitMiddleware
+from weft.middleware.sessions import SessionMiddleware
 
 __all__ = [
     "BaseHTTPMiddleware",
@@ -24,7 +26,10 @@ __all__ = [
     "GZipMiddleware",
     "HTTPSRedirectMiddleware",
     "Middleware",
+    "RateLimitMiddleware",
+    "RedisRateLimitMiddleware",
     "RequestIDMiddleware",
     "SecurityHeadersMiddleware",
+    "SessionMiddleware",
     "TrustedHostMiddleware",
 ]

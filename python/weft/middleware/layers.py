@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 
 __all__ = [
@@ -42,8 +43,11 @@ def _fields(fields: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
 class CORSMiddleware(Middleware):
     """Lets pages of other origins read replies (the Fetch standard's CORS protocol).
 
-    The arguments are Starlette's, but for `allow_origin_regex`, which there is not. Preflight
-    requests are answered before they are routed; `"*"` stands for any origin, method or header.
+    The arguments are Starlette's. Preflight requests are answered before they are routed; `"*"`
+    stands for any origin, method or header. `allow_origin_regex` is Python's syntax, as far as
+    PCRE2 shares it, which matches it without the GIL; a whole origin has to match. `re.error` for
+    what is no regular expression; that PCRE2 cannot use it, or was not there when weft was built,
+    is a `ValueError` when the server starts.
     """
 
     def __init__(
@@ -52,10 +56,13 @@ class CORSMiddleware(Middleware):
         allow_methods: Collection[str] = ("GET",),
         allow_headers: Collection[str] = (),
         allow_credentials: bool = False,
+        allow_origin_regex: str | None = None,
         allow_private_network: bool = False,
         expose_headers: Collection[str] = (),
         max_age: int = 600,
     ) -> None:
+        if allow_origin_regex is not None:
+            re.compile(allow_origin_regex)
         methods = _METHODS if "*" in allow_methods else tuple(allow_methods)
         any_origin, any_header = "*" in allow_origins, "*" in allow_headers
         headers = sorted(_SAFELISTED | set(allow_headers))
@@ -84,6 +91,7 @@ class CORSMiddleware(Middleware):
             any_header,
             allow_credentials,
             allow_private_network,
+            None if allow_origin_regex is None else allow_origin_regex.encode("latin-1"),
         )
 
     def layer(self) -> tuple[str, tuple[object, ...]]:

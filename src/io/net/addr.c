@@ -60,3 +60,17 @@ size_t wf_addr_write(const struct wf_addr *a, char out[WF_ADDR_CHARS_MAX]) {
     }
     return write_unix(a, out);
 }
+
+bool wf_addr_bytes(const struct wf_addr *a, uint8_t out[16]) {
+    if (a->sa.sa_family == AF_INET6) {
+        memcpy(out, &a->in6.sin6_addr, 16);
+        return true;
+    }
+    if (a->sa.sa_family != AF_INET) {
+        return false;
+    }
+    memset(out, 0, 10);
+    out[10] = out[11] = 0xff;
+    memcpy(out + 12, &a->in.sin_addr, 4);
+    return true;
+}

@@ -36,6 +36,8 @@ struct wf_addr {
 int wf_addr_ip(struct wf_addr *a, const char *host, uint16_t port);
 /* path  at most sizeof(sun_path) - 1 bytes, or -ENAMETOOLONG */
 int wf_addr_unix(struct wf_addr *a, const char *path);
+/* Its 16 bytes, an IPv4 address as ::ffff:a.b.c.d; false where it is none of IP. */
+bool wf_addr_bytes(const struct wf_addr *a, uint8_t out[16]);
 enum { WF_ADDR_CHARS_MAX = 128 };
 /* "127.0.0.1:8000", "[::1]:8000", "unix:/path" (or "unix:" for an unnamed peer), NUL-terminated.
  * Returns the length. */

@@ -122,8 +122,9 @@ struct wf_http_server {
     PyObject *logger_error;      /* owned: logging.getLogger("weft.error").error */
     PyObject *on_error;          /* owned: called with an unhandled exception; NULL or a callable */
     PyObject *server_name;       /* owned: bytes behind config.server_name */
-    PyObject *networks;          /* owned: bytes behind config.forwarded, or NULL */
-    PyObject *middleware;        /* owned: called with (request, call_next); or NULL */
+    PyObject *session_open, *session_save; /* owned: SessionMiddleware's, or NULL */
+    PyObject *networks;                    /* owned: bytes behind config.forwarded, or NULL */
+    PyObject *middleware;                  /* owned: called with (request, call_next); or NULL */
     PyObject *rescue;    /* owned: weft.middleware.rescue(app, request, exc); with middleware */
     PyObject *overrides; /* owned: dict, app.dependency_overrides; or NULL */
     PyObject *override;  /* owned: called with a plan: the one to run instead; or NULL */
@@ -155,9 +156,11 @@ struct wf_request {
     PyObject *path_params;
     PyObject *client;
     PyObject *local;
-    PyObject *host; /* owned, or NULL: str, as a trusted proxy has it */
+    PyObject *session; /* owned, or NULL before it is asked for */
+    PyObject *host;    /* owned, or NULL: str, as a trusted proxy has it */
     bool https;
-    bool body_taken; /* BUFFER: the one chunk has been handed over */
+    bool session_was_there; /* it came from a cookie */
+    bool body_taken;        /* BUFFER: the one chunk has been handed over */
 };
 PyObject *wf_request_new(struct wf_plan_call *plan_call); /* wf_plan_call.make_request */
 /* The exchange ends: keep what somebody may still read. */
@@ -207,6 +210,15 @@ PyObject *wf_http_recorded(struct wf_http_server *s, PyObject *after);
 /* wf_plan_call, or for THREAD wf_plan_bind, with a recorder: it keeps when the arguments were there. */
 enum wf_plan_outcome wf_plan_call_recorded(struct wf_plan *plan, struct wf_plan_call *plan_call,
                                            PyObject **out);
+/* session.c */
+PyObject *wf_session_open(struct wf_request *r); /* request.session: new reference */
+int wf_session_save_slow(struct wf_call *call);
+/* Before a reply: what a session that was asked for sends along. 0, or -1 with an exception. */
+static inline int wf_session_save(struct wf_call *call) {
+    const struct wf_request *r = (const struct wf_request *)call->plan.request;
+    return wf_likely(r == NULL || r->session == NULL) ? 0 : wf_session_save_slow(call);
+}
+
 /* config.c: what Server(...) is given, into s->config. 0, or -1 with an exception. */
 struct wf_forwarding {
     PyObject *networks; /* borrowed: bytes, one struct wf_network after another; or NULL */

@@ -3,6 +3,7 @@
 #include "py/http/http_int.h"
 
 #include "serve/layer/layer.h"
+#include "serve/layer/origin.h"
 #include "wire/encoding/encoding.h"
 
 static int span_of(PyObject *o, struct wf_span *out) {
@@ -54,13 +55,27 @@ static const struct wf_reply_field *fields(struct wf_http_server *s, PyObject *t
     return out;
 }
 
+static struct wf_origin *make_origin(PyObject *pattern) {
+    struct wf_span span;
+    char why[WF_ORIGIN_WHY_CHARS];
+    if (span_of(pattern, &span) < 0) {
+        return NULL;
+    }
+    struct wf_origin *origin = wf_origin_new(span, why);
+    if (origin == NULL && why[0] != '\0') {
+        PyErr_Format(PyExc_ValueError, "allow_origin_regex cannot be used: %s", why);
+    }
+    return origin;
+}
+
 static struct wf_layer *make_cors(struct wf_http_server *s, PyObject *config) {
     struct wf_cors_config c;
-    PyObject *origins, *methods, *headers, *simple, *preflight;
+    PyObject *origins, *methods, *headers, *simple, *preflight, *pattern;
     int any_origin, any_header, credentials, private_network;
-    if (!PyArg_ParseTuple(config, "O!O!O!O!O!pppp", &PyTuple_Type, &origins, &PyTuple_Type,
+    if (!PyArg_ParseTuple(config, "O!O!O!O!O!ppppO", &PyTuple_Type, &origins, &PyTuple_Type,
                           &methods, &PyTuple_Type, &headers, &PyTuple_Type, &simple, &PyTuple_Type,
-                          &preflight, &any_origin, &any_header, &credentials, &private_network)) {
+                          &preflight, &any_origin, &any_header, &credentials, &private_network,
+                          &pattern)) {
         return NULL;
     }
     c.any_origin = any_origin != 0;
@@ -74,7 +89,15 @@ static struct wf_layer *make_cors(struct wf_http_server *s, PyObject *config) {
         (c.preflight = fields(s, preflight, &c.npreflight)) == NULL) {
         return NULL;
     }
-    return wf_layer_cors(&c);
+    c.origin = NULL;
+    if (pattern != Py_None && (c.origin = make_origin(pattern)) == NULL) {
+        return NULL;
+    }
+    struct wf_layer *layer = wf_layer_cors(&c);
+    if (layer == NULL) {
+        wf_origin_free(c.origin);
+    }
+    return layer;
 }
 
 static struct wf_layer *make_hosts(struct wf_http_server *s, PyObject *config) {
@@ -105,6 +128,35 @@ static struct wf_layer *make_request_id(struct wf_http_server *s, PyObject *conf
         return NULL;
     }
     return wf_layer_request_id(span);
+}
+
+static struct wf_layer *make_rate_limit(struct wf_http_server *s, PyObject *config) {
+    unsigned long long limit, window_ns;
+    Py_ssize_t clients;
+    PyObject *header;
+    struct wf_rate_limit_config c;
+    if (!PyArg_ParseTuple(config, "KKSn", &limit, &window_ns, &header, &clients) ||
+        span_of(header, &c.header) < 0) {
+        return NULL;
+    }
+    if (limit == 0 || window_ns == 0 || clients <= 0) {
+        PyErr_SetString(PyExc_ValueError, "limit, window and clients are at least 1");
+        return NULL;
+    }
+    c.limit = limit;
+    c.window_ns = window_ns;
+    c.clients_max = (size_t)clients;
+    return wf_layer_rate_limit(&c);
+}
+
+static struct wf_layer *make_session(struct wf_http_server *s, PyObject *config) {
+    PyObject *open, *save;
+    if (!PyArg_ParseTuple(config, "OO", &open, &save)) {
+        return NULL;
+    }
+    Py_XSETREF(s->session_open, Py_NewRef(open));
+    Py_XSETREF(s->session_save, Py_NewRef(save));
+    return wf_layer_session();
 }
 
 static struct wf_layer *make_https(struct wf_http_server *s, PyObject *config) {
@@ -157,6 +209,8 @@ int wf_http_add_layer(struct wf_http_server *s, PyObject *args) {
         {"request_id", make_request_id},
         {"compress", make_compress},
         {"https", make_https},
+        {"rate_limit", make_rate_limit},
+        {"session", make_session},
         {"concurrency", make_concurrency},
     };
     const char *kind;

@@ -567,6 +567,9 @@ int wf_reply_settle(struct wf_call *call, PyObject *response, bool made) {
 }
 
 int wf_reply_prepared(struct wf_call *call, PyObject *response) {
+    if (wf_session_save(call) < 0) {
+        return -1;
+    }
     take_background(call);
     return reply_response(call, response, (struct wf_response *)call->plan.response);
 }
@@ -615,6 +618,9 @@ static WF_NOINLINE int reply_by_model(struct wf_call *call, PyObject *result) {
 }
 
 int wf_reply_result(struct wf_call *call, PyObject *result) {
+    if (wf_session_save(call) < 0) {
+        return -1;
+    }
     struct wf_http_server *s = call->server;
     PyTypeObject *type = Py_TYPE(result);
     bool plain = type == &PyDict_Type || type == &PyList_Type || type == &PyUnicode_Type;
@@ -661,6 +667,9 @@ PyObject *wf_validation_error(struct wf_call *call, PyObject *errors) {
 }
 
 int wf_reply_validation(struct wf_call *call, PyObject *errors) {
+    if (wf_session_save(call) < 0) {
+        return -1;
+    }
     struct wf_http_server *s = call->server;
     if (PyDict_GET_SIZE(s->by_class) != 0 || PyDict_GET_SIZE(s->by_status) != 0) {
         /* The app may want to answer: RequestValidationError goes to its handlers. */
@@ -696,6 +705,9 @@ static int latin1_span(PyObject *o, PyObject **keep, struct wf_span *out) {
 }
 
 int wf_reply_http_exception(struct wf_call *call, PyObject *exc) {
+    if (wf_session_save(call) < 0) {
+        return -1;
+    }
     struct wf_state *state = call->server->state;
     PyObject *status = NULL, *detail = NULL, *headers = NULL, *items = NULL, *body = NULL;
     PyObject *keep[2 * 64] = {NULL};

@@ -254,10 +254,15 @@ static PyObject *get_app(PyObject *self, void *closure) {
     return Py_NewRef(app != NULL ? app : Py_None);
 }
 
+static PyObject *get_session(PyObject *self, void *closure) {
+    return wf_session_open((struct wf_request *)self);
+}
+
 static PyGetSetDef request_getset[] = {
     {"method", get_method, NULL, "str: as sent, normally upper case (RFC 9110 section 9)", NULL},
     {"http_version", get_http_version, NULL, "str: '1.0' or '1.1'", NULL},
     {"scheme", get_scheme, NULL, "str: 'http', or 'https' where a trusted proxy says so", NULL},
+    {"_session", get_session, NULL, "Session: AssertionError without SessionMiddleware", NULL},
     {"_forwarded_host", get_forwarded_host, NULL,
      "str | None: what the client called the proxy, as that says where it is trusted", NULL},
     {"path", get_path, NULL, "str: percent-decoded, without the query", NULL},
@@ -434,6 +439,7 @@ static int request_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(r->client);
     Py_VISIT(r->local);
     Py_VISIT(r->host);
+    Py_VISIT(r->session);
     return 0;
 }
 
@@ -445,6 +451,7 @@ static int request_clear(PyObject *self) {
     Py_CLEAR(r->client);
     Py_CLEAR(r->local);
     Py_CLEAR(r->host);
+    Py_CLEAR(r->session);
     return 0;
 }
 

@@ -394,6 +394,8 @@ static int server_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(s->on_error);
     Py_VISIT(s->overrides);
     Py_VISIT(s->middleware);
+    Py_VISIT(s->session_open);
+    Py_VISIT(s->session_save);
     Py_VISIT(s->rescue);
     Py_VISIT(s->override);
     Py_VISIT(s->fatal);
@@ -446,6 +448,8 @@ static void server_dealloc(PyObject *self) {
     server_clear(self);
     Py_CLEAR(s->server_name);
     Py_CLEAR(s->networks);
+    Py_CLEAR(s->session_open);
+    Py_CLEAR(s->session_save);
     wf_pool_free_all(&s->calls);
     Py_XDECREF(s->layers);
     type->tp_free(self);

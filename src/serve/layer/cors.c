@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "serve/layer/layer.h"
+#include "serve/layer/origin.h"
 
 struct cors {
     struct wf_layer layer;
@@ -34,7 +35,8 @@ static bool among(const struct wf_span *list, size_t n, struct wf_span s) {
 }
 
 static bool allows(const struct wf_cors_config *c, struct wf_span origin) {
-    return c->any_origin || among(c->origins, c->norigins, origin);
+    return c->any_origin || among(c->origins, c->norigins, origin) ||
+           (c->origin != NULL && wf_origin_matches(c->origin, origin));
 }
 
 static bool header_allowed(const struct wf_cors_config *c, struct wf_span name) {
@@ -132,7 +134,7 @@ static void reply(struct wf_layer *l, struct wf_exchange *ex, struct wf_head_edi
         for (size_t i = 0; i < c->nsimple; i++) {
             wf_edit_set(edit, c->simple[i].name, c->simple[i].value);
         }
-        if (c->any_origin ? c->credentials : among(c->origins, c->norigins, origin)) {
+        if (c->any_origin ? c->credentials : allows(c, origin)) {
             wf_edit_set(edit, WF_SPAN("access-control-allow-origin"), origin);
         }
     }
@@ -140,6 +142,7 @@ static void reply(struct wf_layer *l, struct wf_exchange *ex, struct wf_head_edi
 }
 
 static void free_layer(struct wf_layer *l) {
+    wf_origin_free(((struct cors *)l)->config.origin);
     wf_free(l);
 }
 

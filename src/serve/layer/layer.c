@@ -93,9 +93,15 @@ struct wf_reply_field *wf_edit_find(struct wf_head_edit *edit, struct wf_span lo
     return NULL;
 }
 
-void wf_edit_default(struct wf_head_edit *edit, struct wf_span lower, struct wf_span value) {
-    if (wf_edit_find(edit, lower) == NULL && edit->head.nfields < WF_EDIT_FIELDS_MAX) {
+void wf_edit_add(struct wf_head_edit *edit, struct wf_span lower, struct wf_span value) {
+    if (edit->head.nfields < WF_EDIT_FIELDS_MAX) {
         edit->fields[edit->head.nfields++] = (struct wf_reply_field){lower, value};
+    }
+}
+
+void wf_edit_default(struct wf_head_edit *edit, struct wf_span lower, struct wf_span value) {
+    if (wf_edit_find(edit, lower) == NULL) {
+        wf_edit_add(edit, lower, value);
     }
 }
 

@@ -14,6 +14,7 @@
 
 struct wf_encoder;
 struct wf_head_edit;
+struct wf_origin;
 
 struct wf_layer_ops {
     /* The head is there, not its body; the request is not routed. true: it has answered by wf_reply_*.
@@ -63,6 +64,8 @@ struct wf_head_edit {
 struct wf_reply_field *wf_edit_find(struct wf_head_edit *edit, struct wf_span lower);
 /* In place of a field of that name, or as a new one. Spans live until the head is written. */
 void wf_edit_set(struct wf_head_edit *edit, struct wf_span lower, struct wf_span value);
+/* Beside those of that name. */
+void wf_edit_add(struct wf_head_edit *edit, struct wf_span lower, struct wf_span value);
 /* Only where there is none. */
 void wf_edit_default(struct wf_head_edit *edit, struct wf_span lower, struct wf_span value);
 /* Takes all fields of that name out. */
@@ -79,6 +82,8 @@ struct wf_cors_config {
     size_t norigins, nmethods, nheaders;
     const struct wf_reply_field *simple, *preflight; /* what each kind of reply always has */
     size_t nsimple, npreflight;
+    struct wf_origin
+        *origin; /* NULL, or origins that are allowed too: the layer's, if one is made */
 };
 struct wf_layer *wf_layer_cors(const struct wf_cors_config *config);
 
@@ -111,6 +116,20 @@ struct wf_compress_config {
     size_t nexcluded;
 };
 struct wf_layer *wf_layer_compress(const struct wf_compress_config *config);
+
+/* 429 with Retry-After for a client that has more than `limit` requests in `window_ns`, counted by this server
+ * alone: see rate_limit.c. A client is whoever has the same value in field `header` (lower case; n is 0 for none),
+ * else the same address; with IPv6, the same /64. */
+enum { WF_RATE_LIMIT_CLIENTS_MAX = 1 << 24 }; /* 256 MiB */
+struct wf_rate_limit_config {
+    uint64_t limit, window_ns; /* both at least 1 */
+    struct wf_span header;
+    size_t clients_max; /* remembered, 16 bytes each: who owes least is forgotten for more */
+};
+struct wf_layer *wf_layer_rate_limit(const struct wf_rate_limit_config *config);
+
+/* What ex->set_cookie and ex->vary_cookie say. */
+struct wf_layer *wf_layer_session(void);
 
 /* 503 with Retry-After, in seconds, while `max` requests are being handled. */
 struct wf_layer *wf_layer_concurrency(uint64_t max, unsigned retry_after_s);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "serve/layer/origin.h"
 #include "serve/test_fixture.h"
 
 static struct fixture *start_with(struct wf_layer *outer, struct wf_layer *inner) {
@@ -212,6 +213,116 @@ static void what_an_inner_layer_answers_never_ran(void **state) {
     stop(f);
 }
 
+/* ---- rate limit ---- */
+
+static unsigned status_of(struct fixture *f, const char *fields) {
+    int fd = dial(f);
+    say(f, fd, "GET /hello HTTP/1.1\nHost: a\n");
+    say(f, fd, fields);
+    say(f, fd, "\n");
+    struct heard h = hear(f, fd);
+    assert_true(h.bytes.len > 12);
+    unsigned status = (unsigned)atoi(h.bytes.p + 9);
+    if (status == 429) {
+        assert_non_null(memmem(h.bytes.p, h.bytes.len, "\r\nretry-after: ", 15));
+    }
+    wf_buf_free(&h.bytes);
+    close(fd);
+    turns(f, 2);
+    return status;
+}
+
+static void so_many_in_so_much_time(void **state) {
+    struct wf_rate_limit_config config = {.limit = 3,
+                                          .window_ns = 3600 * WF_NS_PER_S,
+                                          .header = WF_SPAN("x-key"),
+                                          .clients_max = 100};
+    struct fixture *f = start_with(wf_layer_rate_limit(&config), NULL);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(status_of(f, ""), 200);
+        assert_int_equal(status_of(f, "X-Key: a\n"), 200);
+        assert_int_equal(status_of(f, "X-Key: b\n"), 200);
+        assert_int_equal(status_of(f, "X-Key: a longer one, of several words\n"), 200);
+    }
+    assert_int_equal(status_of(f, ""), 429);
+    assert_int_equal(status_of(f, "X-Key: a\n"), 429);
+    assert_int_equal(status_of(f, "X-Key: c\n"), 200);
+    stop(f);
+
+    config.limit = 1;
+    config.window_ns = 60 * WF_NS_PER_MS;
+    f = start_with(wf_layer_rate_limit(&config), NULL);
+    assert_int_equal(status_of(f, ""), 200);
+    sleep_ms(f, 80);
+    assert_int_equal(status_of(f, ""), 200);
+    stop(f);
+}
+
+static void a_table_that_is_full_forgets_who_owes_least(void **state) {
+    struct wf_rate_limit_config config = {
+        .limit = 2, .window_ns = 3600 * WF_NS_PER_S, .header = WF_SPAN("k"), .clients_max = 8};
+    struct fixture *f = start_with(wf_layer_rate_limit(&config), NULL);
+    assert_int_equal(status_of(f, "k: most\n"), 200);
+    assert_int_equal(status_of(f, "k: most\n"), 200);
+    for (int i = 0; i < 20; i++) {
+        char fields[20];
+        snprintf(fields, sizeof(fields), "k: %d\n", i);
+        assert_int_equal(status_of(f, fields), 200);
+    }
+    assert_int_equal(status_of(f, "k: most\n"), 429);
+    assert_int_equal(status_of(f, "k: 0\n"), 200);
+    stop(f);
+}
+
+/* ---- origins by regular expression ---- */
+
+static void origins_that_match(void **state) {
+    char why[WF_ORIGIN_WHY_CHARS];
+    struct wf_origin *o = wf_origin_new(WF_SPAN("https://[a-z]+\\.example"), why);
+    if (o == NULL) {
+        assert_non_null(strstr(why, "PCRE2"));
+        skip();
+    }
+    assert_true(wf_origin_matches(o, WF_SPAN("https://abc.example")));
+    assert_false(wf_origin_matches(o, WF_SPAN("https://abc.example.evil")));
+    assert_false(wf_origin_matches(o, WF_SPAN("xhttps://abc.example")));
+    assert_false(wf_origin_matches(o, WF_SPAN("https://abc.example\n")));
+    assert_false(wf_origin_matches(o, WF_SPAN("")));
+    wf_origin_free(o);
+    assert_null(wf_origin_new(WF_SPAN("("), why));
+    assert_true(why[0] != '\0');
+    wf_origin_free(NULL);
+
+    /* What would take for ever is given up. */
+    static char as[5000];
+    memset(as, 'a', sizeof(as));
+    o = wf_origin_new(WF_SPAN("(a+)+b"), why);
+    assert_false(wf_origin_matches(o, wf_span(as, sizeof(as))));
+    wf_origin_free(o);
+
+    struct wf_cors_config config = some_origins;
+    config.origin = wf_origin_new(WF_SPAN("https://[b-z]\\.example"), why);
+    struct fixture *f = start_with(wf_layer_cors(&config), NULL);
+    check(f, "GET /hello HTTP/1.1\nHost: a\nOrigin: https://b.example\n\n",
+          PLAIN("200 OK",
+                "x-simple: 1\naccess-control-allow-origin: https://b.example\nvary: Origin\n", "5",
+                "hello"));
+    check(f, "GET /hello HTTP/1.1\nHost: a\nOrigin: https://1.example\n\n",
+          PLAIN("200 OK", "x-simple: 1\nvary: Origin\n", "5", "hello"));
+    stop(f);
+
+    for (unsigned long nth = 1;; nth++) {
+        wf_alloc_fail_from(nth);
+        o = wf_origin_new(WF_SPAN("a+"), why);
+        wf_alloc_fail_from(0);
+        if (o != NULL) {
+            break;
+        }
+        assert_string_equal(why, "");
+    }
+    wf_origin_free(o);
+}
+
 /* ---- memory ---- */
 
 static struct wf_layer *all_of_them(int i) {
@@ -228,11 +339,18 @@ static struct wf_layer *all_of_them(int i) {
         return wf_layer_fields(simple, 1);
     case 4:
         return wf_layer_concurrency(5, 1);
+    case 5:
+        return wf_layer_session();
+    case 6:
+        return wf_layer_rate_limit(&(struct wf_rate_limit_config){
+            .limit = 100, .window_ns = 1000000000, .clients_max = 1});
+    case 7:
+        return wf_layer_fields(simple, 1);
     default:
         return wf_layer_compress(&compress);
     }
 }
-enum { LAYERS = 6 };
+enum { LAYERS = 9 };
 
 static void without_memory(void **state) {
     for (int i = 0; i < LAYERS; i++) {
@@ -287,6 +405,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(request_ids),
         cmocka_unit_test(so_many_at_a_time),
         cmocka_unit_test(what_an_inner_layer_answers_never_ran),
+        cmocka_unit_test(so_many_in_so_much_time),
+        cmocka_unit_test(a_table_that_is_full_forgets_who_owes_least),
+        cmocka_unit_test(origins_that_match),
         cmocka_unit_test(without_memory),
     };
     return RUN_OVER_EVERY_POLLER(tests, argc, argv);
