@@ -25,47 +25,55 @@ static inline void wf_put_2_digits(char *out, uint32_t v) {
     memcpy(out, wf_two_digits + v * 2, 2);
 }
 
-static inline void wf_put_4_digits(char *out, uint32_t v) {
-    wf_put_2_digits(out, v / 100);
-    wf_put_2_digits(out + 2, v % 100);
+/* The next two digits of a number as a fixed point with 32 bits behind it: what is behind it times 100. */
+static inline uint64_t wf_put_next_2_digits(char *out, uint64_t fixed) {
+    fixed = (fixed & UINT32_MAX) * 100;
+    wf_put_2_digits(out, (uint32_t)(fixed >> 32));
+    return fixed;
 }
 
+/* v < 10^8. The quotient is above the true one by less than a unit of its last digit, 2^32 / 10^6. */
 static inline void wf_put_8_digits(char *out, uint32_t v) {
-    wf_put_4_digits(out, v / 10000);
-    wf_put_4_digits(out + 4, v % 10000);
+    uint64_t fixed = (v * UINT64_C(281474977) >> 16) + 1; /* v / 10^6 */
+    wf_put_2_digits(out, (uint32_t)(fixed >> 32));
+    fixed = wf_put_next_2_digits(out + 2, fixed);
+    fixed = wf_put_next_2_digits(out + 4, fixed);
+    wf_put_next_2_digits(out + 6, fixed);
 }
 
-/* Writes v < 10^4 without zeros in front; returns the bytes written. */
-static inline size_t wf_u32_write_below_e4(char *out, uint32_t v) {
-    uint32_t high = v >= 100 ? v / 100 : v;
-    size_t n;
-    if (high < 10) {
-        *out = (char)('0' + high);
-        n = 1;
-    } else {
-        wf_put_2_digits(out, high);
-        n = 2;
-    }
-    if (v >= 100) {
-        wf_put_2_digits(out + n, v % 100);
+/* One or two digits, without a guess at which; scratches the byte behind one. */
+static inline size_t wf_put_1_or_2_digits(char *out, uint32_t v) {
+    size_t one = v < 10;
+    memcpy(out, wf_two_digits + v * 2 + one, 2);
+    return 2 - one;
+}
+
+/* A fixed point without zeros in front, and as many pairs of digits behind it, a constant. */
+WF_ALWAYS_INLINE size_t wf_put_fixed(char *out, uint64_t fixed, unsigned pairs) {
+    size_t n = wf_put_1_or_2_digits(out, (uint32_t)(fixed >> 32));
+    for (unsigned i = 0; i < pairs; i++) {
+        fixed = wf_put_next_2_digits(out + n, fixed);
         n += 2;
     }
     return n;
 }
 
-/* Writes v in decimal at `out` (room for 10, 20 and 20 bytes); returns the bytes written. No NUL. */
+/* Writes v in decimal at `out` (room for 10, 20 and 20 bytes, all of which may be written to); returns the
+ * bytes of the text. No NUL. Quotients are rounded up as in wf_put_8_digits. */
 static inline size_t wf_u32_write(char *out, uint32_t v) {
+    if (v < 100) {
+        return wf_put_1_or_2_digits(out, v);
+    }
     if (v < 10000) {
-        return wf_u32_write_below_e4(out, v);
+        return wf_put_fixed(out, v * UINT64_C(42949673), 1);
+    }
+    if (v < 1000000) {
+        return wf_put_fixed(out, v * UINT64_C(429497), 2);
     }
     if (v < 100000000) {
-        size_t n = wf_u32_write_below_e4(out, v / 10000);
-        wf_put_4_digits(out + n, v % 10000);
-        return n + 4;
+        return wf_put_fixed(out, (v * UINT64_C(281474977) >> 16) + 1, 3);
     }
-    size_t n = wf_u32_write_below_e4(out, v / 100000000);
-    wf_put_8_digits(out + n, v % 100000000);
-    return n + 8;
+    return wf_put_fixed(out, (v * UINT64_C(1441151881) >> 25) + 1, 4);
 }
 size_t wf_u64_write(char *out, uint64_t v);
 size_t wf_i64_write(char *out, int64_t v);
@@ -104,6 +112,14 @@ static inline double wf_double_make(uint64_t digits, int64_t exp10) {
         return exp10 < 0 ? d / wf_pow10_double[-exp10] : d * wf_pow10_double[exp10];
     }
     return wf_double_nearest(digits, exp10);
+}
+
+static inline double wf_double_negate_if(double d, bool negate) {
+    uint64_t bits;
+    memcpy(&bits, &d, sizeof(bits));
+    bits ^= (uint64_t)negate << 63;
+    memcpy(&d, &bits, sizeof(d));
+    return d;
 }
 
 /* Eight digits at once: what the characters of a number are when '0' is taken from each, the first

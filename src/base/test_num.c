@@ -83,6 +83,27 @@ static void integers_are_written_in_full(void **state) {
     assert_memory_equal(out, "-9223372036854775808", WF_I64_DIGITS_MAX);
 }
 
+/* Fixed points are rounded up: one too large shows where all digits behind a place are nines, one too small
+ * where they are zeros. */
+static void test_u32_beside_round_numbers(void **state) {
+    for (uint64_t unit = 1; unit <= UINT32_MAX; unit *= 10) {
+        for (uint64_t many = 0; many < 1000 && many * unit <= UINT32_MAX; many++) {
+            for (int beside = -1; beside <= 1; beside++) {
+                char want[32], out[WF_U64_DIGITS_MAX], eight[8];
+                uint32_t v = (uint32_t)(many * unit) + (uint32_t)beside;
+                int n = snprintf(want, sizeof(want), "%u", v);
+                assert_int_equal(wf_u32_write(out, v), n);
+                assert_memory_equal(out, want, (size_t)n);
+                if (v < 100000000) {
+                    snprintf(want, sizeof(want), "%08u", v);
+                    wf_put_8_digits(eight, v);
+                    assert_memory_equal(eight, want, 8);
+                }
+            }
+        }
+    }
+}
+
 static void doubles_are_laid_out_as_repr_does(void **state) {
     assert_writes(0.0, "0.0");
     assert_writes(-0.0, "-0.0");
@@ -271,6 +292,7 @@ static void no_power_of_ten_ends_in_64_ones(void **state) {
 int main(int argc, char **argv) {
     source_dir = argc > 1 ? argv[1] : ".";
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_u32_beside_round_numbers),
         cmocka_unit_test(integers_are_written_in_full),
         cmocka_unit_test(doubles_are_laid_out_as_repr_does),
         cmocka_unit_test(doubles_agree_with_cpython),

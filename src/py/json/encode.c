@@ -55,7 +55,7 @@ WF_ALWAYS_INLINE char *encode_inline(struct encoder *e, char *d, PyObject *o) {
     if (type == &PyFloat_Type) {
         return encode_double(e, d, PyFloat_AS_DOUBLE(o));
     }
-    if (o == Py_None || type == &PyBool_Type) {
+    if ((o == Py_None) | (type == &PyBool_Type)) { /* no guess at which of them */
         return encode_literal(e, d, o);
     }
     return encode_complex(e, d, o);

@@ -203,8 +203,8 @@ static inline enum wf_json_error wf_json_fraction_read(const char *first, const 
         return WF_JSON_NUMBER;
     }
     if (wf_likely(n <= 19)) {
-        double d = wf_double_make(v, exp10);
-        *out = *first == '-' ? -d : d;
+        /* the sign without a guess at it: it is as likely as not */
+        *out = wf_double_negate_if(wf_double_make(v, exp10), *first == '-');
     } else {
         wf_double_read(first, end, out);
     }
