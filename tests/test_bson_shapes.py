@@ -353,7 +353,9 @@ def test_structs_are_msgspecs(document: Any, wrong: str, value: Any) -> None:
     plain = bson.decode(raw)
     try:
         theirs = repr(msgspec.convert(plain, Struct))
-    except msgspec.ValidationError:
+    except msgspec.ValidationError as error:
+        if "got `ObjectId`" in str(error):
+            return  # which is text to us
         with pytest.raises(bson.DecodeError):
             bson.decode(raw, type=Struct)
     else:

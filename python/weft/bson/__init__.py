@@ -15,8 +15,16 @@ installed, else small ones of weft's with the same attributes; `encode` takes ei
 
 With `type=`, `decode` and `iter` make values of that type as `weft.json.decode` does, filled in C;
 BSON's own types go where Python's counterpart is asked for (dates, UUID, bytes, Decimal; an
-ObjectId to its digits as str). What is not of the type is a DecodeError with the path to it; for
-pydantic's models it is pydantic's own ValidationError, of `model_validate(bson.decode(data))`.
+ObjectId where that is asked for, or to its digits as str). What is not of the type is a DecodeError
+with the path to it; for pydantic's models it is pydantic's own ValidationError, of
+`model_validate(bson.decode(data))`.
+
+With `type=`, `encode` writes what `decode` with that type reads back: dataclasses, Structs,
+NamedTuples and the like as documents or arrays, their `_id` in front; dates as datetimes at
+midnight, Decimals as decimal128, a UUID in the standard form (or as `codec_options` say), times and
+durations as ISO 8601 text, enums by their values. What does not fit the type is written by its own
+class. pydantic's models are what `model_dump(by_alias=True)` gives, their Decimals as text, which
+is what pydantic reads. EncodeError, with the path, for what has no form.
 
 `codec_options` is what PyMongo calls CodecOptions and has its meaning, its own or ours: time zones,
 UUIDs, the class of documents (raw ones too), damaged text, dates, and custom types.

@@ -24,7 +24,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, NewType, TypeVar, U
 
 from weft.shapes.nodes import Field, Node, type_name
 
-__all__ = ["Reader", "is_pydantic", "loaded"]
+__all__ = ["Reader", "is_object_id", "is_pydantic", "loaded"]
 
 _SCALARS: dict[Any, str] = {
     bool: "bool",
@@ -67,7 +67,7 @@ _UNIONS = (Union, types.UnionType)
 _QUALIFIERS = {"Required", "NotRequired", "ReadOnly"}
 
 # What a union tells its members apart by.
-_STRINGS = ("str", "bytes", "datetime", "date", "time", "timedelta", "uuid", "text")
+_STRINGS = ("str", "bytes", "datetime", "date", "time", "timedelta", "uuid", "objectid", "text")
 _ARRAYS = ("list", "vartuple", "set", "frozenset", "deque", "tuple")
 _CLASSES = ("null", "bool", "int", "float", "str", "array", "object")
 _NUMBERS = ("int", "float", "decimal")
@@ -90,6 +90,12 @@ def is_pydantic(annotation: Any) -> bool:
     return (model is not None and issubclass(annotation, model)) or hasattr(
         annotation, "__pydantic_core_schema__"
     )
+
+
+def is_object_id(annotation: Any) -> bool:
+    """Is it BSON's ObjectId: PyMongo's where that is installed, else weft's?"""
+    modules = ("bson.objectid", "weft.bson._types")
+    return annotation is not None and any(loaded(m, "ObjectId") is annotation for m in modules)
 
 
 class Reader:
@@ -188,7 +194,7 @@ class Reader:
             key, value = args or (Any, Any)
             node = Node("dict", label=name)
             node.items = [self.read(key, variables), self.read(value, variables)]
-            if node.items[0].kind not in ("any", "choice", "text", *_SCALARS.values()):
+            if node.items[0].kind not in ("any", "choice", "text", "objectid", *_SCALARS.values()):
                 raise TypeError(f"weft cannot read the keys of {name}")
             return node
         if cls is tuple:
@@ -207,6 +213,8 @@ class Reader:
             return Node(_SCALARS[cls], type=cls, label=cls.__name__, base64=True)
         if issubclass(cls, enum.Enum):
             return _enum(cls)
+        if is_object_id(cls):
+            return Node("objectid", type=cls, label="ObjectId")
         if issubclass(cls, _TEXT):
             return Node("text", type=cls, label=cls.__name__)
         return None

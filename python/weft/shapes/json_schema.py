@@ -36,6 +36,7 @@ _SCALARS: dict[str, Schema] = {
     "time": {"type": "string", "format": "time"},
     "timedelta": {"type": "string", "format": "duration"},
     "uuid": {"type": "string", "format": "uuid"},
+    "objectid": {"type": "string", "pattern": "^[0-9a-fA-F]{24}$"},
     "decimal": {"type": "string"},
 }
 _TEXT = (

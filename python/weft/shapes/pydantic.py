@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from weft.shapes.annotations import is_object_id
 from weft.shapes.nodes import Field, Node
 
 __all__ = ["adapter_of", "describe"]
@@ -215,6 +216,13 @@ class _Reader:
         _only(schema)
         _lax(config)
         return Node("uuid", type=uuid.UUID, label="UUID")
+
+    def _is_instance(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        """An ObjectId under arbitrary_types_allowed: BSON has it, JSON never has."""
+        _only(schema, "cls", "cls_repr")
+        if not is_object_id(schema["cls"]):
+            raise _Unproved(f"an instance of {schema['cls']!r}")
+        return Node("objectid", type=schema["cls"], label="ObjectId")
 
     def _decimal(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
         _only(schema)

@@ -323,8 +323,10 @@ static PyObject *decimal128_write(PyObject *module, PyObject *bid) {
 
 /* ---- the room ---- */
 
-PyDoc_STRVAR(encode_doc, "bson_encode($module, document, /, *, codec_options=None)\n--\n\n"
-                         "The BSON of a mapping. Raises EncodeError.");
+PyDoc_STRVAR(encode_doc,
+             "bson_encode($module, document, /, *, type=None, codec_options=None)\n--\n\n"
+             "The BSON of a mapping, or of a value of a type, as decode(type=...) reads it.\n\n"
+             "Raises EncodeError, a TypeError and ValueError that knows the path.");
 PyDoc_STRVAR(decode_doc, "bson_decode($module, data, /, *, type=None, codec_options=None)\n--\n\n"
                          "The dict of one BSON document, or the value of a type.\n\n"
                          "Raises DecodeError, a ValueError that knows where.");

@@ -44,7 +44,7 @@ struct wf_bson_slots {
 struct wf_bson_state {
     PyObject *encode_error;  /* owned: weft.bson.EncodeError(TypeError, ValueError): path */
     PyObject *decode_error;  /* owned: DecodeError(ValueError): msg, pos, path */
-    PyObject *names[32];     /* owned: interned, by enum name_id (bson_int.h) */
+    PyObject *names[33];     /* owned: interned, by enum name_id (bson_int.h) */
     PyObject *iterator_type; /* owned: _core.BSONIterator */
     PyObject *classes[WF_BSON_CLASS_COUNT]; /* owned, or NULL until one is needed */
     PyObject *pattern, *mapping, *uuid;     /* owned with the classes: re.Pattern, Mapping, UUID */
@@ -54,6 +54,9 @@ struct wf_bson_state {
     bool plain_int64, plain_binary;         /* made without a call */
     PyObject *keys[WF_BSON_KEYS];           /* owned: ASCII str with their hash made, or NULL */
 };
+
+/* An ObjectId of 12 bytes: owned, or NULL with an exception. */
+PyObject *wf_bson_make_objectid(struct wf_bson_state *s, const char *bytes);
 
 struct wf_state;
 int wf_bson_exec(PyObject *module, struct wf_state *state);

@@ -29,6 +29,10 @@
     X(astimezone)                                                                                  \
     X(bytes)                                                                                       \
     X(items)                                                                                       \
+    X(__pydantic_serializer__)                                                                     \
+    X(model_dump)                                                                                  \
+    X(to_python)                                                                                   \
+    X(by_alias)                                                                                    \
     X(msg)                                                                                         \
     X(pos)                                                                                         \
     X(path)
@@ -73,7 +77,6 @@ static inline int wf_bson_need_classes(struct wf_bson_state *s) {
  * exception. Of wf_bson_make the arguments are stolen, and may be NULL with an exception. */
 PyObject *wf_bson_make(struct wf_bson_state *s, enum wf_bson_class cls, PyObject *a, PyObject *b,
                        size_t nargs);
-PyObject *wf_bson_make_objectid(struct wf_bson_state *s, const char *bytes); /* 12 */
 PyObject *wf_bson_make_timestamp(struct wf_bson_state *s, uint32_t seconds, uint32_t increment);
 PyObject *wf_bson_make_decimal(struct wf_bson_state *s, struct wf_decimal128 v);
 PyObject *wf_bson_make_int64(struct wf_bson_state *s, int64_t v);

@@ -620,7 +620,7 @@ static bool takes(const struct wf_node *n, const element *e) {
     case WF_BSON_DECIMAL128:
         return n->kind == WF_NODE_DECIMAL;
     case WF_BSON_OBJECTID:
-        return n->kind == WF_NODE_STR;
+        return n->kind == WF_NODE_OBJECTID || n->kind == WF_NODE_STR;
     default:
         return false;
     }
@@ -714,6 +714,11 @@ static enum wf_walk_result decode_kind(struct reader *r, const struct wf_node *n
         return decode_bytes(r, n, e, out);
     case WF_NODE_UUID:
         return decode_uuid(r, n, e, out);
+    case WF_NODE_OBJECTID:
+        if (e->type == WF_BSON_OBJECTID) {
+            return give(r, n, e, wf_bson_make_objectid(r->s, e->text.p), out);
+        }
+        return e->type == WF_BSON_STRING ? decode_text(r, n, e, out) : fail_expected(r, n, e);
     case WF_NODE_TIME:
     case WF_NODE_TIMEDELTA:
     case WF_NODE_TEXT:

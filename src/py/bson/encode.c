@@ -4,20 +4,14 @@
  * classes, PyMongo's or ours, whoever made it; the rest goes by its base, as PyMongo has it.
  * Anything that is not of the first kind may run Python code, which may change or free what is
  * being encoded: keys and values are held on to, and a dict that changed its size is an error. */
-#include "py/bson/bson_int.h"
+#include "py/bson/encode_int.h"
 
 #include <datetime.h>
 
 #include "base/num.h"
 #include "base/ucs.h"
-#include "py/bson/options.h"
 #include "wire/bson/bson_write.h"
 #include "wire/bson/date.h"
-
-enum {
-    /* Levels that are free; beyond, each counts against Python's recursion limit too. */
-    DEPTH_UNCOUNTED = 16
-};
 
 /* What flags of a regular expression are in BSON, in alphabetical order. */
 static const struct {
@@ -25,21 +19,9 @@ static const struct {
     char letter;
 } regex_flags[] = {{2, 'i'}, {4, 'l'}, {8, 'm'}, {16, 's'}, {32, 'u'}, {64, 'x'}};
 
-struct encoder {
-    struct wf_buf out;
-    struct wf_bson_state *s;
-    const struct wf_bson_options *options; /* NULL: the usual ones */
-    const struct place *place;
-    unsigned depth;
-    bool fallen_back, in_custom; /* what such an encoder gave is not given to it again */
-};
+static int encode_document(struct encoder *e, struct wf_span name, PyObject *o);
 
-static int encode(struct encoder *e, struct wf_span name, PyObject *o);
-static int encode_mapping(struct encoder *e, PyObject *o, bool top);
-
-#define FAIL(e, ...) (wf_bson_raise_encode((e)->s, (e)->place, __VA_ARGS__), -1)
-
-static WF_NOINLINE int fail_buf(struct encoder *e, int rc) {
+WF_NOINLINE int wf_bson_fail_buf(struct encoder *e, int rc) {
     if (rc == WF_BUF_FULL) {
         return FAIL(e, "the document is larger than BSON can say");
     }
@@ -47,35 +29,11 @@ static WF_NOINLINE int fail_buf(struct encoder *e, int rc) {
     return -1;
 }
 
-static inline int check(struct encoder *e, int rc) {
-    return wf_likely(rc == WF_BUF_OK) ? 0 : fail_buf(e, rc);
-}
-
-static int enter(struct encoder *e) {
-    if (wf_unlikely(e->depth >= DEPTH_UNCOUNTED)) {
-        if (e->depth >= WF_BSON_DEPTH_MAX) {
-            return FAIL(e, "nested more than %d deep, or in itself", WF_BSON_DEPTH_MAX);
-        }
-        if (Py_EnterRecursiveCall(" while encoding BSON") != 0) {
-            return -1;
-        }
-    }
-    e->depth++;
-    return 0;
-}
-
-static void leave(struct encoder *e) {
-    e->depth--;
-    if (wf_unlikely(e->depth >= DEPTH_UNCOUNTED)) {
-        Py_LeaveRecursiveCall();
-    }
-}
-
 /* ---- text ---- */
 
 /* The UTF-8 of a str: in the str itself where it is ASCII or has it already, else made (*owned).
  * 0, or -1 with an exception. */
-static int utf8_of(struct encoder *e, PyObject *str, struct wf_span *out, PyObject **owned) {
+int wf_bson_utf8_of(struct encoder *e, PyObject *str, struct wf_span *out, PyObject **owned) {
     *owned = NULL;
 #if PY_VERSION_HEX < 0x030C0000
     if (PyUnicode_READY(str) < 0) {
@@ -120,14 +78,14 @@ static WF_NOINLINE int encode_wide(struct encoder *e, enum wf_bson_type type, st
     size_t room = wf_ucs_utf8_max(chars, width) + 5;
     int rc = wf_bson_put_head(&e->out, type, name, room, &p);
     if (rc != WF_BUF_OK) {
-        return fail_buf(e, rc);
+        return wf_bson_fail_buf(e, rc);
     }
     size_t n = wf_ucs_to_utf8(p + 4, PyUnicode_DATA(str), chars, width);
     if (n == SIZE_MAX) {
         return FAIL(e, "a lone surrogate in a str has no UTF-8");
     }
     if (n >= WF_BSON_BYTES_MAX) {
-        return fail_buf(e, WF_BUF_FULL);
+        return wf_bson_fail_buf(e, WF_BUF_FULL);
     }
     wf_bson_store32(p, (uint32_t)n + 1);
     p[4 + n] = 0;
@@ -135,8 +93,8 @@ static WF_NOINLINE int encode_wide(struct encoder *e, enum wf_bson_type type, st
     return 0;
 }
 
-static inline int encode_text(struct encoder *e, enum wf_bson_type type, struct wf_span name,
-                              PyObject *str) {
+int wf_bson_encode_text(struct encoder *e, enum wf_bson_type type, struct wf_span name,
+                        PyObject *str) {
     if (wf_likely(PyUnicode_IS_COMPACT_ASCII(str))) {
         struct wf_span s =
             wf_span((const char *)((PyASCIIObject *)str + 1), (size_t)PyUnicode_GET_LENGTH(str));
@@ -148,13 +106,13 @@ static inline int encode_text(struct encoder *e, enum wf_bson_type type, struct 
 /* ---- containers ---- */
 
 /* One member of a mapping. top: _id was written before. */
-static inline int encode_member(struct encoder *e, struct place *place, PyObject *key,
-                                PyObject *value, bool top) {
+int wf_bson_encode_member(struct encoder *e, struct place *place, PyObject *key, PyObject *value,
+                          bool top) {
     PyObject *owned;
     if (wf_unlikely(!PyUnicode_Check(key))) {
         return FAIL(e, "keys are str, not %.100s", Py_TYPE(key)->tp_name);
     }
-    if (utf8_of(e, key, &place->name, &owned) < 0) {
+    if (wf_bson_utf8_of(e, key, &place->name, &owned) < 0) {
         return -1;
     }
     struct wf_span name = place->name;
@@ -165,7 +123,7 @@ static inline int encode_member(struct encoder *e, struct place *place, PyObject
         rc = 0;
     } else {
         e->place = place;
-        rc = encode(e, name, value);
+        rc = wf_bson_encode(e, name, value);
         e->place = place->up;
     }
     Py_XDECREF(owned);
@@ -180,7 +138,7 @@ static int encode_dict_members(struct encoder *e, PyObject *dict, bool top) {
         value = PyDict_GetItemWithError(dict, e->s->names[NAME__id]);
         if (value != NULL) {
             Py_INCREF(value);
-            int rc = encode_member(e, &place, e->s->names[NAME__id], value, false);
+            int rc = wf_bson_encode_member(e, &place, e->s->names[NAME__id], value, false);
             Py_DECREF(value);
             if (rc < 0) {
                 return -1;
@@ -194,7 +152,7 @@ static int encode_dict_members(struct encoder *e, PyObject *dict, bool top) {
     while (PyDict_Next(dict, &at, &key, &value)) {
         Py_INCREF(key);
         Py_INCREF(value);
-        int rc = encode_member(e, &place, key, value, top);
+        int rc = wf_bson_encode_member(e, &place, key, value, top);
         Py_DECREF(key);
         Py_DECREF(value);
         if (rc < 0) {
@@ -227,7 +185,8 @@ static int encode_mapping_members(struct encoder *e, PyObject *o, bool top) {
         top = has != 0;
         if (has) {
             PyObject *id = mapping_get(o, e->s->names[NAME__id]);
-            rc = id != NULL ? encode_member(e, &place, e->s->names[NAME__id], id, false) : 0;
+            rc =
+                id != NULL ? wf_bson_encode_member(e, &place, e->s->names[NAME__id], id, false) : 0;
             Py_XDECREF(id);
             if (rc < 0 || PyErr_Occurred()) {
                 return -1;
@@ -241,7 +200,7 @@ static int encode_mapping_members(struct encoder *e, PyObject *o, bool top) {
     PyObject *key;
     while (rc == 0 && (key = PyIter_Next(keys)) != NULL) {
         PyObject *value = PyObject_GetItem(o, key);
-        rc = value != NULL ? encode_member(e, &place, key, value, top) : -1;
+        rc = value != NULL ? wf_bson_encode_member(e, &place, key, value, top) : -1;
         Py_DECREF(key);
         Py_XDECREF(value);
     }
@@ -287,7 +246,7 @@ static long marker_of(struct encoder *e, PyObject *o) {
 }
 
 /* A document without type and name. o is held on to by the caller. */
-static int encode_mapping(struct encoder *e, PyObject *o, bool top) {
+int wf_bson_encode_mapping(struct encoder *e, PyObject *o, bool top) {
     if (!PyDict_Check(o)) {
         if (wf_bson_need_classes(e->s) < 0) {
             return -1;
@@ -323,7 +282,7 @@ static int encode_mapping(struct encoder *e, PyObject *o, bool top) {
 static int encode_document(struct encoder *e, struct wf_span name, PyObject *o) {
     return check(e, wf_bson_put_plain(&e->out, WF_BSON_DOCUMENT, name)) < 0
                ? -1
-               : encode_mapping(e, o, false);
+               : wf_bson_encode_mapping(e, o, false);
 }
 
 /* list or tuple, which may shrink or grow meanwhile */
@@ -339,7 +298,7 @@ static int encode_array(struct encoder *e, struct wf_span name, PyObject *o) {
         PyObject *item = Py_NewRef(PySequence_Fast_GET_ITEM(o, i));
         place.index = i;
         e->place = &place;
-        rc = encode(e, wf_span(digits, wf_u64_write(digits, (uint64_t)i)), item);
+        rc = wf_bson_encode(e, wf_span(digits, wf_u64_write(digits, (uint64_t)i)), item);
         e->place = place.up;
         Py_DECREF(item);
     }
@@ -530,7 +489,7 @@ static int pattern_of(struct encoder *e, PyObject *pattern, struct wf_span *out,
         *out = wf_span(PyBytes_AS_STRING(pattern), (size_t)PyBytes_GET_SIZE(pattern));
     } else if (!PyUnicode_Check(pattern)) {
         return FAIL(e, "a pattern is str or bytes, not %.100s", Py_TYPE(pattern)->tp_name);
-    } else if (utf8_of(e, pattern, out, owned) < 0) {
+    } else if (wf_bson_utf8_of(e, pattern, out, owned) < 0) {
         return -1;
     }
     if (memchr(out->p, 0, out->n) != NULL) {
@@ -575,18 +534,18 @@ static int encode_code(struct encoder *e, struct wf_span name, PyObject *o) {
     }
     int rc;
     if (scope == Py_None) {
-        rc = encode_text(e, WF_BSON_CODE, name, o);
+        rc = wf_bson_encode_text(e, WF_BSON_CODE, name, o);
     } else {
         struct wf_span code;
         PyObject *owned;
         size_t start = 0;
-        rc = utf8_of(e, o, &code, &owned);
+        rc = wf_bson_utf8_of(e, o, &code, &owned);
         if (rc == 0) {
             rc = check(e, wf_bson_put_code_begin(&e->out, name, code, &start));
             Py_XDECREF(owned);
         }
         if (rc == 0) {
-            rc = encode_mapping(e, scope, false);
+            rc = wf_bson_encode_mapping(e, scope, false);
         }
         if (rc == 0) {
             rc = check(e, wf_bson_code_end(&e->out, start));
@@ -647,9 +606,8 @@ static int encode_marked(struct encoder *e, struct wf_span name, PyObject *o, lo
     }
 }
 
-static int encode_uuid(struct encoder *e, struct wf_span name, PyObject *o) {
-    enum wf_bson_uuids uuids =
-        e->options != NULL ? (enum wf_bson_uuids)e->options->uuids : WF_BSON_UUIDS_UNSPECIFIED;
+int wf_bson_encode_uuid(struct encoder *e, struct wf_span name, PyObject *o,
+                        enum wf_bson_uuids uuids) {
     if (uuids == WF_BSON_UUIDS_UNSPECIFIED) {
         return FAIL(e, "a UUID has several forms in BSON: say which by codec_options, or give "
                        "Binary(u.bytes, 4) for the standard one");
@@ -668,9 +626,16 @@ static int encode_uuid(struct encoder *e, struct wf_span name, PyObject *o) {
     return rc;
 }
 
+/* How UUIDs are written: as the options say, and by a type in the standard form. */
+static enum wf_bson_uuids uuids_of(const struct encoder *e) {
+    enum wf_bson_uuids uuids =
+        e->options != NULL ? (enum wf_bson_uuids)e->options->uuids : WF_BSON_UUIDS_UNSPECIFIED;
+    return uuids == WF_BSON_UUIDS_UNSPECIFIED && e->typed ? WF_BSON_UUIDS_STANDARD : uuids;
+}
+
 /* The value that a custom encoder gave: stolen, may be NULL with an exception. */
 static int encode_stolen(struct encoder *e, struct wf_span name, PyObject *o) {
-    int rc = o != NULL ? encode(e, name, o) : -1;
+    int rc = o != NULL ? wf_bson_encode(e, name, o) : -1;
     Py_XDECREF(o);
     return rc;
 }
@@ -694,7 +659,7 @@ static int encode_by_base(struct encoder *e, struct wf_span name, PyObject *o) {
         return check(e, wf_bson_put_binary(&e->out, name, 0, bytes));
     }
     if (PyUnicode_Check(o)) {
-        return encode_text(e, WF_BSON_STRING, name, o);
+        return wf_bson_encode_text(e, WF_BSON_STRING, name, o);
     }
     if (PyDateTime_Check(o)) {
         return encode_datetime(e, name, o);
@@ -708,7 +673,7 @@ static int encode_by_base(struct encoder *e, struct wf_span name, PyObject *o) {
     }
     is = PyObject_IsInstance(o, e->s->uuid);
     if (is != 0) {
-        return is < 0 ? -1 : encode_uuid(e, name, o);
+        return is < 0 ? -1 : wf_bson_encode_uuid(e, name, o, uuids_of(e));
     }
     if (e->options != NULL && e->options->fallback != NULL && !e->fallen_back) {
         e->fallen_back = true;
@@ -716,7 +681,8 @@ static int encode_by_base(struct encoder *e, struct wf_span name, PyObject *o) {
         e->fallen_back = false;
         return rc;
     }
-    return FAIL(e, "objects of type %.200s have no BSON form", Py_TYPE(o)->tp_name);
+    return e->typed ? wf_bson_encode_by_class(e, name, o)
+                    : FAIL(e, "objects of type %.200s have no BSON form", Py_TYPE(o)->tp_name);
 }
 
 static WF_NOINLINE int encode_other(struct encoder *e, struct wf_span name, PyObject *o) {
@@ -765,7 +731,7 @@ static WF_NOINLINE int encode_custom(struct encoder *e, struct wf_span name, PyO
 }
 
 /* Writes one element. o is held on to by the caller; name outlives the call. */
-static int encode(struct encoder *e, struct wf_span name, PyObject *o) {
+int wf_bson_encode(struct encoder *e, struct wf_span name, PyObject *o) {
     PyTypeObject *type = Py_TYPE(o);
     if (wf_unlikely(e->options != NULL && e->options->encoders != NULL && !e->in_custom)) {
         int rc = encode_custom(e, name, o);
@@ -774,7 +740,7 @@ static int encode(struct encoder *e, struct wf_span name, PyObject *o) {
         }
     }
     if (type == &PyUnicode_Type) {
-        return encode_text(e, WF_BSON_STRING, name, o);
+        return wf_bson_encode_text(e, WF_BSON_STRING, name, o);
     }
     if (type == &PyLong_Type) {
         return encode_int(e, name, o, false);
@@ -803,20 +769,27 @@ static int encode(struct encoder *e, struct wf_span name, PyObject *o) {
 
 PyObject *wf_bson_py_encode(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                             PyObject *kwnames) {
-    struct encoder e = {.s = &wf_state_of_module(module)->bson};
+    struct wf_state *state = wf_state_of_module(module);
+    struct encoder e = {.state = state, .s = &state->bson};
     struct wf_bson_arguments a;
     struct wf_bson_options store, *options;
     if (wf_bson_arguments("encode", args, nargs, kwnames, &a) < 0 ||
         wf_bson_options_open(e.s, a.options, &store, &options) < 0) {
         return NULL;
     }
-    e.options = options;
-    wf_buf_init(&e.out, WF_BSON_BYTES_MAX);
-    PyObject *bytes = NULL;
-    if (encode_mapping(&e, a.data, true) == 0) {
-        bytes = PyBytes_FromStringAndSize(e.out.p, (Py_ssize_t)e.out.len);
+    PyObject *bytes = NULL, *shape = a.type != NULL ? wf_shape_find(state, a.type) : NULL;
+    if (a.type == NULL || shape != NULL) {
+        e.options = options;
+        e.typed = shape != NULL;
+        wf_buf_init(&e.out, WF_BSON_BYTES_MAX);
+        int rc = shape != NULL ? wf_bson_encode_root(&e, ((struct wf_shape *)shape)->root, a.data)
+                               : wf_bson_encode_mapping(&e, a.data, true);
+        if (rc == 0) {
+            bytes = PyBytes_FromStringAndSize(e.out.p, (Py_ssize_t)e.out.len);
+        }
+        wf_buf_free(&e.out);
+        Py_XDECREF(shape);
     }
-    wf_buf_free(&e.out);
     wf_bson_options_close(options);
     return bytes;
 }

@@ -205,8 +205,7 @@ int wf_bson_arguments(const char *function, PyObject *const *args, Py_ssize_t na
         PyObject *name = PyTuple_GET_ITEM(kwnames, i);
         if (PyUnicode_CompareWithASCIIString(name, "codec_options") == 0) {
             out->options = args[nargs + i];
-        } else if (PyUnicode_CompareWithASCIIString(name, "type") == 0 &&
-                   strcmp(function, "encode") != 0) {
+        } else if (PyUnicode_CompareWithASCIIString(name, "type") == 0) {
             out->type = args[nargs + i];
         } else {
             PyErr_Format(PyExc_TypeError, "%s() has no argument %R", function, name);

@@ -336,6 +336,8 @@ static bool takes(const struct wf_node *n, const element *e) {
         return e->type == WF_BSON_DATETIME;
     case WF_NODE_UUID:
         return e->type == WF_BSON_BINARY;
+    case WF_NODE_OBJECTID:
+        return e->type == WF_BSON_OBJECTID;
     case WF_NODE_LIST:
         return e->type == WF_BSON_ARRAY;
     case WF_NODE_OBJECT:
@@ -407,6 +409,8 @@ static result put(struct writer *w, const struct wf_node *n, const element *e) {
         return e->type == WF_BSON_BINARY && e->subtype == 4 && e->text.n == 16
                    ? put_uuid(w, e->text.p)
                    : WF_WALK_INVALID;
+    case WF_NODE_OBJECTID: /* what is text is read, to have its digits in lower case */
+        return e->type == WF_BSON_OBJECTID ? put_objectid(w, e->text.p) : WF_WALK_INVALID;
     case WF_NODE_CHOICE:
         return put_choice(w, n, e);
     case WF_NODE_LIST:

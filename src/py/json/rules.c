@@ -24,6 +24,8 @@ static const struct known known_after[] = {
     {"datetime", "time", RULE_TIME},
     {"datetime", "timedelta", RULE_TIMEDELTA},
     {"uuid", "UUID", RULE_TEXT},
+    {"bson.objectid", "ObjectId", RULE_TEXT},
+    {"weft.bson._classes", "ObjectId", RULE_TEXT},
     {"decimal", "Decimal", RULE_DECIMAL},
     {"collections", "deque", RULE_ITERATE},
     {"re", "Pattern", RULE_PATTERN},

@@ -37,6 +37,7 @@ static const struct {
     [WF_NODE_TIME] = {"time_type", "Input should be a valid time"},
     [WF_NODE_TIMEDELTA] = {"time_delta_type", "Input should be a valid timedelta"},
     [WF_NODE_UUID] = {"uuid_type", "UUID input should be a string, bytes or UUID object"},
+    [WF_NODE_OBJECTID] = {"objectid_type", "Input should be a string of 24 hexadecimal digits"},
     [WF_NODE_DECIMAL] = {"decimal_type", "Decimal input should be an integer, float, string"},
     [WF_NODE_LIST] = {"list_type", "Input should be a valid list"},
     [WF_NODE_VARTUPLE] = {"tuple_type", "Input should be a valid tuple"},

@@ -401,6 +401,7 @@ static enum wf_walk_result decode_kind(struct reader *r, const struct wf_node *n
     case WF_NODE_DATE:
     case WF_NODE_TIME:
     case WF_NODE_UUID:
+    case WF_NODE_OBJECTID:
     case WF_NODE_TEXT:
         if (wf_likely(c == '"')) {
             return json_decode_text(r, n, out);

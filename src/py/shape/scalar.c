@@ -5,6 +5,7 @@
 #include <datetime.h>
 
 #include "base/num.h"
+#include "py/bson/bson.h"
 #include "py/json/json_make.h"
 
 static int prepare_uuid(struct wf_shape_state *s) {
@@ -303,6 +304,24 @@ static PyObject *make_bytes(const struct wf_node *node, struct wf_span s) {
     return bytes;
 }
 
+/* An ObjectId of its 24 digits. pydantic takes an instance and no text. */
+static PyObject *make_objectid(struct wf_state *state, const struct wf_node *node,
+                               struct wf_span s) {
+    char id[12];
+    if (s.n != 24 || (node->flags & WF_NODE_PYDANTIC) != 0) {
+        return NULL;
+    }
+    for (size_t i = 0; i < 24; i++) {
+        unsigned char c = (unsigned char)s.p[i], lower = c | 0x20;
+        if (!wf_json_is_digit((char)c) && (lower < 'a' || lower > 'f')) {
+            return NULL;
+        }
+        unsigned half = c <= '9' ? c - 48u : lower - 87u; /* '0'; 'a' is 10 */
+        id[i / 2] = (char)(i % 2 == 0 ? half << 4 : (unsigned char)id[i / 2] | half);
+    }
+    return wf_bson_make_objectid(&state->bson, id);
+}
+
 static PyObject *make_int(const struct wf_node *node, struct wf_span s) {
     if (node->flags & WF_NODE_PYDANTIC) {
         struct wf_int v;
@@ -423,6 +442,8 @@ static PyObject *make_of_text(struct wf_state *state, const struct wf_node *node
         return (pydantic || is_strict_uuid(s)) && wf_scalar_uuid(s, v.uuid) == WF_SCALAR_OK
                    ? wf_make_uuid(state, v.uuid)
                    : NULL;
+    case WF_NODE_OBJECTID:
+        return make_objectid(state, node, s);
     case WF_NODE_DATE:
         return (pydantic || is_strict_date(s)) && wf_scalar_date(s, &v.date) == WF_SCALAR_OK
                    ? wf_make_date(state, &v.date)

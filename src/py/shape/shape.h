@@ -59,6 +59,7 @@ enum {
     X(TIME, "time")                                                                                \
     X(TIMEDELTA, "timedelta")                                                                      \
     X(UUID, "uuid")                                                                                \
+    X(OBJECTID, "objectid") /* text: its 24 digits */                                              \
     X(DECIMAL, "decimal")                                                                          \
     X(CHOICE, "choice") /* literals and enums: text or int to one of `choice` */                   \
     X(TEXT, "text")     /* type(str): paths, IP addresses, URLs; ValueError means invalid */       \

@@ -1,0 +1,79 @@
+/* What the files that encode share: encode.c by an object's own class, encode_shape.c by a type. */
+#ifndef WF_PY_BSON_ENCODE_INT_H
+#define WF_PY_BSON_ENCODE_INT_H
+
+#include "base/buf.h"
+#include "py/bson/options.h"
+#include "py/shape/shape.h"
+
+enum {
+    /* Levels that are free; beyond, each counts against Python's recursion limit too. */
+    WF_BSON_DEPTH_UNCOUNTED = 16
+};
+
+struct encoder {
+    struct wf_buf out;
+    struct wf_state *state;
+    struct wf_bson_state *s;
+    const struct wf_bson_options *options; /* NULL: the usual ones */
+    const struct place *place;
+    unsigned depth;
+    bool fallen_back, in_custom; /* what such an encoder gave is not given to it again */
+    bool typed;  /* what BSON does not know is written as its class's shape has it */
+    bool dumped; /* this is what pydantic has made of an object of its */
+};
+
+#define FAIL(e, ...) (wf_bson_raise_encode((e)->s, (e)->place, __VA_ARGS__), -1)
+
+/* Functions return 0, or -1 with an exception. Objects are borrowed and held on to by the caller; names
+ * and spans outlive the call. */
+
+int wf_bson_fail_buf(struct encoder *e, int rc);
+static inline int check(struct encoder *e, int rc) {
+    return wf_likely(rc == WF_BUF_OK) ? 0 : wf_bson_fail_buf(e, rc);
+}
+
+static inline int enter(struct encoder *e) {
+    if (wf_unlikely(e->depth >= WF_BSON_DEPTH_UNCOUNTED)) {
+        if (e->depth >= WF_BSON_DEPTH_MAX) {
+            return FAIL(e, "nested more than %d deep, or in itself", WF_BSON_DEPTH_MAX);
+        }
+        if (Py_EnterRecursiveCall(" while encoding BSON") != 0) {
+            return -1;
+        }
+    }
+    e->depth++;
+    return 0;
+}
+
+static inline void leave(struct encoder *e) {
+    e->depth--;
+    if (wf_unlikely(e->depth >= WF_BSON_DEPTH_UNCOUNTED)) {
+        Py_LeaveRecursiveCall();
+    }
+}
+
+/* ---- encode.c ---- */
+
+/* One element, by the class of o. */
+int wf_bson_encode(struct encoder *e, struct wf_span name, PyObject *o);
+/* One member of a mapping. top: _id was written before. */
+int wf_bson_encode_member(struct encoder *e, struct place *place, PyObject *key, PyObject *value,
+                          bool top);
+/* A mapping as a document without type and name. top: _id comes first */
+int wf_bson_encode_mapping(struct encoder *e, PyObject *o, bool top);
+int wf_bson_encode_text(struct encoder *e, enum wf_bson_type type, struct wf_span name,
+                        PyObject *str);
+int wf_bson_encode_uuid(struct encoder *e, struct wf_span name, PyObject *o,
+                        enum wf_bson_uuids uuids);
+/* The UTF-8 of a str: in the str itself where it is ASCII, else made (*owned, or NULL). */
+int wf_bson_utf8_of(struct encoder *e, PyObject *str, struct wf_span *out, PyObject **owned);
+
+/* ---- encode_shape.c ---- */
+
+/* A document as a type has it. */
+int wf_bson_encode_root(struct encoder *e, const struct wf_node *node, PyObject *o);
+/* What BSON has no form for, as the shape of its class has it. */
+int wf_bson_encode_by_class(struct encoder *e, struct wf_span name, PyObject *o);
+
+#endif
