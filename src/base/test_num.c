@@ -85,7 +85,7 @@ static void integers_are_written_in_full(void **state) {
 
 /* Fixed points are rounded up: one too large shows where all digits behind a place are nines, one too small
  * where they are zeros. */
-static void test_u32_beside_round_numbers(void **state) {
+static void digits_beside_round_numbers_are_right(void **state) {
     for (uint64_t unit = 1; unit <= UINT32_MAX; unit *= 10) {
         for (uint64_t many = 0; many < 1000 && many * unit <= UINT32_MAX; many++) {
             for (int beside = -1; beside <= 1; beside++) {
@@ -292,7 +292,7 @@ static void no_power_of_ten_ends_in_64_ones(void **state) {
 int main(int argc, char **argv) {
     source_dir = argc > 1 ? argv[1] : ".";
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_u32_beside_round_numbers),
+        cmocka_unit_test(digits_beside_round_numbers_are_right),
         cmocka_unit_test(integers_are_written_in_full),
         cmocka_unit_test(doubles_are_laid_out_as_repr_does),
         cmocka_unit_test(doubles_agree_with_cpython),
