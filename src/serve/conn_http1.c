@@ -341,6 +341,42 @@ static bool answered_by_layer(struct wf_conn *c) {
     return wf_layers_before(c->ex);
 }
 
+static enum wf_route_result match(const struct wf_server *s, struct wf_exchange *ex) {
+    if (wf_unlikely(ex->head.asterisk)) {
+        ex->match.router = s->router;
+        return WF_ROUTE_OPTIONS;
+    }
+    const struct wf_field *host = wf_unlikely(wf_router_wants_host(s->router))
+                                      ? wf_head_find(&ex->head, WF_FIELD_HOST)
+                                      : NULL;
+    return wf_router_match(s->router, (enum wf_method)ex->head.method,
+                           host != NULL ? wf_field_value_span(ex->base, host) : wf_span("", 0),
+                           ex->path, &ex->match);
+}
+
+/* The leaf answers by itself, or has said what to answer instead. */
+static bool answered_by_leaf(struct wf_conn *c) {
+    const struct wf_leaf *leaf = c->ex->match.leaf;
+    if (wf_likely(leaf == NULL || leaf->answer == NULL)) {
+        return false;
+    }
+    c->body_mode = WF_BODY_IGNORE;
+    c->body_max = UINT64_MAX;
+    (void)begin_body(c);
+    if (leaf->answer(leaf->answer_arg, c->ex)) {
+        return true;
+    }
+    c->ex->match.leaf = NULL;
+    return false;
+}
+
+/* Does the embedder answer what has no leaf? */
+static bool is_embedders(const struct wf_exchange *ex) {
+    return wf_router_options_of(ex->match.router)->unrouted &&
+           (ex->route == WF_ROUTE_NOT_FOUND || ex->route == WF_ROUTE_METHOD ||
+            ex->route == WF_ROUTE_UNREADABLE);
+}
+
 static enum wf_conn_state dispatch(struct wf_conn *c) {
     struct wf_exchange *ex = c->ex;
     const struct wf_server *s = c->server;
@@ -354,14 +390,10 @@ static enum wf_conn_state dispatch(struct wf_conn *c) {
     if (wf_unlikely(bad != 0)) {
         return refused(c, bad, bad == 400 ? "bad percent-encoding in the path" : "");
     }
-    enum wf_route_result r = WF_ROUTE_OPTIONS;
-    if (wf_likely(!ex->head.asterisk)) {
-        r = wf_router_match(s->router, (enum wf_method)ex->head.method, ex->path, &ex->match);
-        if (r == WF_ROUTE_SLASH && !s->config.redirect_slashes) {
-            r = WF_ROUTE_NOT_FOUND;
-        }
+    ex->route = (uint8_t)match(s, ex);
+    if (wf_unlikely(answered_by_leaf(c))) {
+        return replied(c);
     }
-    ex->route = (uint8_t)r;
     const struct wf_leaf *leaf = ex->match.leaf;
     c->body_mode = leaf != NULL ? leaf->body_mode : WF_BODY_IGNORE;
     c->body_max =
@@ -369,10 +401,7 @@ static enum wf_conn_state dispatch(struct wf_conn *c) {
     if (wf_unlikely(!begin_body(c))) {
         return refused(c, 413, "");
     }
-    bool embedders = leaf != NULL ? leaf->fixed == NULL
-                                  : s->config.unrouted_to_embedder &&
-                                        (r == WF_ROUTE_NOT_FOUND || r == WF_ROUTE_METHOD);
-    if (wf_unlikely(!embedders)) {
+    if (wf_unlikely(leaf != NULL ? leaf->fixed != NULL : !is_embedders(ex))) {
         wf_answer(c);
         return replied(c);
     }
@@ -623,6 +652,12 @@ static bool wants_input(const struct wf_conn *c) {
     }
 }
 
+static struct wf_wait_list *handler_waits(const struct wf_conn *c) {
+    const struct wf_leaf *leaf = c->ex->match.leaf;
+    return leaf != NULL && leaf->timeout != NULL ? leaf->timeout
+                                                 : &c->server->waits[WF_WAIT_HANDLER];
+}
+
 static enum wf_wait wait_of(const struct wf_conn *c) {
     if (c->state == WF_CONN_LINGER) {
         return WF_WAIT_LINGER;
@@ -640,7 +675,7 @@ static enum wf_wait wait_of(const struct wf_conn *c) {
         if (c->body == WF_BODY_ARRIVING && c->in_end < c->in_cap && !c->continue_owed) {
             return WF_WAIT_BODY;
         }
-        if (c->server->config.handler_timeout_ms != 0 && c->ex->reply == WF_REPLY_NONE) {
+        if (handler_waits(c)->ns != 0 && c->ex->reply == WF_REPLY_NONE) {
             return WF_WAIT_HANDLER;
         }
         return c->more_waits ? WF_WAIT_END : WF_WAIT_NONE;
@@ -658,12 +693,13 @@ static void wait_from_now(struct wf_conn *c, enum wf_wait wait) {
     struct wf_server *s = c->server;
     wf_list_remove(&c->wait);
     c->wait_class = (uint8_t)wait;
-    if (s->wait_ns[wait] == 0) {
+    struct wf_wait_list *list = wait == WF_WAIT_HANDLER ? handler_waits(c) : &s->waits[wait];
+    if (list->ns == 0) {
         return;
     }
     c->mark = moved(c, wait);
-    c->deadline_ns = s->loop->now_ns + s->wait_ns[wait];
-    wf_list_push(&s->waits[wait], &c->wait);
+    c->deadline_ns = s->loop->now_ns + list->ns;
+    wf_list_push(&list->conns, &c->wait);
     if (wf_unlikely(!wf_timer_active(&s->tick))) {
         wf_server_start_tick(s);
     }
@@ -722,7 +758,7 @@ static enum wf_conn_state handler_timed_out(struct wf_conn *c) {
     }
     count_reply(c->server, ex);
     ex->conn = NULL;
-    wf_exchange_post(ex, WF_EV_GONE);
+    wf_exchange_post(ex, WF_EV_GONE | WF_EV_TIMEOUT);
     return WF_CONN_CLOSING;
 }
 

@@ -35,7 +35,8 @@ enum {
     WF_EV_REQUEST = 1, /* new: run it and answer it */
     WF_EV_BODY = 2,    /* STREAM: wf_body_read has something (data, the end, or an error) */
     WF_EV_DRAINED = 4, /* a streamed reply fell to low water: go on */
-    WF_EV_GONE = 8     /* the client left, or the server gave it up: cancel, then finish */
+    WF_EV_GONE = 8,    /* the client left, or the server gave it up: cancel, then finish */
+    WF_EV_TIMEOUT = 16 /* with GONE: it was given up, and answered, because it took too long */
 };
 
 enum wf_exchange_reply {
@@ -174,16 +175,22 @@ struct wf_file {
     uint64_t size;
     int64_t mtime_s;
     uint32_t mtime_ns;
+    const char *
+        variant; /* of its entity tag the end, which tells it from others of its name; or NULL. Static */
 };
 /* 0 or -errno; -EISDIR for what is no regular file. Never waits (a FIFO does not block). */
 int wf_file_open(const char *path, struct wf_file *out);
+/* The same for a descriptor, which is closed where it fails; -EISDIR for a directory, -EINVAL for other things. */
+int wf_file_take(int fd, struct wf_file *out);
 
 enum {
-    WF_FILE_CONDITIONS = 1 /* If-None-Match, If-Modified-Since: 304 */
+    WF_FILE_CONDITIONS =
+        1 /* If-Match, If-Unmodified-Since: 412; If-None-Match, If-Modified-Since: 304 */
 };
 /* A whole reply whose content is a file, which is the reply's from now on: also where it fails. With status 200
- * and GET or HEAD it answers Range and If-Range (RFC 9110 section 14): 206 in one part or several, 416, and 400
- * for what is no range. accept-ranges, last-modified and etag are added where `head` has none. */
+ * and GET or HEAD it answers what `flags` say (RFC 9110 section 13), then Range and If-Range (section 14): 206 in
+ * one part or several, 416, and 400 for what is no range. accept-ranges, last-modified and etag are added where
+ * `head` has none. */
 int wf_reply_file(struct wf_exchange *ex, const struct wf_reply_head *head, struct wf_file *file,
                   unsigned flags);
 

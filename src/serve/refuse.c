@@ -31,7 +31,7 @@ static struct wf_span authority(struct wf_exchange *ex, char local[WF_ADDR_CHARS
                                       : wf_span(local, wf_addr_write(a, local));
 }
 
-static struct wf_span slash_location(struct wf_exchange *ex) {
+struct wf_span wf_slash_location(struct wf_exchange *ex) {
     static const char hex[] = "0123456789ABCDEF";
     char local[WF_ADDR_CHARS_MAX];
     struct wf_span host = authority(ex, local);
@@ -112,11 +112,14 @@ void wf_answer(struct wf_conn *c) {
         rc = wf_reply_error_with(ex, 405, wf_span("", 0), &allow, 1);
         break;
     case WF_ROUTE_SLASH: {
-        struct wf_span location = slash_location(ex);
+        struct wf_span location = wf_slash_location(ex);
         rc = location.p != NULL ? reply_with(ex, 307, WF_SPAN("location"), location)
                                 : WF_REPLY_NOMEM;
         break;
     }
+    case WF_ROUTE_UNREADABLE:
+        rc = wf_reply_error(ex, 401, wf_span("", 0));
+        break;
     case WF_ROUTE_FOUND:
         rc = reply_fixed(ex, ex->match.leaf->fixed);
         break;

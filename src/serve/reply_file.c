@@ -21,14 +21,20 @@ enum {
 };
 
 int wf_file_open(const char *path, struct wf_file *out) {
-    struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
-        return -errno;
-    }
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    int rc = fd >= 0 ? wf_file_take(fd, out) : -errno;
+    return rc == -EINVAL ? -EISDIR : rc;
+}
+
+int wf_file_take(int fd, struct wf_file *out) {
+    struct stat st;
+    int rc = fstat(fd, &st) != 0    ? -errno
+             : S_ISDIR(st.st_mode)  ? -EISDIR
+             : !S_ISREG(st.st_mode) ? -EINVAL
+                                    : 0;
+    if (rc != 0) {
         close(fd);
-        return -EISDIR;
+        return rc;
     }
 #ifdef __APPLE__
 #define st_mtim st_mtimespec
@@ -89,9 +95,9 @@ static bool make_head(struct head *h, const struct wf_reply_head *head,
     if (h->n != 0) {
         memcpy(h->fields, head->fields, h->n * sizeof(*h->fields));
     }
-    int n =
-        snprintf(h->etag_text, sizeof(h->etag_text), "\"%llx.%x-%llx\"",
-                 (unsigned long long)file->mtime_s, file->mtime_ns, (unsigned long long)file->size);
+    int n = snprintf(h->etag_text, sizeof(h->etag_text), "\"%llx.%x-%llx%s\"",
+                     (unsigned long long)file->mtime_s, file->mtime_ns,
+                     (unsigned long long)file->size, file->variant != NULL ? file->variant : "");
     wf_http_date_write(h->date_text, file->mtime_s);
     set_default(h, WF_SPAN("accept-ranges"), WF_SPAN("bytes"));
     h->modified =
@@ -113,18 +119,33 @@ static struct wf_span request_field(const struct wf_exchange *ex, enum wf_field_
 
 /* ---- conditions ---- */
 
-static bool not_modified(const struct wf_exchange *ex, const struct head *h) {
-    struct wf_span tags = request_field(ex, WF_FIELD_IF_NONE_MATCH);
-    if (tags.p != NULL) { /* overrules the date (RFC 9110 section 13.1.3) */
-        return wf_etag_in(tags, h->etag);
-    }
-    int64_t since = wf_http_date_parse(request_field(ex, WF_FIELD_IF_MODIFIED_SINCE));
+/* Of field `id`, a date: was the file modified since? Not known where either is no date. */
+enum since { SINCE, NOT_SINCE, UNKNOWN };
+static enum since modified_since(const struct wf_exchange *ex, const struct head *h,
+                                 enum wf_field_id id) {
+    int64_t since = wf_http_date_parse(request_field(ex, id));
     int64_t modified = wf_http_date_parse(h->modified);
-    return since >= 0 && modified >= 0 && modified <= since;
+    return since < 0 || modified < 0 ? UNKNOWN : modified > since ? SINCE : NOT_SINCE;
 }
 
-/* What a 304 repeats (RFC 9110 section 15.4.5). */
-static int send_not_modified(struct wf_exchange *ex, struct head *h) {
+/* 0: the conditions hold; else the status. The order is RFC 9110 section 13.2.2's: a list of tags overrules the
+ * date beside it. */
+static int judge(const struct wf_exchange *ex, const struct head *h) {
+    struct wf_span tags = request_field(ex, WF_FIELD_IF_MATCH);
+    if (tags.p != NULL ? !wf_etag_matches(tags, h->etag)
+                       : modified_since(ex, h, WF_FIELD_IF_UNMODIFIED_SINCE) == SINCE) {
+        return 412;
+    }
+    tags = request_field(ex, WF_FIELD_IF_NONE_MATCH);
+    if (tags.p != NULL ? wf_etag_in(tags, h->etag)
+                       : modified_since(ex, h, WF_FIELD_IF_MODIFIED_SINCE) == NOT_SINCE) {
+        return 304;
+    }
+    return 0;
+}
+
+/* What a 304 repeats (RFC 9110 section 15.4.5); a 412 too, so that the client learns what there is. */
+static int send_unmet(struct wf_exchange *ex, struct head *h, int status) {
     static const struct wf_span kept[] = {WF_SPAN("cache-control"), WF_SPAN("content-location"),
                                           WF_SPAN("date"),          WF_SPAN("etag"),
                                           WF_SPAN("expires"),       WF_SPAN("vary")};
@@ -139,7 +160,7 @@ static int send_not_modified(struct wf_exchange *ex, struct head *h) {
         }
     }
     h->n = n;
-    h->out.status = 304;
+    h->out.status = status;
     h->out.content_type = wf_span("", 0);
     return wf_reply_send(ex, finished(h), wf_span("", 0));
 }
@@ -336,10 +357,10 @@ static int send_range(struct wf_exchange *ex, struct head *h, struct wf_file *fi
     return send_one(ex, finished(h), file, ranges[0]);
 }
 
-static bool asks_for_a_range(const struct wf_exchange *ex, const struct head *h) {
+/* Can less be an answer? */
+static bool reads(const struct wf_exchange *ex, const struct head *h) {
     return h->out.status == 200 &&
-           (ex->head.method == WF_METHOD_GET || ex->head.method == WF_METHOD_HEAD) &&
-           wf_head_find(&ex->head, WF_FIELD_RANGE) != NULL && range_holds(ex, h);
+           (ex->head.method == WF_METHOD_GET || ex->head.method == WF_METHOD_HEAD);
 }
 
 int wf_reply_file(struct wf_exchange *ex, const struct wf_reply_head *head, struct wf_file *file,
@@ -347,9 +368,12 @@ int wf_reply_file(struct wf_exchange *ex, const struct wf_reply_head *head, stru
     struct head h;
     int rc = WF_REPLY_INVALID;
     if (make_head(&h, head, file)) {
-        if ((flags & WF_FILE_CONDITIONS) != 0 && not_modified(ex, &h)) {
-            rc = send_not_modified(ex, &h);
-        } else if (wf_unlikely(asks_for_a_range(ex, &h))) {
+        bool reading = reads(ex, &h);
+        int unmet = reading && (flags & WF_FILE_CONDITIONS) != 0 ? judge(ex, &h) : 0;
+        if (unmet != 0) {
+            rc = send_unmet(ex, &h, unmet);
+        } else if (reading && wf_head_find(&ex->head, WF_FIELD_RANGE) != NULL &&
+                   range_holds(ex, &h)) {
             rc = send_range(ex, &h, file);
         } else {
             rc = send_one(ex, finished(&h), file, (struct wf_range){0, file->size});

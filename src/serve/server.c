@@ -18,7 +18,7 @@ void wf_server_config_default(struct wf_server_config *c) {
         WF_SERVER_LIMITS(X)
 #undef X
             .server_name = WF_SPAN("weft"),
-        .redirect_slashes = true, .access_log_fd = -1};
+        .access_log_fd = -1};
 }
 
 /* ---- the date ---- */
@@ -68,31 +68,49 @@ void wf_server_start_tick(struct wf_server *s) {
     }
 }
 
+static void expire(struct wf_server *s, struct wf_wait_list *w) {
+    while (!wf_list_empty(&w->conns)) {
+        struct wf_conn *c = wf_container_of(w->conns.next, struct wf_conn, wait);
+        if (c->deadline_ns > s->loop->now_ns) {
+            return;
+        }
+        wf_conn_timed_out(c); /* takes it out of this list, or moves it to the end */
+    }
+}
+
+static bool anyone_waits(const struct wf_server *s) {
+    for (int class = WF_WAIT_NONE + 1; class < WF_WAIT_COUNT; class ++) {
+        if (!wf_list_empty(&s->waits[class].conns)) {
+            return true;
+        }
+    }
+    for (const struct wf_wait_list *w = s->handler_waits; w != NULL; w = w->next) {
+        if (!wf_list_empty(&w->conns)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void on_tick(struct wf_timer *t) {
     struct wf_server *s = wf_container_of(t, struct wf_server, tick);
     if (wf_unlikely(came_late(s))) {
         wf_server_start_tick(s);
         return;
     }
-    bool waiting = false;
     for (int class = WF_WAIT_NONE + 1; class < WF_WAIT_COUNT; class ++) {
-        struct wf_list *head = &s->waits[class];
-        while (!wf_list_empty(head)) {
-            struct wf_conn *c = wf_container_of(head->next, struct wf_conn, wait);
-            if (c->deadline_ns > s->loop->now_ns) {
-                waiting = true;
-                break;
-            }
-            wf_conn_timed_out(c); /* takes it out of this list, or moves it to the end */
-        }
+        expire(s, &s->waits[class]);
     }
-    for (int class = WF_WAIT_NONE + 1; class < WF_WAIT_COUNT && !waiting; class ++) {
-        waiting = !wf_list_empty(&s->waits[class]);
+    for (struct wf_wait_list *w = s->handler_waits; w != NULL; w = w->next) {
+        expire(s, w);
     }
-    if (waiting) {
+    if (anyone_waits(s)) {
         wf_server_start_tick(s);
     }
 }
+
+/* "never", and a deadline can be computed */
+#define WAIT_MS_MAX ((uint64_t)INT64_MAX / WF_NS_PER_MS)
 
 static void set_waits(struct wf_server *s) {
     const struct wf_server_config *c = &s->config;
@@ -104,19 +122,36 @@ static void set_waits(struct wf_server *s) {
                                         [WF_WAIT_HANDLER] = c->handler_timeout_ms,
                                         [WF_WAIT_LINGER] = WF_LINGER_MS,
                                         [WF_WAIT_END] = WF_END_LOOK_MS};
-    const uint64_t ms_max = INT64_MAX / WF_NS_PER_MS; /* "never", and a deadline can be computed */
     uint64_t tick = WF_TICK_MS_MAX;
     for (int class = 0; class < WF_WAIT_COUNT; class ++) {
-        wf_list_init(&s->waits[class]);
-        s->wait_ns[class] = WF_MIN(ms[class], ms_max) * WF_NS_PER_MS;
+        wf_list_init(&s->waits[class].conns);
+        s->waits[class].ns = WF_MIN(ms[class], WAIT_MS_MAX) * WF_NS_PER_MS;
         tick = ms[class] != 0 ? WF_MIN(tick, ms[class] / 4) : tick;
     }
     s->tick_ns = WF_MAX(tick, (uint64_t)WF_TICK_MS_MIN) * WF_NS_PER_MS;
-    if (__builtin_mul_overflow(c->body_rate_min, WF_MIN(c->body_grace_ms, ms_max),
+    if (__builtin_mul_overflow(c->body_rate_min, WF_MIN(c->body_grace_ms, WAIT_MS_MAX),
                                &s->body_due_bytes)) {
         s->body_due_bytes = UINT64_MAX;
     }
     s->body_due_bytes /= 1000;
+}
+
+struct wf_wait_list *wf_server_handler_timeout(struct wf_server *s, uint64_t ms) {
+    uint64_t ns = WF_MIN(ms, WAIT_MS_MAX) * WF_NS_PER_MS;
+    for (struct wf_wait_list *w = s->handler_waits; w != NULL; w = w->next) {
+        if (w->ns == ns) {
+            return w;
+        }
+    }
+    struct wf_wait_list *w = wf_malloc(sizeof(*w));
+    if (w == NULL) {
+        return NULL;
+    }
+    *w = (struct wf_wait_list){.ns = ns, .next = s->handler_waits};
+    wf_list_init(&w->conns);
+    s->handler_waits = w;
+    s->tick_ns = WF_MIN(s->tick_ns, WF_MAX(ns / 4, (uint64_t)WF_TICK_MS_MIN * WF_NS_PER_MS));
+    return w;
 }
 
 /* ---- begin and end ---- */
@@ -182,6 +217,11 @@ void wf_server_free(struct wf_server *s) {
     wf_pool_free_all(&s->buffers);
     wf_pool_free_all(&s->exchanges);
     wf_layers_free(s->layers);
+    while (s->handler_waits != NULL) {
+        struct wf_wait_list *w = s->handler_waits;
+        s->handler_waits = w->next;
+        wf_free(w);
+    }
     wf_free(s->common);
     wf_free(s);
 }

@@ -47,8 +47,6 @@ struct wf_server_config {
     WF_SERVER_LIMITS(X)
 #undef X
     struct wf_span server_name; /* of the `server` field; empty sends none. Borrowed for life */
-    bool unrouted_to_embedder;  /* 404 and 405 are delivered as exchanges without a leaf */
-    bool redirect_slashes;      /* default true */
     bool
         keep_codings; /* bodies are handed over in the Content-Encoding they come in. Default false: gzip, br
                           and zstd are undone, as far as weft was built with them; others are 415 */
@@ -87,6 +85,10 @@ void wf_server_free(struct wf_server *s);
 /* Inside of those that are there already; before the server listens. Owned by the server from now on. */
 struct wf_layer;
 void wf_server_add_layer(struct wf_server *s, struct wf_layer *layer);
+
+/* For wf_leaf.timeout: the handler has so long until its reply begins; then the client gets 504, and the embedder
+ * GONE with TIMEOUT. Equal times are one list. Owned by the server. NULL: no memory */
+struct wf_wait_list *wf_server_handler_timeout(struct wf_server *s, uint64_t ms);
 
 int wf_server_listen(struct wf_server *s, const struct wf_addr *addr,
                      unsigned flags); /* 0 or -errno */

@@ -41,6 +41,13 @@ enum wf_wait {
     WF_WAIT_COUNT
 };
 
+/* Connections that wait the same time, in order of deadline. */
+struct wf_wait_list {
+    struct wf_list conns; /* of wf_conn.wait */
+    uint64_t ns;          /* 0: off */
+    struct wf_wait_list *next;
+};
+
 /* The states of a connection. wf_conn_advance owns them; what comes from outside
  * (finish, a timeout, close) sets the state it leads to and lets wf_conn_advance go on.
  *
@@ -87,7 +94,7 @@ struct wf_conn {
     struct wf_exchange *ex;   /* owned; NULL while no request is in flight */
     struct wf_list node;      /* in server->conns, then server->dead */
     struct wf_list flush;     /* in server->flush while output waits for it */
-    struct wf_list wait;      /* in server->waits[wait_class] */
+    struct wf_list wait;      /* in server->waits[wait_class], or server->handler_waits */
     uint64_t deadline_ns;     /* of that wait */
     uint64_t mark;            /* bytes moved when that wait began: tells slow from stalled */
     uint64_t started_ns;      /* when the first byte of the head was seen; 0 before */
@@ -157,8 +164,8 @@ struct wf_server {
     struct wf_server_listener *listeners; /* owned, in order */
     struct wf_list ready;                 /* exchanges */
     struct wf_list flush, conns, dead;    /* connections */
-    struct wf_list waits[WF_WAIT_COUNT];
-    uint64_t wait_ns[WF_WAIT_COUNT]; /* 0: off */
+    struct wf_wait_list waits[WF_WAIT_COUNT];
+    struct wf_wait_list *handler_waits; /* owned: of routes that have a time of their own */
     struct wf_timer tick;
     uint64_t tick_ns, tick_due_ns;
     bool tick_was_late;
@@ -223,6 +230,8 @@ void wf_refuse(struct wf_conn *c, int status, const char *detail);
 /* Answers c->ex without the embedder: its leaf's fixed reply, or where there is no leaf 404, 405, OPTIONS,
  * or the slash redirect. */
 void wf_answer(struct wf_conn *c);
+/* The whole URL with a slash more or less at the end of its path, in the arena; without memory p is NULL. */
+struct wf_span wf_slash_location(struct wf_exchange *ex);
 
 /* ---- body_coding.c ---- */
 #define WF_BAD_CODING "the request body is not what its Content-Encoding says"

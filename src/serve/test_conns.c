@@ -287,7 +287,7 @@ static void leaving_is_noticed_behind_a_full_buffer(void **state) {
 /* And even where it stands behind requests that nobody can read yet. */
 static void leaving_is_noticed_behind_requests_that_are_not_read(void **state) {
     struct fixture *f = start(NULL);
-    f->server->wait_ns[WF_WAIT_END] = f->server->tick_ns = 20 * WF_NS_PER_MS;
+    f->server->waits[WF_WAIT_END].ns = f->server->tick_ns = 20 * WF_NS_PER_MS;
     static char requests[3 * WF_STREAM_BUF_BYTES];
     for (size_t at = 0, n = strlen("GET /park HTTP/1.1\r\nHost: a\r\n\r\n");
          at + n < sizeof(requests); at += n) {

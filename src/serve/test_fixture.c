@@ -289,6 +289,8 @@ struct wf_server_config quiet(void) {
     return c;
 }
 
+struct wf_router_options router_options = {.redirect_slashes = true};
+
 bool try_start(struct fixture *f, const struct wf_server_config *config) {
     struct wf_addr addr;
     const char *error;
@@ -298,6 +300,9 @@ bool try_start(struct fixture *f, const struct wf_server_config *config) {
     }
     f->router = wf_router_new();
     bool ok = f->router != NULL;
+    if (ok) {
+        *wf_router_options(f->router) = router_options;
+    }
     for (size_t i = 0; ok && i < WF_ARRAY_LEN(routes); i++) {
         leaves[i] = (struct wf_leaf){.plan = (void *)&routes[i],
                                      .methods = routes[i].methods,

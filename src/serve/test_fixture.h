@@ -44,6 +44,7 @@ extern unsigned big_released;
 struct wf_server_config quiet(void);
 /* config  NULL for quiet() */
 struct fixture *start(const struct wf_server_config *config);
+extern struct wf_router_options router_options; /* of the next fixture */
 bool try_start(struct fixture *f, const struct wf_server_config *config);
 /* Asserts that nothing is left over. */
 void stop(struct fixture *f);

@@ -86,9 +86,9 @@ static void fixed_replies_need_no_embedder(void **state) {
     };
 #undef FIXED
     CHECK(rows);
-    struct wf_server_config c = quiet();
-    c.unrouted_to_embedder = true;
-    check_rows(rows, 1, &c);
+    router_options = (struct wf_router_options){.unrouted = true};
+    check_rows(rows, 1, NULL);
+    router_options = (struct wf_router_options){.redirect_slashes = true};
 }
 
 static void an_application_cannot_break_the_framing(void **state) {
@@ -238,16 +238,15 @@ static void refuses_what_is_not_http(void **state) {
 }
 
 static void unrouted_requests_can_go_to_the_embedder(void **state) {
-    struct wf_server_config config = quiet();
-    config.unrouted_to_embedder = true;
-    config.redirect_slashes = false;
+    router_options = (struct wf_router_options){.unrouted = true};
     static const struct row rows[] = {
         {"GET /nothing HTTP/1.1\nHost: a\n\n", ERROR("404 Not Found", "17", "mine")},
         {"POST /hello HTTP/1.1\nHost: a\nContent-Length: 2\n\nab",
          ERROR("405 Method Not Allowed", "17", "mine")},
         {"GET /slash HTTP/1.1\nHost: a\n\n", ERROR("404 Not Found", "17", "mine")},
     };
-    check_rows(rows, WF_ARRAY_LEN(rows), &config);
+    check_rows(rows, WF_ARRAY_LEN(rows), NULL);
+    router_options = (struct wf_router_options){.redirect_slashes = true};
 }
 
 static void the_redirect_repeats_no_host_that_is_not_one(void **state) {

@@ -328,7 +328,6 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     s->layers = PyList_New(0);
     wf_server_config_default(&s->config);
     s->config.access_log_fd = log_fd;
-    s->config.unrouted_to_embedder = unrouted;
     s->config.keep_codings = !decode_bodies;
     wf_http_set_forwarding(s, &proxies);
     if (s->by_class == NULL || s->by_status == NULL || s->layers == NULL ||
@@ -339,7 +338,10 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         goto fail;
     }
     s->router = wf_router_new();
-    s->server = s->router != NULL ? wf_server_new(reactor, &s->config, s->router) : NULL;
+    if (s->router != NULL) {
+        wf_router_options(s->router)->unrouted = unrouted;
+        s->server = wf_server_new(reactor, &s->config, s->router);
+    }
     if (s->server == NULL) {
         PyErr_NoMemory();
         goto fail;

@@ -28,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     struct wf_span path = wf_span(p, (size_t)(end - p));
     struct wf_match m;
-    if (wf_router_match(r, WF_METHOD_POST, path, &m) == WF_ROUTE_FOUND) {
+    if (wf_router_match(r, WF_METHOD_POST, WF_SPAN(""), path, &m) == WF_ROUTE_FOUND) {
         if ((m.leaf->methods & 1u << WF_METHOD_POST) == 0 || m.nparams != m.leaf->nparams) {
             abort();
         }
@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             }
         }
     }
-    wf_router_match(r, WF_METHOD_HEAD, path, &m);
+    wf_router_match(r, WF_METHOD_HEAD, WF_SPAN(""), path, &m);
     wf_router_free(r);
     return 0;
 }

@@ -47,7 +47,7 @@ static const char *answer(const struct wf_router *r, const struct wf_leaf *leave
                           enum wf_method method, const char *path, char out[512]) {
     struct wf_match m;
     char allow[WF_ALLOW_CHARS_MAX + 1] = "";
-    switch (wf_router_match(r, method, wf_span_str(path), &m)) {
+    switch (wf_router_match(r, method, WF_SPAN(""), wf_span_str(path), &m)) {
     case WF_ROUTE_FOUND: {
         int n = snprintf(out, 512, "%d", (int)(m.leaf - leaves));
         for (unsigned i = 0; i < m.nparams; i++) {
@@ -67,6 +67,8 @@ static const char *answer(const struct wf_router *r, const struct wf_leaf *leave
     case WF_ROUTE_SLASH:
         assert_null(m.leaf);
         return "slash";
+    case WF_ROUTE_UNREADABLE:
+        break;
     }
     return "?";
 }
@@ -225,7 +227,8 @@ static void wrong_patterns_are_refused_with_a_reason(void **state) {
         }
     }
     struct wf_match m;
-    assert_int_equal(wf_router_match(r, WF_METHOD_GET, WF_SPAN("/"), &m), WF_ROUTE_NOT_FOUND);
+    assert_int_equal(wf_router_match(r, WF_METHOD_GET, WF_SPAN(""), WF_SPAN("/"), &m),
+                     WF_ROUTE_NOT_FOUND);
     wf_router_free(r);
 }
 
@@ -240,15 +243,17 @@ static void backtracking_is_bounded(void **state) {
     memset(path, 'a', sizeof(path));
     path[0] = '/';
     struct wf_match m;
-    assert_int_equal(wf_router_match(t.router, WF_METHOD_GET, wf_span(path, sizeof(path)), &m),
-                     WF_ROUTE_NOT_FOUND);
+    assert_int_equal(
+        wf_router_match(t.router, WF_METHOD_GET, WF_SPAN(""), wf_span(path, sizeof(path)), &m),
+        WF_ROUTE_NOT_FOUND);
     wf_router_free(t.router);
 
     static const char *const plain[] = {"/{x}.{y}", NULL};
     table_init(&t, plain);
     path[2] = '.'; /* a long but honest path is found however far its dot is from the end */
-    assert_int_equal(wf_router_match(t.router, WF_METHOD_GET, wf_span(path, sizeof(path)), &m),
-                     WF_ROUTE_FOUND);
+    assert_int_equal(
+        wf_router_match(t.router, WF_METHOD_GET, WF_SPAN(""), wf_span(path, sizeof(path)), &m),
+        WF_ROUTE_FOUND);
     assert_int_equal(m.params[0].n, 1);
     wf_router_free(t.router);
 }
@@ -276,7 +281,8 @@ static void without_memory_the_routes_added_before_still_match(void **state) {
         static const char *const paths[] = {"/books/5", "/boo", "/books/5/x", "/bark"};
         for (unsigned i = 0; r != NULL && i < 4; i++) {
             struct wf_match m;
-            enum wf_route_result got = wf_router_match(r, WF_METHOD_GET, wf_span_str(paths[i]), &m);
+            enum wf_route_result got =
+                wf_router_match(r, WF_METHOD_GET, WF_SPAN(""), wf_span_str(paths[i]), &m);
             assert_int_equal(got, added[i] ? WF_ROUTE_FOUND : WF_ROUTE_NOT_FOUND);
         }
         wf_router_free(r);
@@ -393,7 +399,8 @@ static void agrees_with_trying_every_route_in_turn(void **state) {
                 }
             }
             struct wf_match m;
-            enum wf_route_result got = wf_router_match(t.router, method, wf_span_str(path), &m);
+            enum wf_route_result got =
+                wf_router_match(t.router, method, WF_SPAN(""), wf_span_str(path), &m);
             if ((got == WF_ROUTE_FOUND) != (expect >= 0) ||
                 (got == WF_ROUTE_FOUND && m.leaf != &t.leaves[expect]) ||
                 (got == WF_ROUTE_METHOD) != (expect < 0 && allow != 0)) {
@@ -417,8 +424,109 @@ static void agrees_with_trying_every_route_in_turn(void **state) {
     }
 }
 
+/* ---- routers within routers ---- */
+
+/* As answer(), and behind it what prefixes took, where they did. */
+static const char *answer_at(const struct wf_router *r, const struct wf_leaf *leaves,
+                             enum wf_method method, const char *host, const char *path,
+                             char out[512]) {
+    struct wf_match m;
+    enum wf_route_result got = wf_router_match(r, method, wf_span_str(host), wf_span_str(path), &m);
+    int n = got == WF_ROUTE_FOUND ? snprintf(out, 512, "%d", (int)(m.leaf - leaves))
+                                  : snprintf(out, 512, "%s",
+                                             got == WF_ROUTE_SLASH    ? "slash"
+                                             : got == WF_ROUTE_METHOD ? "405"
+                                                                      : "404");
+    for (unsigned i = 0; i < m.nparams; i++) {
+        n += snprintf(out + n, 512 - (size_t)n, "%s%.*s", i == m.nouter ? " | " : " ",
+                      (int)m.params[i].n, m.params[i].p);
+    }
+    if (m.root_n != 0) {
+        snprintf(out + n, 512 - (size_t)n, " in %.*s", (int)m.root_n, path);
+    }
+    return out;
+}
+
+static void a_router_stands_in_another(void **state) {
+    const char *error;
+    static struct wf_leaf leaves[16];
+    static const struct {
+        const char *router, *pattern;
+    } added[] = {{"o", "/sub/first"}, {"i", "/x/{id}"},   {"i", "/"},
+                 {"d", "/{a}/y"},     {"o", "/sub/late"}, {"p", "/z"},
+                 {"h", "/{what}"},    {"o", "/other"},    {"h", "/other"}};
+    struct wf_router *o = wf_router_new();
+    struct wf_router *r[128] = {['o'] = o};
+    for (size_t i = 0; i < WF_ARRAY_LEN(added); i++) {
+        if (i == 1) {
+            r['i'] = wf_router_mount(o, WF_SPAN("/sub"), &error);
+            r['d'] = wf_router_mount(r['i'], WF_SPAN("/deep/{p}"), &error);
+            r['p'] = wf_router_mount(o, WF_SPAN("/t/{tenant}"), &error);
+            assert_false(wf_router_wants_host(o));
+            r['h'] = wf_router_host(o, WF_SPAN("{who}.Example.org"), &error);
+            assert_true(wf_router_wants_host(o));
+        }
+        leaves[i] = (struct wf_leaf){.methods = GET};
+        assert_int_equal(wf_router_add(r[(unsigned char)added[i].router[0]],
+                                       wf_span_str(added[i].pattern), &leaves[i], &error),
+                         0);
+    }
+    static const struct {
+        enum wf_method method;
+        const char *host, *path, *expect;
+    } rows[] = {
+        {WF_METHOD_GET, "", "/sub/first", "0"},
+        {WF_METHOD_GET, "", "/sub/x/1", "1 | 1 in /sub"},
+        {WF_METHOD_HEAD, "", "/sub/x/1", "1 | 1 in /sub"},
+        {WF_METHOD_POST, "", "/sub/x/1", "405 in /sub"},
+        {WF_METHOD_GET, "", "/sub/", "2 in /sub"},
+        {WF_METHOD_GET, "", "/sub", "slash"},
+        {WF_METHOD_GET, "", "/sub/x/1/", "slash in /sub"},
+        {WF_METHOD_GET, "", "/sub/late", "404 in /sub"},
+        {WF_METHOD_GET, "", "/sub/deep/q/1/y", "3 q | 1 in /sub/deep/q"},
+        {WF_METHOD_GET, "", "/t/acme/z", "5 acme in /t/acme"},
+        {WF_METHOD_GET, "", "/t/acme/n", "404 acme in /t/acme"},
+        {WF_METHOD_GET, "", "/other", "7"},
+        {WF_METHOD_GET, "a.example.org", "/other", "6 a | other"},
+        {WF_METHOD_GET, "A.EXAMPLE.ORG:80", "/n", "6 A | n"},
+        {WF_METHOD_GET, "a.example.org", "/sub/x/1", "1 | 1 in /sub"},
+        {WF_METHOD_GET, "a.example.org", "/n/m", "404 a"},
+        {WF_METHOD_GET, "example.org", "/n", "404"},
+        {WF_METHOD_GET, "[::1]:80", "/n", "404"},
+    };
+    char out[512];
+    for (size_t i = 0; i < WF_ARRAY_LEN(rows); i++) {
+        const char *got = answer_at(o, leaves, rows[i].method, rows[i].host, rows[i].path, out);
+        if (strcmp(got, rows[i].expect) != 0) {
+            fail_msg("%s %s: \"%s\", not \"%s\"", rows[i].host, rows[i].path, got, rows[i].expect);
+        }
+    }
+    wf_router_options(r['i'])->redirect_slashes = false;
+    assert_string_equal(answer_at(o, leaves, WF_METHOD_GET, "", "/sub/x/1/", out), "404 in /sub");
+    wf_router_free(o);
+}
+
+static void parameters_of_all_routers_are_bounded(void **state) {
+    const char *error;
+    struct wf_leaf leaf = {.methods = GET};
+    struct wf_match m;
+    struct wf_router *o = wf_router_new(), *r = o;
+    for (int i = 0; i < 3; i++) {
+        r = wf_router_mount(r, WF_SPAN("/{a}/{b}/{c}/{d}/{e}"), &error);
+    }
+    assert_int_equal(wf_router_add(r, WF_SPAN("/{x}/{y}"), &leaf, &error), 0);
+    assert_int_equal(
+        wf_router_match(o, WF_METHOD_GET, WF_SPAN(""),
+                        WF_SPAN("/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17"), &m),
+        WF_ROUTE_METHOD); /* there is no place for a 17th: it is not found, and nothing overflows */
+    assert_null(m.leaf);
+    wf_router_free(o);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_router_stands_in_another),
+        cmocka_unit_test(parameters_of_all_routers_are_bounded),
         cmocka_unit_test(finds_the_routes_of_the_drawing),
         cmocka_unit_test(parameters_share_a_segment_with_text),
         cmocka_unit_test(convertors_take_what_starlette_takes),

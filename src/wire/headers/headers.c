@@ -49,6 +49,20 @@ bool wf_etag_in(struct wf_span list, struct wf_span etag) {
     return false;
 }
 
+bool wf_etag_matches(struct wf_span list, struct wf_span etag) {
+    struct wf_span item;
+    if (wf_span_eq(trim(list), WF_SPAN("*"))) {
+        return true;
+    }
+    bool weak = strong(etag).p != etag.p;
+    while (!weak && next_item(&list, &item)) {
+        if (wf_span_eq(item, etag)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- dates (RFC 9110 section 5.6.7) ---- */
 
 static const char days[] = "SunMonTueWedThuFriSat";

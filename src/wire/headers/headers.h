@@ -35,6 +35,8 @@ int wf_range_parse(struct wf_span value, uint64_t size, struct wf_range out[WF_R
 
 /* Does a list of entity tags (If-None-Match) have this one, compared weakly? "*" has every one. */
 bool wf_etag_in(struct wf_span list, struct wf_span etag);
+/* The same compared strongly (If-Match): weak tags match nothing. */
+bool wf_etag_matches(struct wf_span list, struct wf_span etag);
 
 enum { WF_HTTP_DATE_CHARS = 29 }; /* "Sun, 06 Nov 1994 08:49:37 GMT" */
 /* Seconds since the epoch of an IMF-fixdate, RFC 850 or asctime date; -1 for what is none. */

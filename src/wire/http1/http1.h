@@ -59,6 +59,8 @@ struct wf_span wf_method_name(enum wf_method m); /* "" for OTHER */
     X(IF_NONE_MATCH, "if-none-match")                                                              \
     X(IF_MODIFIED_SINCE, "if-modified-since")                                                      \
     X(IF_RANGE, "if-range")                                                                        \
+    X(IF_MATCH, "if-match")                                                                        \
+    X(IF_UNMODIFIED_SINCE, "if-unmodified-since")                                                  \
     X(FORWARDED, "forwarded")                                                                      \
     X(X_FORWARDED_FOR, "x-forwarded-for")                                                          \
     X(X_FORWARDED_PROTO, "x-forwarded-proto")                                                      \
