@@ -19,7 +19,7 @@ def connect(client: TestClient, receive_buffer: int | None = None) -> Iterator[s
     with socket.socket() as sock:
         if receive_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        sock.settimeout(5)
+        sock.settimeout(30)
         sock.connect(("127.0.0.1", client._worker.port))
         yield sock
 
@@ -41,7 +41,7 @@ def reset(sock: socket.socket) -> None:
     sock.close()
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 5.0) -> bool:
+def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> bool:
     """Did it become true? A test that passes does not wait long."""
     end = time.monotonic() + seconds
     while not condition():

@@ -432,7 +432,7 @@ def test_what_comes_before_the_endpoint_is_in_its_context(
 
 
 def test_handlers_wait_side_by_side(app: App, serve: Serve) -> None:
-    both = threading.Barrier(2, timeout=5)
+    both = threading.Barrier(2, timeout=30)
 
     @app.get("/{n}")
     def meet(n: int) -> int:

@@ -112,7 +112,7 @@ def test_bodies(server: Served, row: str) -> None:
         assert reply is not None
         assert reply.status == status, reply.body[:200]
         assert client.is_open()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert server.is_well()
 
 

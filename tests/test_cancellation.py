@@ -84,7 +84,7 @@ def test_a_parked_handler_is_cancelled_at_once(
     left = leave(how)
     assert wait_until(lambda: len(diary.lines) == 4)
     assert diary.has("waiting", "cancelled", "cleaned up", "session closed")
-    assert diary.times[1] - left < 0.1
+    assert diary.times[1] - left < 10  # it would sleep for thirty seconds
     assert server_errors() == []
 
 
@@ -256,7 +256,7 @@ def test_a_sync_handler_is_not_disturbed(
     @app.get("/")
     def wait() -> str:
         diary("waiting")
-        go.wait(5)
+        go.wait(30)
         diary("done")
         return "nobody"
 

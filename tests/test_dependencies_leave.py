@@ -160,7 +160,7 @@ def test_clean_up_after_the_reply_is_cancelled_when_the_server_may_not_wait(serv
         server.stop()
         await asyncio.sleep(0.05)
         server.stop()
-        await asyncio.wait_for(serving, 5)
+        await asyncio.wait_for(serving, 30)
 
     from weft.loop import new_event_loop
 

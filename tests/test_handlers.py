@@ -422,7 +422,7 @@ var: contextvars.ContextVar[Any] = contextvars.ContextVar("var", default="untouc
 
 
 def test_each_request_has_a_context(app: App, serve: Serve) -> None:
-    everybody = threading.Barrier(8, timeout=5)
+    everybody = threading.Barrier(8, timeout=30)
 
     @app.get("/async/{n}")
     async def of_async(n: int) -> list[Any]:
@@ -499,7 +499,7 @@ def test_a_hundred_that_block(app: App, serve: Serve) -> None:
         with lock:
             running += 1
             most = max(most, running)
-        go.wait(5)
+        go.wait(30)
         with lock:
             running -= 1
         return "done"
@@ -517,7 +517,7 @@ def test_a_hundred_that_block(app: App, serve: Serve) -> None:
         assert wait_until(lambda: running == 40)
         start = time.perf_counter()
         assert client.get("/ping").json() == "pong"
-        assert time.perf_counter() - start < 1
+        assert time.perf_counter() - start < 10  # not as long as they hold their threads
         assert running == 40  # the other sixty wait for a thread
         go.set()
         assert [reply(sock).read() for sock in sockets] == [b'"done"'] * 100
@@ -553,7 +553,7 @@ def test_inline_functions_may_start_tasks(app: App, serve: Serve) -> None:
         return threading.current_thread().name
 
     assert serve(app).get("/").json() == "weft-test-server"
-    assert done.wait(5)
+    assert done.wait(30)
 
 
 # ---- exceptions ----

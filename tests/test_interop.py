@@ -257,7 +257,7 @@ def test_an_httpx_timeout(app: App, serve: Serve) -> None:
             ended.set()
 
     assert serve(app).get("/").json() == "timeout"
-    assert ended.wait(5)  # httpx has left, and that ends the other handler
+    assert ended.wait(30)  # httpx has left, and that ends the other handler
 
 
 # ---- redis ----

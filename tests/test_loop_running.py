@@ -243,7 +243,7 @@ def test_threads_get_the_interpreter_while_the_loop_is_busy(loop: Loop) -> None:
         start = time.monotonic()
         for _ in range(20):
             await asyncio.to_thread(lambda: None)
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 20  # starved, they would wait for ever
         task.cancel()
 
     loop.run_until_complete(main())

@@ -70,7 +70,7 @@ def test_write_eof(loop: Loop, pair: tuple[Peer, Peer]) -> None:
     with pytest.raises(RuntimeError, match="after write_eof"):
         transport.writelines([b"x"])
     got = b""
-    pair[1].settimeout(5)
+    pair[1].settimeout(30)
     while len(got) < len(data):
         got += pair[1].recv(1 << 20)
         turn(loop)

@@ -244,8 +244,8 @@ def test_is_disconnected(app: App, serve: Serve) -> None:
             loop.close()
 
     with raw(serve(app), b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"):
-        assert asked.wait(5)
-    assert left.wait(5)
+        assert asked.wait(30)
+    assert left.wait(30)
 
 
 def test_a_handler_is_cancelled_when_its_client_leaves(app: App, serve: Serve) -> None:
@@ -261,8 +261,8 @@ def test_a_handler_is_cancelled_when_its_client_leaves(app: App, serve: Serve) -
             raise
 
     with raw(serve(app), b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"):
-        assert started.wait(5)
-    assert cancelled.wait(5)
+        assert started.wait(30)
+    assert cancelled.wait(30)
 
 
 def test_a_client_that_leaves_in_its_body(app: App, serve: Serve) -> None:
@@ -281,6 +281,6 @@ def test_a_client_that_leaves_in_its_body(app: App, serve: Serve) -> None:
             seen.set()
 
     with raw(serve(app), b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc"):
-        assert started.wait(5)
-    assert seen.wait(5)
+        assert started.wait(30)
+    assert seen.wait(30)
     assert isinstance(raised[0], ClientDisconnect | asyncio.CancelledError)

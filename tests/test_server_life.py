@@ -77,13 +77,13 @@ def test_a_job_that_comes_back_to_a_closing_server_leaves_nothing(bench: Bench) 
 
     def job() -> None:
         started.set()
-        release.wait(5)
+        release.wait(30)
         threading.Timer(0.05, over.set).start()
 
     async def close() -> None:
-        assert started.wait(5)
+        assert started.wait(30)
         release.set()
-        assert over.wait(5)  # the job is back, and this thread has not seen it
+        assert over.wait(30)  # the job is back, and this thread has not seen it
         bench.core.close()
         bench.loop.stop()
 
@@ -104,7 +104,7 @@ def test_a_job_that_ends_after_its_server(bench: Bench) -> None:
 
     def job() -> None:
         started.set()
-        release.wait(5)
+        release.wait(30)
 
     bench.route("/job", job, "thread")
     bench.start()

@@ -367,7 +367,7 @@ def test_cleanup_runs_at_the_end(app: App, serve: Serve, streaming: Any) -> None
         return streaming(generator())
 
     assert serve(app).get("/").content == b"a"
-    assert closed.wait(5)
+    assert closed.wait(30)
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -506,7 +506,7 @@ def test_what_is_not_sent_is_closed_unrun(
             response = reply(sock, method)
             assert response.status == status
             assert response.read() == b""
-    assert closed.wait(5)
+    assert closed.wait(30)
     assert ran == []
 
 
