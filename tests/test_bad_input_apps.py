@@ -443,7 +443,7 @@ STATUSES = [
     2**32 + 200,
     2**64,
 ]
-NO_STATUSES = ["200", 200.0, object(), [], b"200"]
+NO_STATUSES = ["200", 200.0, object, [], b"200"]
 
 
 @pytest.mark.parametrize("status", STATUSES + NO_STATUSES + [None, True], ids=repr)

@@ -132,7 +132,9 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize(
+    "options", OPTIONS, ids=["unset", "defaults", "none", "include", "exclude", "unset and exclude"]
+)
 def test_options_of_the_tutorial(options: dict[str, Any]) -> None:
     def make(fw: Framework) -> Any:
         app = fw.App()
