@@ -36,6 +36,15 @@ PATHS = {
     "params": "/items/42?q=weft",
     "parked": "/parked",
     "bare": "/plaintext",
+    "layers": "/json",
+    "middleware": "/json",
+}
+NO_LOG = ["--no-access-log", "--log-level", "warning"]
+# Where it is not bench.apps.weft_app without a log: CORS, request id and access log; and one
+# middleware in Python.
+APPS = {
+    "layers": ["bench.apps.weft_layers:layers"],
+    "middleware": ["bench.apps.weft_layers:python", *NO_LOG],
 }
 WARM_UP = 500  # requests, until caches and pools are full
 VALGRIND = ["valgrind", "--tool=callgrind", "--callgrind-out-file={out}"]
@@ -142,13 +151,14 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=10, help="percent (%(default)s)")
     parser.add_argument("--out", type=Path, metavar="FILE")
     args = parser.parse_args()
-    weft = [args.weft, "-m", "weft", "bench.apps.weft_app:app", "--port", "{port}"]
-    weft += ["--no-access-log", "--log-level", "warning"]
+    weft = [args.weft, "-m", "weft", "--port", "{port}"]
     counts = {}
     for name in args.workloads or PATHS:
         if name == "bare" and args.bare is None:
             continue
-        command = [str(args.bare), "--port", "{port}"] if name == "bare" else weft
+        command = [*weft, *APPS.get(name, ["bench.apps.weft_app:app", *NO_LOG])]
+        if name == "bare":
+            command = [str(args.bare), "--port", "{port}"]
         counts[name] = per_request(command, PATHS[name], args.requests)
         if args.compare is None:
             print(f"{name:10} {counts[name]:>8,} instructions a request", flush=True)

@@ -101,6 +101,7 @@ SHOWN = {
     "forms": 2,
     "coming-from-flask": 4,
     "deployment": 1,
+    "middleware": 3,
 }
 
 
