@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import socket
 import struct
@@ -48,6 +49,16 @@ def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> bool:
         if time.monotonic() > end:
             return False
         time.sleep(0.001)
+    return True
+
+
+async def become(condition: Callable[[], object], seconds: float = 30.0) -> bool:
+    """`wait_until`, in a coroutine."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        await asyncio.sleep(0.001)
     return True
 
 

@@ -21,6 +21,7 @@ import pytest
 
 import weft
 
+from .connections import become
 from .loops import KINDS, Reports, loop, turn
 
 __all__ = ["loop"]
@@ -204,8 +205,7 @@ def test_generators_are_closed_by_their_loop(loop: Loop) -> None:
         async for _ in numbers("dropped"):
             break
         gc.collect()
-        await asyncio.sleep(0.005)
-        assert closed == ["dropped"]
+        assert await become(lambda: closed == ["dropped"])
         kept = numbers("kept")
         await anext(kept)
         await loop.shutdown_asyncgens()
@@ -277,12 +277,10 @@ def test_a_signal_handler_is_called_with_its_arguments(loop: Loop) -> None:
     async def main() -> None:
         loop.add_signal_handler(signal.SIGUSR1, lambda *args: got.append(args), 1, 2)
         os.kill(os.getpid(), signal.SIGUSR1)
-        await asyncio.sleep(0.01)
-        assert got == [(1, 2)]
+        assert await become(lambda: got == [(1, 2)])
         loop.add_signal_handler(signal.SIGUSR1, got.append, "again")
         threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGUSR1)).start()
-        await asyncio.sleep(0.05)
-        assert got == [(1, 2), "again"]
+        assert await become(lambda: got == [(1, 2), "again"])
 
     loop.run_until_complete(main())
     assert loop.remove_signal_handler(signal.SIGUSR1) is True

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from .connections import become
 from .loops import Reports, loop, turn
 from .peers import Recorder, until
 
@@ -233,8 +234,7 @@ def test_a_stream_reader_that_is_full_pauses_its_transport(loop: Loop) -> None:
         with theirs:
             sent = b"x" * 100_000
             sending = asyncio.ensure_future(loop.sock_sendall(theirs, sent))
-            await asyncio.sleep(0.01)
-            assert not writer.transport.is_reading()  # type: ignore[attr-defined]
+            assert await become(lambda: not writer.transport.is_reading())  # type: ignore[attr-defined]
             assert await reader.readexactly(len(sent)) == sent
             await sending
             assert writer.transport.is_reading()  # type: ignore[attr-defined]
