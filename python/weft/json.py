@@ -24,7 +24,12 @@ dataclasses, enums, dates and times, UUID, Decimal, sets, deques, generators, pa
 bytes that are UTF-8, pydantic models, msgspec Structs and attrs. What else there is goes through
 `default`. `indent=` and `sort_keys=` are those of json.dumps; the latter orders the members of
 dataclasses, too. `encode_into` fills a bytearray, `encode_lines` and `decode_lines` are JSON Lines,
-and an `Encoder` keeps its options.
+and an `Encoder` keeps its type, or its options.
+
+With `type=`, `encode` writes a value of that type in the form that the type's own library gives it:
+pydantic's classes as their `model_dump_json` does, everything else as `msgspec.json.encode`. Slots
+and dicts are read in C; names are ready. What is not of the type is an EncodeError with the path
+to it; inside of pydantic's classes it is pydantic that writes it, as it would.
 """
 
 from __future__ import annotations
@@ -38,7 +43,7 @@ from weft._core import json_decode as decode
 from weft._core import json_encode as encode
 from weft._core import json_encode_into as encode_into
 from weft._core import json_encode_lines as encode_lines
-from weft.shapes.compiled import shape
+from weft.shapes.compiled import output_of, shape
 
 __all__ = [
     "DecodeError",
@@ -56,29 +61,45 @@ T = TypeVar("T")
 Document = bytes | bytearray | memoryview | str
 
 
-class Encoder:
-    """The functions of this module with options that stay.
+class Encoder(Generic[T]):
+    """The functions of this module with a type, or with options, that stay.
 
     >>> Encoder(sort_keys=True).encode({"b": 1, "a": 2})
     b'{"a":2,"b":1}'
+    >>> Encoder(list[User]).encode([User(name="a")])
+    b'[{"name":"a"}]'
+
+    TypeError for a type that cannot be read, and for default and sort_keys beside a type.
     """
 
-    __slots__ = ("encode", "encode_into", "encode_lines")
+    __slots__ = ("encode", "encode_into", "encode_lines", "type")
 
-    encode: Callable[[Any], bytes]
+    encode: Callable[[T], bytes]
     encode_into: Callable[..., None]
-    encode_lines: Callable[[Iterable[Any]], bytes]
+    encode_lines: Callable[[Iterable[T]], bytes]
 
     def __init__(
         self,
+        type: type[T] | Any = None,
         *,
         default: Callable[[Any], Any] | None = None,
         indent: int | None = None,
         sort_keys: bool = False,
     ) -> None:
-        self.encode = partial(encode, default=default, indent=indent, sort_keys=sort_keys)
-        self.encode_into = partial(encode_into, default=default, sort_keys=sort_keys)
-        self.encode_lines = partial(encode_lines, default=default, sort_keys=sort_keys)
+        self.type = type
+        if type is None:
+            self.encode = partial(encode, default=default, indent=indent, sort_keys=sort_keys)
+            self.encode_into = partial(encode_into, default=default, sort_keys=sort_keys)
+            self.encode_lines = partial(encode_lines, default=default, sort_keys=sort_keys)
+            return
+        if default is not None or sort_keys:
+            raise TypeError("default and sort_keys are for what has no type")
+        native = output_of(type)
+        self.encode = native.encode_json
+        if indent is not None:
+            self.encode = lambda obj: native.encode_json_indented(obj, indent)
+        self.encode_into = native.encode_json_into
+        self.encode_lines = native.encode_json_lines
 
 
 class Decoder(Generic[T]):

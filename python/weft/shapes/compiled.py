@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Generic, Literal, TypeVar
 
 from weft import _core
-from weft.shapes import json_schema
+from weft.shapes import json_schema, output
 from weft.shapes import pydantic as _pydantic
 from weft.shapes.annotations import Reader, is_pydantic, loaded
 from weft.shapes.nodes import Node, type_name
@@ -21,11 +21,12 @@ T = TypeVar("T")
 class Shape(Generic[T]):
     """A type, compiled once, that every codec walks. Made by `weft.shape()`."""
 
-    __slots__ = ("annotation", "native")
+    __slots__ = ("_output", "annotation", "native")
 
     def __init__(self, annotation: Any) -> None:
         self.annotation = annotation
         self.native = _core.Shape(describe(annotation))
+        self._output: _core.Shape | None = None
 
     def __repr__(self) -> str:
         return f"<Shape of {type_name(self.annotation)}>"
@@ -34,6 +35,17 @@ class Shape(Generic[T]):
         """What `weft.json.decode(data, type=...)` gives."""
         decode = self.native.decode_json if strict else self.native.decode_json_lax
         return decode(data)  # type: ignore[no-any-return]
+
+    @property
+    def output(self) -> _core.Shape:
+        """Of what is written of the type, which is another tree: names, and who writes what."""
+        if self._output is None:
+            self._output = output_of(self.annotation)
+        return self._output
+
+    def encode_json(self, obj: T) -> bytes:
+        """What `weft.json.encode(obj, type=...)` gives."""
+        return self.output.encode_json(obj)
 
     def json_schema(
         self, *, mode: Literal["validation", "serialization"] = "validation"
@@ -63,6 +75,16 @@ def shape(annotation: Any) -> Shape[Any]:
 def native_of(annotation: Any) -> _core.Shape:
     """For `weft.json.decode`, which keeps it."""
     return shape(annotation).native
+
+
+def output_of(annotation: Any) -> _core.Shape:
+    """For `weft.json.encode`, which keeps it."""
+    return _core.Shape(output.describe(annotation, _is_judged))
+
+
+def reply_of(adapter: Any) -> _core.Shape:
+    """For replies: what is written of what a TypeAdapter validates."""
+    return _core.Shape(output.describe_pydantic(adapter))
 
 
 @functools.lru_cache(maxsize=1024, typed=True)

@@ -23,6 +23,7 @@ class Field:
     default_kind: str = "required"
     default: Any = None
     in_slot: bool = False  # there is a member descriptor of this name; else the instance's dict
+    hidden: bool = False  # it is not written
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +58,17 @@ class Node:
     tag: tuple[str, str | int] | None = None  # a Struct's own
     post_init: str | None = None
     private: dict[str, Any] | None = None  # a model's private attributes
+
+    # of what is written, by weft.shapes.output
+    output: bool = False
+    # (value, by_alias, exclude_unset, exclude_none) to its JSON: pydantic's, for what is not as the
+    # node says
+    dump: Callable[[Any, bool | None, bool, bool], bytes] | None = None
+    proved: bool = False  # pydantic's validation leaves what is exactly of this node as it is
+    as_is: bool = False  # object: and an instance, whatever is in it
+    by_alias: bool = False  # object: unless the caller says otherwise
+    omit_defaults: bool = False
+    computed: list[Field] = field(default_factory=list)  # attributes written behind the fields
 
     @property
     def native(self) -> bool:

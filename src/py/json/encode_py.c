@@ -1,7 +1,7 @@
 /* What weft.json offers of encoding: into bytes, into a bytearray, indented, by lines. */
 #include "py/json/encode_int.h"
 
-enum { FIRST_BYTES = 1024, INDENT_MAX = 16 };
+enum { INDENT_MAX = 16 };
 
 /* The keywords of a call. */
 struct options {
@@ -34,14 +34,13 @@ static int bytes_grow(struct wf_json_out *o, size_t extra) {
     return WF_BUF_OK;
 }
 
-/* first  FIRST_BYTES of the caller's, which short JSON does not leave */
-static void open_bytes(struct bytes_out *o, char *first) {
+void wf_json_open_bytes(struct bytes_out *o, char *first) {
     *o = (struct bytes_out){
-        .out = {.start = first, .p = first, .end = first + FIRST_BYTES, .grow = bytes_grow}};
+        .out = {
+            .start = first, .p = first, .end = first + WF_JSON_FIRST_BYTES, .grow = bytes_grow}};
 }
 
-/* What was written, as bytes; the bytes_out is over. */
-static PyObject *close_bytes(struct bytes_out *o) {
+PyObject *wf_json_close_bytes(struct bytes_out *o) {
     Py_ssize_t n = o->out.p - o->out.start;
     if (o->bytes == NULL) {
         return PyBytes_FromStringAndSize(o->out.start, n);
@@ -50,15 +49,15 @@ static PyObject *close_bytes(struct bytes_out *o) {
     return o->bytes;
 }
 
-static PyObject *indented(struct wf_span json, unsigned spaces) {
-    char first[FIRST_BYTES];
+PyObject *wf_json_indented(struct wf_span json, unsigned spaces) {
+    char first[WF_JSON_FIRST_BYTES];
     struct bytes_out o;
-    open_bytes(&o, first);
+    wf_json_open_bytes(&o, first);
     if (wf_json_indent(json, spaces, &o.out) != WF_BUF_OK) {
         Py_XDECREF(o.bytes);
         return PyErr_Occurred() ? NULL : PyErr_NoMemory();
     }
-    return close_bytes(&o);
+    return wf_json_close_bytes(&o);
 }
 
 static inline struct encoder open_encoder(PyObject *module, const struct options *options,
@@ -66,12 +65,12 @@ static inline struct encoder open_encoder(PyObject *module, const struct options
     struct encoder e = {.s = &wf_state_of_module(module)->json,
                         .fallback = options->fallback,
                         .sort_keys = options->sort_keys};
-    open_bytes(&e.to_bytes, first);
+    wf_json_open_bytes(&e.to_bytes, first);
     return e;
 }
 
 static PyObject *encode_to_bytes(PyObject *module, PyObject *obj, const struct options *options) {
-    char first[FIRST_BYTES];
+    char first[WF_JSON_FIRST_BYTES];
     struct encoder e = open_encoder(module, options, first);
     if (wf_json_encode_all(&e, obj) < 0) {
         Py_XDECREF(e.to_bytes.bytes);
@@ -79,14 +78,14 @@ static PyObject *encode_to_bytes(PyObject *module, PyObject *obj, const struct o
     }
     if (wf_unlikely(options->indent >= 0)) {
         struct wf_span json = wf_span(e.out.start, (size_t)(e.out.p - e.out.start));
-        PyObject *result = indented(json, (unsigned)options->indent);
+        PyObject *result = wf_json_indented(json, (unsigned)options->indent);
         Py_XDECREF(e.to_bytes.bytes);
         return result;
     }
-    return close_bytes(&e.to_bytes);
+    return wf_json_close_bytes(&e.to_bytes);
 }
 
-static int read_indent(PyObject *value, int *indent) {
+int wf_json_read_indent(PyObject *value, int *indent) {
     if (value == Py_None) {
         return 0;
     }
@@ -117,7 +116,7 @@ static int read_options(const char *function, PyObject *kwnames, PyObject *const
             }
             out->sort_keys = truth;
         } else if (with_indent && PyUnicode_CompareWithASCIIString(name, "indent") == 0) {
-            if (read_indent(values[i], &out->indent) < 0) {
+            if (wf_json_read_indent(values[i], &out->indent) < 0) {
                 return -1;
             }
         } else {
@@ -149,7 +148,28 @@ PyObject *wf_json_py_encode(PyObject *module, PyObject *const *args, Py_ssize_t 
     return encode_to_bytes(module, args[0], &options);
 }
 
-/* It is written elsewhere first: encoding may run Python code, which could resize the buffer. */
+/* It was written elsewhere first: encoding may run Python code, which could resize the buffer. */
+PyObject *wf_json_into_buffer(const struct wf_json_out *o, PyObject *buffer, PyObject *offset) {
+    Py_ssize_t at = 0, n = o->p - o->start;
+    if (offset != NULL && (at = PyNumber_AsSsize_t(offset, PyExc_OverflowError)) == -1 &&
+        PyErr_Occurred()) {
+        return NULL;
+    }
+    Py_ssize_t len = PyByteArray_GET_SIZE(buffer);
+    if (at == -1) {
+        at = len;
+    }
+    if (at < 0 || at > len) {
+        PyErr_Format(PyExc_ValueError, "offset %zd is not inside the buffer of %zd bytes", at, len);
+        return NULL;
+    }
+    if (PyByteArray_Resize(buffer, at + n) < 0) {
+        return NULL;
+    }
+    memcpy(PyByteArray_AS_STRING(buffer) + at, o->start, (size_t)n);
+    return Py_NewRef(Py_None);
+}
+
 PyObject *wf_json_py_encode_into(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                                  PyObject *kwnames) {
     struct options options;
@@ -157,32 +177,16 @@ PyObject *wf_json_py_encode_into(PyObject *module, PyObject *const *args, Py_ssi
         read_options("encode_into", kwnames, args + nargs, false, &options) < 0) {
         return NULL;
     }
-    PyObject *buffer = args[1];
-    Py_ssize_t offset = 0;
-    if (!PyByteArray_Check(buffer)) {
+    if (!PyByteArray_Check(args[1])) {
         PyErr_Format(PyExc_TypeError, "encode_into() writes into a bytearray, not %.100s",
-                     Py_TYPE(buffer)->tp_name);
+                     Py_TYPE(args[1])->tp_name);
         return NULL;
     }
-    if (nargs == 3 && (offset = PyNumber_AsSsize_t(args[2], PyExc_OverflowError)) == -1 &&
-        PyErr_Occurred()) {
-        return NULL;
-    }
-    char first[FIRST_BYTES];
+    char first[WF_JSON_FIRST_BYTES];
     struct encoder e = open_encoder(module, &options, first);
     PyObject *result = NULL;
     if (wf_json_encode_all(&e, args[0]) == 0) {
-        Py_ssize_t n = e.out.p - e.out.start, len = PyByteArray_GET_SIZE(buffer);
-        if (offset == -1) {
-            offset = len;
-        }
-        if (offset < 0 || offset > len) {
-            PyErr_Format(PyExc_ValueError, "offset %zd is not inside the buffer of %zd bytes",
-                         offset, len);
-        } else if (PyByteArray_Resize(buffer, offset + n) == 0) {
-            memcpy(PyByteArray_AS_STRING(buffer) + offset, e.out.start, (size_t)n);
-            result = Py_NewRef(Py_None);
-        }
+        result = wf_json_into_buffer(&e.out, args[1], nargs == 3 ? args[2] : NULL);
     }
     Py_XDECREF(e.to_bytes.bytes);
     return result;
@@ -199,7 +203,7 @@ PyObject *wf_json_py_encode_lines(PyObject *module, PyObject *const *args, Py_ss
     if (it == NULL) {
         return NULL;
     }
-    char first[FIRST_BYTES];
+    char first[WF_JSON_FIRST_BYTES];
     struct encoder e = open_encoder(module, &options, first);
     while ((item = PyIter_Next(it)) != NULL) {
         int rc = wf_json_encode_all(&e, item);
@@ -214,5 +218,5 @@ PyObject *wf_json_py_encode_lines(PyObject *module, PyObject *const *args, Py_ss
         Py_XDECREF(e.to_bytes.bytes);
         return NULL;
     }
-    return close_bytes(&e.to_bytes);
+    return wf_json_close_bytes(&e.to_bytes);
 }

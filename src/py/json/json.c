@@ -21,13 +21,6 @@ static PyObject *alloc_fail_from(PyObject *module, PyObject *arg) {
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(encode_doc,
-             "json_encode($module, obj, /, *, default=None, indent=None, sort_keys=False)\n--\n\n"
-             "The JSON of obj, as UTF-8 without spaces.\n\n"
-             "default is called with an object of a type there is no rule for; what it returns is\n"
-             "encoded in its place. indent is the spaces a level is moved in by, 0 to 16.\n"
-             "sort_keys puts the members of every object in the order of their keys.\n"
-             "Raises EncodeError.");
 PyDoc_STRVAR(encode_into_doc,
              "json_encode_into($module, obj, buffer, offset=0, /, *, default=None,\n"
              "                 sort_keys=False)\n--\n\n"
@@ -41,8 +34,6 @@ PyDoc_STRVAR(loads_doc, "_json_loads($module, data, /)\n--\n\n"
                         "numbers that overflow to these, and lone surrogates.");
 
 static PyMethodDef functions[] = {
-    {"json_encode", (PyCFunction)(void (*)(void))wf_json_py_encode, METH_FASTCALL | METH_KEYWORDS,
-     encode_doc},
     {"json_encode_into", (PyCFunction)(void (*)(void))wf_json_py_encode_into,
      METH_FASTCALL | METH_KEYWORDS, encode_into_doc},
     {"json_encode_lines", (PyCFunction)(void (*)(void))wf_json_py_encode_lines,
@@ -69,14 +60,18 @@ int wf_json_exec(PyObject *module, struct wf_state *state) {
     if (bases == NULL) {
         return -1;
     }
-    s->encode_error = PyErr_NewExceptionWithDoc(
-        "weft.json.EncodeError", "An object that has no JSON form; the message says why.", bases,
-        NULL);
-    Py_DECREF(bases);
     PyObject *no_path = Py_BuildValue("{s:s}", "path", "");
     if (no_path == NULL) {
+        Py_DECREF(bases);
         return -1;
     }
+    s->encode_error = PyErr_NewExceptionWithDoc(
+        "weft.json.EncodeError",
+        "An object that has no JSON form, or not that of the type asked for: the message says "
+        "why,\n"
+        "and path where, as in \"users[3].name\", if a type was asked for.",
+        bases, no_path);
+    Py_DECREF(bases);
     s->decode_error = PyErr_NewExceptionWithDoc(
         "weft.json.DecodeError",
         "A document that is not JSON, or not of the type asked for: msg, the document doc, the "

@@ -79,7 +79,8 @@ static inline int wf_json_str_ready(PyObject *str) {
 #endif
 }
 
-/* The public functions (encode_py.c, decode.c). */
+/* The public functions (encode_py.c, decode.c). json_encode is given its name by py/shape, which
+ * looks for a type first. */
 PyObject *wf_json_py_encode(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                             PyObject *kwnames);
 PyObject *wf_json_py_encode_into(PyObject *module, PyObject *const *args, Py_ssize_t nargs,

@@ -269,6 +269,11 @@ static int compile_field(struct compiler *c, PyObject *desc, const struct wf_nod
     }
     out->default_kind = (uint8_t)kind;
     out->offset = -1;
+    int hidden = attribute_flag(desc, "hidden");
+    if (hidden < 0) {
+        return -1;
+    }
+    out->hidden = hidden != 0;
     if (in_slot && (out->offset = slot_offset((PyTypeObject *)node->type, out->name)) < 0) {
         return -1;
     }
@@ -355,7 +360,7 @@ static int check_type(const struct wf_node *node) {
         PyErr_SetString(PyExc_ValueError, "an object's type is not a class");
         return -1;
     }
-    if (o->make == WF_MAKE_CALL) {
+    if (o->make == WF_MAKE_CALL || (node->flags & WF_NODE_OUTPUT) != 0) {
         return 0;
     }
     if (type->tp_alloc != PyType_GenericAlloc ||
@@ -392,26 +397,35 @@ static int compile_object(struct compiler *c, PyObject *desc, struct wf_node *no
     int make = attribute_word(c, desc, "make", make_names, WF_ARRAY_LEN(make_names));
     int extra = attribute_word(c, desc, "extra", extra_names, WF_ARRAY_LEN(extra_names));
     int array = attribute_flag(desc, "array");
+    int omit_defaults = attribute_flag(desc, "omit_defaults");
+    int by_alias = attribute_flag(desc, "by_alias");
+    PyObject *computed = attribute_of_type(c, desc, "computed", &PyList_Type);
     PyObject *tag = attribute_or_none(c, desc, "tag");
     o->post_init = attribute_or_none(c, desc, "post_init");
     if (fields == NULL || make < 0 || extra < 0 || array < 0 || PyErr_Occurred()) {
         return -1;
     }
-    if (PyList_GET_SIZE(fields) > WF_SHAPE_FIELDS_MAX) {
+    if (PyList_GET_SIZE(fields) > WF_SHAPE_FIELDS_MAX ||
+        PyList_GET_SIZE(computed) > WF_SHAPE_FIELDS_MAX) {
         PyErr_SetString(PyExc_ValueError, "too many fields");
         return -1;
     }
     o->make = (uint8_t)make;
     o->extra = (uint8_t)extra;
     o->array = array != 0;
+    o->omit_defaults = omit_defaults != 0;
+    o->by_alias = by_alias != 0;
     o->nfields = (uint16_t)PyList_GET_SIZE(fields);
-    struct wf_object_field *out = take(c, o->nfields, sizeof(*out));
+    o->ncomputed = (uint16_t)PyList_GET_SIZE(computed);
+    struct wf_object_field *out = take(c, (size_t)o->nfields + o->ncomputed, sizeof(*out));
     if (out == NULL) {
         return -1;
     }
     o->fields = out;
-    for (unsigned i = 0; i < o->nfields; i++) {
-        if (compile_field(c, PyList_GET_ITEM(fields, i), node, &out[i]) < 0) {
+    for (unsigned i = 0; i < (unsigned)o->nfields + o->ncomputed; i++) {
+        PyObject *field =
+            i < o->nfields ? PyList_GET_ITEM(fields, i) : PyList_GET_ITEM(computed, i - o->nfields);
+        if (compile_field(c, field, node, &out[i]) < 0) {
             return -1;
         }
     }
@@ -468,10 +482,10 @@ static int compile_flags(PyObject *desc, struct wf_node *node) {
     static const struct {
         const char *name;
         uint8_t flag;
-    } flags[] = {{"lax", WF_NODE_LAX},
-                 {"pydantic", WF_NODE_PYDANTIC},
-                 {"base64", WF_NODE_BASE64},
-                 {"finite", WF_NODE_FINITE}};
+    } flags[] = {{"lax", WF_NODE_LAX},       {"pydantic", WF_NODE_PYDANTIC},
+                 {"base64", WF_NODE_BASE64}, {"finite", WF_NODE_FINITE},
+                 {"proved", WF_NODE_PROVED}, {"as_is", WF_NODE_AS_IS},
+                 {"output", WF_NODE_OUTPUT}};
     for (size_t i = 0; i < WF_ARRAY_LEN(flags); i++) {
         int set = attribute_flag(desc, flags[i].name);
         if (set < 0) {
@@ -506,7 +520,7 @@ static int compile_kind(struct compiler *c, PyObject *desc, struct wf_node *node
         items = compile_items(c, desc, &n);
         break;
     case WF_NODE_HANDED:
-        if (node->judge == NULL) {
+        if (node->judge == NULL && node->dump == NULL) {
             PyErr_SetString(PyExc_ValueError, "nobody judges what is handed over");
             return -1;
         }
@@ -589,6 +603,7 @@ static struct wf_node *compile_node(struct compiler *c, PyObject *desc) {
     int kind = attribute_word(c, desc, "kind", kind_names, WF_NODE_KIND_COUNT);
     node->type = attribute_or_none(c, desc, "type");
     node->judge = attribute_or_none(c, desc, "judge");
+    node->dump = attribute_or_none(c, desc, "dump");
     node->label = attribute_of_type(c, desc, "label", &PyUnicode_Type);
     node->why = attribute_of_type(c, desc, "why", &PyUnicode_Type);
     int rc = kind < 0 || PyErr_Occurred() ? -1 : 0;
@@ -600,7 +615,8 @@ static struct wf_node *compile_node(struct compiler *c, PyObject *desc) {
         bool pydantic = (node->flags & WF_NODE_PYDANTIC) != 0;
         rc = shape_prepare(c->shape->state, (enum wf_node_kind)kind, pydantic);
     }
-    if (rc == 0 && compile_checks(c, desc, node) == 0 && compile_kind(c, desc, node) == 0) {
+    if (rc == 0 && compile_checks(c, desc, node) == 0 && compile_kind(c, desc, node) == 0 &&
+        (!(node->flags & WF_NODE_OUTPUT) || shape_compile_output(c->shape, node) == 0)) {
         Py_LeaveRecursiveCall();
         return node;
     }

@@ -68,6 +68,14 @@ static PyMemberDef shape_members[] = {
 static PyMethodDef shape_methods[] = {
     {"decode_json", shape_decode_json, METH_O, "json_decode with this type."},
     {"decode_json_lax", shape_decode_json_lax, METH_O, "json_decode with strict=False."},
+    {"encode_json", shape_encode_json, METH_O, "json_encode with this type; of shapes of output."},
+    {"encode_json_into", (PyCFunction)(void (*)(void))shape_encode_json_into, METH_FASTCALL,
+     "json_encode_into with this type."},
+    {"encode_json_lines", shape_encode_json_lines, METH_O, "json_encode_lines with this type."},
+    {"judge_json", (PyCFunction)(void (*)(void))shape_judge_json, METH_FASTCALL,
+     "The JSON of what pydantic validates an object to; None where that is not proved."},
+    {"encode_json_indented", (PyCFunction)(void (*)(void))shape_encode_json_indented, METH_FASTCALL,
+     "json_encode with this type, and with indent as the second argument."},
     {NULL},
 };
 
@@ -98,7 +106,21 @@ PyDoc_STRVAR(
     "DecodeError, a ValueError that knows where; what pydantic judges raises its\n"
     "ValidationError.");
 
+PyDoc_STRVAR(
+    encode_doc,
+    "json_encode($module, obj, /, *, type=None, default=None, indent=None, sort_keys=False)\n--\n\n"
+    "The JSON of obj, as UTF-8 without spaces.\n\n"
+    "With type, obj is written as that: the names, order and forms that msgspec.json.encode has\n"
+    "for it, or for pydantic's classes their own model_dump_json; EncodeError with the path to\n"
+    "what is something else. default and sort_keys are for what has no type.\n\n"
+    "default is called with an object of a type there is no rule for; what it returns is\n"
+    "encoded in its place. indent is the spaces a level is moved in by, 0 to 16.\n"
+    "sort_keys puts the members of every object in the order of their keys.\n"
+    "Raises EncodeError.");
+
 static PyMethodDef functions[] = {
+    {"json_encode", (PyCFunction)(void (*)(void))shape_py_json_encode,
+     METH_FASTCALL | METH_KEYWORDS, encode_doc},
     {"json_decode", (PyCFunction)(void (*)(void))shape_py_json_decode,
      METH_FASTCALL | METH_KEYWORDS, decode_doc},
     {NULL},
@@ -125,47 +147,63 @@ int wf_shape_exec(PyObject *module, struct wf_state *state) {
         return -1;
     }
     s->by_type = PyDict_New();
+    s->output_by_type = PyDict_New();
     s->name_path = PyUnicode_InternFromString("path");
     s->name_root = PyUnicode_InternFromString("root");
-    if (s->by_type == NULL || s->name_path == NULL || s->name_root == NULL) {
+    if (s->by_type == NULL || s->output_by_type == NULL || s->name_path == NULL ||
+        s->name_root == NULL) {
         return -1;
     }
     return PyModule_AddFunctions(module, functions);
 }
 
-PyObject *wf_shape_find(struct wf_state *state, PyObject *type) {
-    struct wf_shape_state *s = &state->shape;
-    PyObject *shape = PyDict_GetItemWithError(s->by_type, type); /* borrowed */
+/* The shape of a type in *by_type (borrowed by the state), or of what weft.shapes.compiled has under
+ * `name`, kept in *make. New reference, NULL with an exception. */
+static PyObject *find(struct wf_state *state, PyObject *type, PyObject *by_type, PyObject **make,
+                      const char *name) {
+    PyObject *shape = PyDict_GetItemWithError(by_type, type); /* borrowed */
     if (wf_likely(shape != NULL)) {
         return Py_NewRef(shape);
     }
     if (PyErr_Occurred()) { /* it cannot be hashed, and is not kept */
         PyErr_Clear();
     }
-    if (s->native_of == NULL &&
-        (s->native_of = shape_import("weft.shapes.compiled", "native_of")) == NULL) {
+    if (*make == NULL && (*make = shape_import("weft.shapes.compiled", name)) == NULL) {
         return NULL;
     }
-    shape = PyObject_CallOneArg(s->native_of, type);
-    if (shape != NULL && !Py_IS_TYPE(shape, s->shape_type)) {
+    shape = PyObject_CallOneArg(*make, type);
+    if (shape != NULL && !Py_IS_TYPE(shape, state->shape.shape_type)) {
         PyErr_SetString(PyExc_TypeError, "weft.shapes gave no Shape");
         Py_CLEAR(shape);
     }
     if (shape != NULL) {
-        if (PyDict_GET_SIZE(s->by_type) >= WF_SHAPE_TYPES) {
-            PyDict_Clear(s->by_type);
+        if (PyDict_GET_SIZE(by_type) >= WF_SHAPE_TYPES) {
+            PyDict_Clear(by_type);
         }
-        if (PyDict_SetItem(s->by_type, type, shape) < 0) {
+        if (PyDict_SetItem(by_type, type, shape) < 0) {
             PyErr_Clear();
         }
     }
     return shape;
 }
 
+PyObject *wf_shape_find(struct wf_state *state, PyObject *type) {
+    struct wf_shape_state *s = &state->shape;
+    return find(state, type, s->by_type, &s->native_of, "native_of");
+}
+
+PyObject *wf_shape_find_output(struct wf_state *state, PyObject *type) {
+    struct wf_shape_state *s = &state->shape;
+    return find(state, type, s->output_by_type, &s->output_of, "output_of");
+}
+
 #define OWNED(X)                                                                                   \
     X(shape_type)                                                                                  \
     X(by_type)                                                                                     \
     X(native_of)                                                                                   \
+    X(output_by_type)                                                                              \
+    X(output_of)                                                                                   \
+    X(unset)                                                                                       \
     X(deepcopy)                                                                                    \
     X(deque)                                                                                       \
     X(uuid_type)                                                                                   \

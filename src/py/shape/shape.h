@@ -31,6 +31,7 @@
 #define WF_PY_SHAPE_H
 
 #include "py/own.h"
+#include "base/buf.h"
 #include "base/span.h"
 #include "wire/scalar/scalar.h"
 
@@ -89,7 +90,12 @@ enum wf_node_flags {
         2,              /* text is read by pydantic's grammar (wire/scalar), not by RFC 3339; tzinfo
                            * is pydantic_core.TzInfo */
     WF_NODE_BASE64 = 4, /* BYTES: text is base64 (RFC 4648), else it is its UTF-8 */
-    WF_NODE_FINITE = 8  /* FLOAT, DECIMAL: neither nan nor infinity */
+    WF_NODE_FINITE = 8, /* FLOAT, DECIMAL: neither nan nor infinity */
+    /* of what is written, in shapes of output: */
+    WF_NODE_PROVED = 16, /* pydantic's validation leaves a value that is exactly of the node, and
+                          * keeps its checks, as it is */
+    WF_NODE_AS_IS = 32,  /* OBJECT: and an instance, whatever is in it */
+    WF_NODE_OUTPUT = 64  /* it is of such a shape */
 };
 
 /* What the next value of the input is, before it is read: selects a union's member. */
@@ -141,6 +147,7 @@ struct wf_choice {
     struct wf_span text; /* UTF-8; p is NULL for an int */
     long long number;
     PyObject *value;
+    struct wf_span json; /* as it is written */
 };
 
 enum wf_default {
@@ -156,9 +163,18 @@ enum wf_default {
 
 struct wf_node;
 
+/* A name as it stands in JSON, quotes and colon included; 16 bytes can be read of any. */
+struct wf_json_name {
+    const char *p;
+    size_t n;
+};
+
 struct wf_object_field {
     PyObject *name;         /* str, interned: attribute, dict key or keyword */
     struct wf_span out_key; /* UTF-8: its name in output */
+    PyObject *key;          /* str, interned: its usual name in a dict of input */
+    struct wf_json_name json_name, json_alias; /* in output; for pydantic alone these differ */
+    bool hidden;                               /* it is not written */
     const struct wf_node *node;
     Py_ssize_t offset;       /* of its slot in the instance; -1: in the instance's dict */
     uint8_t default_kind;    /* enum wf_default */
@@ -188,20 +204,24 @@ enum wf_make {
 enum wf_extra { WF_EXTRA_IGNORE, WF_EXTRA_FORBID, WF_EXTRA_ALLOW };
 
 struct wf_object {
-    uint8_t make;      /* enum wf_make */
-    uint8_t extra;     /* enum wf_extra: names that are no key */
-    bool array;        /* msgspec's array_like: an array of values in order of the fields */
-    bool puts_off;     /* below a judge, with default factories */
-    bool in_dict;      /* some fields are in the instance's dict */
-    bool extra_values; /* one more value behind those of the fields: a dict, or NULL */
+    uint8_t make;       /* enum wf_make */
+    uint8_t extra;      /* enum wf_extra: names that are no key */
+    bool array;         /* msgspec's array_like: an array of values in order of the fields */
+    bool puts_off;      /* below a judge, with default factories */
+    bool in_dict;       /* some fields are in the instance's dict */
+    bool extra_values;  /* one more value behind those of the fields: a dict, or NULL */
+    bool omit_defaults; /* output: msgspec's */
+    bool by_alias;      /* output: whatever the caller says */
     uint16_t nfields, nkeys;
     uint16_t nrequired;
+    uint16_t ncomputed; /* output: as many stand behind the fields, and are attributes */
     const struct wf_object_field *fields; /* in order of declaration */
     const struct wf_key *keys; /* the first nfields are the usual names, in order of the fields */
     struct wf_span tag_key;    /* a Struct's own tag, which is no field; p is NULL without */
     struct wf_choice tag;
-    PyObject *template;  /* dict of all fields, defaults in place: copied, then filled */
-    PyObject *all_names; /* MODEL: set of all field names */
+    struct wf_span json_tag; /* "key":"tag" as it is written, or "tag" for an array; p NULL: none */
+    PyObject *template;      /* dict of all fields, defaults in place: copied, then filled */
+    PyObject *all_names;     /* MODEL: set of all field names */
     Py_ssize_t offset_fields_set, offset_extra, offset_private; /* MODEL */
     PyObject *private_template;                                 /* MODEL: dict, or NULL for None */
     PyObject *post_init; /* str: method to call when it is filled, or NULL */
@@ -224,6 +244,8 @@ struct wf_node {
     PyObject *judge; /* callable(object) -> value, raises ValidationError; or NULL */
     PyObject *label; /* str, for people: "int", "list[Point]" */
     PyObject *why;   /* str: why it is HANDED; or NULL */
+    PyObject *dump; /* output: callable(value, by_alias, exclude_unset, exclude_none) -> its JSON in
+                      * bytes, which is pydantic's, for what is not as the node says; or NULL */
     union {
         const struct wf_node *item;
         const struct wf_node *const *items;
@@ -256,8 +278,10 @@ struct wf_shape_state {
     PyTypeObject *shape_type; /* owned: _core.Shape */
     PyObject *by_type;        /* owned: dict of types that were asked for to their _core.Shape */
     PyObject *native_of; /* owned: weft.shapes.compiled.native_of, or NULL until it is needed */
-    PyObject *deepcopy;  /* owned, or NULL until a default needs it */
-    PyObject *deque;     /* owned, or NULL, as the next */
+    PyObject *output_by_type, *output_of; /* owned: the same for shapes of output */
+    PyObject *unset;                      /* owned: msgspec.UNSET, or NULL until it is met */
+    PyObject *deepcopy;                   /* owned, or NULL until a default needs it */
+    PyObject *deque;                      /* owned, or NULL, as the next */
     PyTypeObject *uuid_type;
     PyObject *safe_unknown;            /* uuid.SafeUUID.unknown */
     Py_ssize_t uuid_int, uuid_is_safe; /* offsets of the slots of a UUID */
@@ -453,6 +477,32 @@ void wf_json_raise_fail(struct wf_walk *w, struct wf_span in, PyObject *doc);
  * NULL with an exception. */
 PyObject *wf_walk_message(const struct wf_walk_fail *f);
 PyObject *wf_walk_path(const struct wf_walk_fail *f);
+
+/* ---- output ----
+ *
+ * What is written of a type is a shape of its own (weft/shapes/output.py), of nodes with
+ * WF_NODE_OUTPUT: names and who writes what have little to do with what is read. */
+
+enum wf_output_flags {
+    WF_OUTPUT_BY_ALIAS = 1, /* pydantic: as the three below */
+    WF_OUTPUT_EXCLUDE_UNSET = 2,
+    WF_OUTPUT_EXCLUDE_NONE = 4,
+    /* The JSON is that of what the value is validated to by pydantic; INVALID where that is not
+     * proved, and for what is not valid. */
+    WF_OUTPUT_JUDGED = 8
+};
+
+/* Appends the JSON of `obj` to `out`, as wf_json_encode.
+ * shape    of output; the caller holds on to it
+ * obj      borrowed; application code (serializers, properties) may change or free what is in it
+ * flags    of enum wf_output_flags
+ * returns  OK; FAILED with EncodeError (path: where), MemoryError or what application code raised;
+ *          INVALID (judged only) without an exception. On all but OK out->len is as before */
+enum wf_walk_result wf_json_encode_shape(const struct wf_shape *shape, PyObject *obj,
+                                         unsigned flags, struct wf_buf *out);
+
+/* The output _core.Shape of a type, as wf_shape_find. */
+PyObject *wf_shape_find_output(struct wf_state *state, PyObject *type);
 
 /* The _core.Shape of a type: kept from the last time, or asked of weft.shapes. Owned; NULL with an
  * exception, TypeError where the type cannot be read. */

@@ -9,6 +9,10 @@
 int shape_compile(struct wf_shape *shape);
 void shape_free_compiled(struct wf_shape *shape);
 
+/* What a node has ready for output, in shape->kept: names, choices and tags as they are written. 0,
+ * or -1 with an exception. */
+int shape_compile_output(struct wf_shape *shape, struct wf_node *node);
+
 /* Prepares what nodes of a kind need (types of the datetime, uuid and decimal modules). */
 int shape_prepare(struct wf_state *state, enum wf_node_kind kind, bool pydantic);
 
@@ -46,5 +50,14 @@ PyObject *shape_py_json_decode(PyObject *module, PyObject *const *args, Py_ssize
                                PyObject *kwnames);
 PyObject *shape_decode_json(PyObject *self, PyObject *data);
 PyObject *shape_decode_json_lax(PyObject *self, PyObject *data);
+
+/* The same of encoding (encode_json_py.c). */
+PyObject *shape_py_json_encode(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                               PyObject *kwnames);
+PyObject *shape_encode_json(PyObject *self, PyObject *obj);
+PyObject *shape_encode_json_into(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *shape_encode_json_lines(PyObject *self, PyObject *items);
+PyObject *shape_judge_json(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *shape_encode_json_indented(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
 
 #endif

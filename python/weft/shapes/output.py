@@ -1,0 +1,329 @@
+"""What is written of a type: the description of a shape for the walkers of output.
+
+Outside of pydantic the measure is msgspec: names, tags, order and what is left out are as
+``msgspec.json.encode`` has them. For pydantic it is ``model_dump_json``: what its serializer would
+not simply write is handed over to it, each part by itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from weft.shapes import pydantic as _pydantic
+from weft.shapes.annotations import (
+    Reader,
+    _flatten,
+    _has_new,
+    _hints,
+    _is_descriptor,
+    _is_slot,
+    loaded,
+)
+from weft.shapes.nodes import Field, Node, type_name
+
+__all__ = ["describe", "describe_pydantic"]
+
+
+def describe(annotation: Any, is_judged: Callable[[Any], bool]) -> Node:
+    """The description of what is written of a type. TypeError where neither weft nor pydantic can
+    read it."""
+    return _island(annotation) if is_judged(annotation) else _Reader(_island).read(annotation)
+
+
+def _island(annotation: Any) -> Node:
+    return describe_pydantic(_pydantic.adapter_of(annotation, type_name(annotation)))
+
+
+# ---- outside of pydantic ----
+
+
+class _Reader(Reader):
+    def read(self, annotation: Any, variables: Mapping[Any, Any] | None = None) -> Node:
+        node = super().read(annotation, variables)
+        node.output = True
+        return node
+
+    def _annotated(self, annotation: Any, variables: Mapping[Any, Any]) -> Node:
+        return self.read(typing.get_args(annotation)[0], variables)  # constraints are of input
+
+    def _union(self, annotation: Any, variables: Mapping[Any, Any]) -> Node:
+        """Values know their types: members need not be told apart by their JSON."""
+        unset = loaded("msgspec", "UnsetType")
+        node = Node("union", label=type_name(annotation))
+        for arg in _flatten(typing.get_args(annotation)):
+            if unset is None or arg is not unset:
+                member = self.read(arg, variables)
+                node.items += member.items if member.kind == "union" else [member]
+        return node.items[0] if len(node.items) == 1 else node
+
+    def _struct(self, node: Node, cls: Any, variables: Mapping[Any, Any]) -> None:
+        super()._struct(node, cls, variables)
+        node.omit_defaults = cls.__struct_config__.omit_defaults
+
+    def _dataclass(self, node: Node, cls: Any, variables: Mapping[Any, Any]) -> None:
+        self._attributes(node, cls, [f.name for f in dataclasses.fields(cls)], variables)
+
+    def _attrs(self, node: Node, cls: Any, variables: Mapping[Any, Any]) -> None:
+        import attr
+
+        self._attributes(node, cls, [a.name for a in attr.fields(cls)], variables)
+
+    def _attributes(
+        self, node: Node, cls: Any, names: list[str], variables: Mapping[Any, Any]
+    ) -> None:
+        hints = _hints(cls)
+        by_attribute = _has_new(cls) or any(_is_descriptor(cls, name) for name in names)
+        node.make = "call" if by_attribute else "instance"
+        for name in names:
+            child = self._field(node, name, hints.get(name, Any), variables)
+            in_slot = not by_attribute and _is_slot(cls, name)
+            node.fields.append(Field(name, (name,), child, in_slot=in_slot))
+
+
+# ---- pydantic ----
+
+# Keys of a config that say how is written; any of them, and it is pydantic that writes.
+_SERIALIZATION = {
+    "ser_json_timedelta",
+    "ser_json_temporal",
+    "ser_json_bytes",
+    "ser_json_inf_nan",
+    "polymorphic_serialization",
+}
+# Keys of a config that are about input, and change nothing about how is written.
+_VALIDATION = _pydantic._CONFIG | {
+    "strict",
+    "str_max_length",
+    "str_min_length",
+    "str_strip_whitespace",
+    "str_to_lower",
+    "str_to_upper",
+    "typed_dict_total",
+    "validate_default",
+    "val_json_bytes",
+    "url_preserve_empty_path",
+}
+_SCALARS = {
+    "int", "float", "bool", "str", "bytes", "date", "time", "datetime", "timedelta", "uuid",
+    "decimal", "none",
+}  # fmt: skip
+_ITEMS = ("list", "set", "frozenset", "deque")
+_WRAPPERS = ("function-before", "function-after", "function-wrap")
+
+
+class _Handed(Exception):
+    """It is pydantic that writes it."""
+
+
+class _Dump:
+    """A part of a type, written by pydantic; its serializer is made when it is needed."""
+
+    __slots__ = ("_config", "_schema", "_to_json")
+
+    def __init__(self, schema: Any, config: Any) -> None:
+        self._schema = schema
+        self._config = config
+        self._to_json: Callable[..., bytes] | None = None
+
+    def __call__(
+        self, value: Any, by_alias: bool | None, exclude_unset: bool, exclude_none: bool
+    ) -> bytes:
+        if self._to_json is None:
+            import pydantic_core
+
+            serializer = pydantic_core.SchemaSerializer(self._schema, self._config)
+            self._to_json = serializer.to_json
+        return self._to_json(
+            value,
+            by_alias=by_alias,
+            exclude_unset=exclude_unset,
+            exclude_none=exclude_none,
+            warnings=False,
+        )
+
+
+def describe_pydantic(adapter: Any) -> Node:
+    """The description of what a TypeAdapter writes, and of what it would leave as it is when it
+    validates before."""
+    return _Writer(adapter.core_schema).root()
+
+
+class _Writer(_pydantic._Reader):
+    _ANY: typing.ClassVar[Any] = {"type": "any"}
+
+    def read(self, schema: Any, config: Mapping[str, Any], where: str = "") -> Node:
+        asked = schema
+        while schema["type"] == "definition-ref" and schema.get("serialization") is None:
+            schema = self.by_ref[schema["schema_ref"]]
+        if id(schema) in self.seen:
+            return self.seen[id(schema)]
+        node = self.seen[id(schema)] = Node("any")  # known before it is filled in: recursion
+        found = self._written(schema, config, where)
+        for slot in Node.__dataclass_fields__:
+            setattr(node, slot, getattr(found, slot))
+        node.pydantic = node.output = True
+        whole = {"type": "definitions", "schema": asked, "definitions": self.definitions}
+        node.dump = _Dump(whole if self.definitions else asked, dict(config) or None)
+        return node
+
+    def _inner(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        return self.read(schema if schema is not None else self._ANY, config, where)
+
+    def _written(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        kind = schema["type"]
+        try:
+            if schema.get("serialization") is not None:
+                raise _Handed("it has a serializer of its own")
+            if any(config.get(key) is not None for key in _SERIALIZATION):
+                raise _Handed("the config says how")
+            if kind in _WRAPPERS or kind == "default":
+                node = self._written(schema["schema"], config, where)
+                if kind != "default":  # validating an instance runs it
+                    node.proved = node.as_is = False
+                return node
+            if kind == "json-or-python":
+                node = self._written(schema["json_schema"], config, where)
+                node.proved = False
+                return node
+            if kind == "model":
+                return self._instance(schema, schema.get("config", {}), where, "model-fields")
+            if kind == "dataclass":
+                return self._instance(schema, schema.get("config", config), where, "dataclass-args")
+            return self._plain(schema, config, where)
+        except _Handed as exc:
+            return Node("handed", label=kind, why=str(exc))
+
+    def _plain(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        """What has no instances: as input is read, or, where that is not proved, by its kind."""
+        kind = schema["type"]
+        try:
+            node = self.native(schema, config, where)
+            node.proved = node.kind not in ("set", "frozenset", "deque")  # made anew, in any order
+            if node.kind == "float":
+                allowed = schema.get("allow_inf_nan", config.get("allow_inf_nan", True))
+                node.proved = allowed is not False
+            for item in node.items:
+                if item.kind == "none":
+                    item.proved = item.output = item.pydantic = True
+            return node
+        except _pydantic._Unproved as exc:
+            why = exc.why
+        if kind in _SCALARS:
+            return Node(kind, label=kind)
+        if kind in _ITEMS:
+            return Node(
+                kind, label=kind, items=[self._inner(schema.get("items_schema"), config, "")]
+            )
+        if kind == "dict":
+            parts = [self._inner(schema.get(f"{p}_schema"), config, "") for p in ("keys", "values")]
+            return Node("dict", label="dict", items=parts)
+        if kind == "nullable":
+            return self._either([{"type": "none"}, schema["schema"]], config)
+        if kind == "union":
+            choices = [c[0] if isinstance(c, tuple) else c for c in schema["choices"]]
+            return self._either(choices, config)
+        if kind == "tagged-union":
+            return self._either(list(schema["choices"].values()), config)
+        raise _Handed(why)
+
+    def _either(self, choices: list[Any], config: Mapping[str, Any]) -> Node:
+        node = Node("union")
+        for choice in choices:
+            plain_none = choice == {"type": "none"}
+            node.items.append(
+                Node("none", label="null") if plain_none else self.read(choice, config)
+            )
+        node.label = " | ".join(item.label for item in node.items)
+        return node
+
+    def _instance(self, schema: Any, config: Mapping[str, Any], where: str, inside: str) -> Node:
+        """A model or dataclass: which of its instances are written as they are, and which dicts may
+        stand for one."""
+        cls = schema["cls"]
+        if any(config.get(key) is not None for key in _SERIALIZATION):
+            raise _Handed("its config says how")
+        if unknown := sorted(set(config) - _VALIDATION - {"serialize_by_alias"}):
+            raise _Handed(f"its config has {unknown[0]}")
+        known = {**schema, "config": {k: v for k, v in config.items() if k != "serialize_by_alias"}}
+        if "config" not in schema:
+            del known["config"]
+        fields = schema["schema"]
+        while fields["type"] in _WRAPPERS and fields.get("serialization") is None:
+            fields = fields["schema"]
+        if fields.get("serialization") is not None:
+            raise _Handed("it has a serializer of its own")
+        root = bool(schema.get("root_model"))
+        if not root and fields["type"] != inside:
+            raise _Handed(f"its fields are {fields['type']}")
+        try:
+            read = super()._model if schema["type"] == "model" else super()._dataclass
+            self.seen[id(known)] = Node("any")  # where the reader of input puts a label
+            node = read(known, config, where)
+            node.proved = True
+        except _pydantic._Unproved:
+            node = Node("object", type=cls, label=cls.__name__)
+            node.make = "instance" if schema["type"] == "dataclass" else "model"
+            self._fields_of(node, schema, fields, config, root)
+        finally:
+            del self.seen[id(known)]
+        revalidate = schema.get("revalidate_instances", config.get("revalidate_instances"))
+        node.as_is = revalidate in (None, "never")
+        node.by_alias = bool(config.get("serialize_by_alias"))
+        if not root:
+            self._hide(node, fields)
+            self._computed(node, fields, config)
+        return node
+
+    def _fields_of(
+        self, node: Node, schema: Any, fields: Any, config: Mapping[str, Any], root: bool
+    ) -> None:
+        """The fields of what is not proved as input."""
+        if root:
+            node.make = "root_model"
+            node.fields.append(Field("root", ("root",), self._field_node(fields, config)))
+            return
+        inner = fields["fields"]
+        named = inner.items() if isinstance(inner, dict) else [(f["name"], f) for f in inner]
+        for name, field in named:
+            if field.get("init") is False or field.get("init_only"):
+                raise _Handed(f"{name} is no ordinary field")
+            made = Field(name, (name,), self._field_node(field["schema"], config))
+            made.out_key = field.get("serialization_alias") or name
+            made.in_slot = bool(schema.get("slots"))
+            slot = getattr(node.type, name, None)
+            if made.in_slot and not isinstance(slot, types.MemberDescriptorType):
+                raise _Handed(f"{name} is no slot")
+            node.fields.append(made)
+
+    def _field_node(self, schema: Any, config: Mapping[str, Any]) -> Node:
+        while schema["type"] == "default" and schema.get("serialization") is None:
+            schema = schema["schema"]
+        return self.read(schema, config)
+
+    def _hide(self, node: Node, fields: Any) -> None:
+        inner = fields["fields"]
+        by_name = inner if isinstance(inner, dict) else {f["name"]: f for f in inner}
+        for made in node.fields:
+            field = by_name[made.name]
+            if field.get("serialization_exclude_if") is not None:
+                raise _Handed(f"{made.name} is left out by a function")
+            serialization = field["schema"].get("serialization") or {}
+            if serialization.get("is_field_serializer"):
+                raise _Handed(f"{made.name} has a serializer that gets the instance")
+            made.hidden = bool(field.get("serialization_exclude"))
+
+    def _computed(self, node: Node, fields: Any, config: Mapping[str, Any]) -> None:
+        for field in fields.get("computed_fields") or ():
+            schema = field["return_schema"]
+            if set(field) - {"type", "property_name", "return_schema", "alias", "metadata"}:
+                raise _Handed(f"{field['property_name']} is computed in a way of its own")
+            if (schema.get("serialization") or {}).get("is_field_serializer"):
+                raise _Handed(f"{field['property_name']} has a serializer that gets the instance")
+            name = field["property_name"]
+            made = Field(name, (name,), self.read(schema, config))
+            made.out_key = field.get("alias") or name
+            node.computed.append(made)
