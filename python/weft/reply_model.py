@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+from weft import _core
 from weft.exceptions import ResponseValidationError, SignatureError
 from weft.responses import JSONResponse
 from weft.routing import UNSET, Route, endpoint_name
+from weft.shapes.compiled import reply_of
 
 _NO_CONTENT = (204, 205, 304)
 _OPTIONS = ("include", "exclude", "by_alias", "exclude_unset", "exclude_defaults", "exclude_none")
 
+# Options that have to be so for a shape to write the reply.
+_NATIVE = {"include": None, "exclude": None, "by_alias": True, "exclude_defaults": False}
 
-def compile_model(route: Route) -> Callable[[Any], Any] | None:
-    """What `_core.Server.add_route` takes as `model`: gives JSON, or plain values for a response
-    class. None without a model.
+
+class ReplyModel(NamedTuple):
+    """What `_core.Server.add_route` takes."""
+
+    judge: Callable[[Any], Any]
+    """gives JSON, or plain values for a response class"""
+    shape: tuple[_core.Shape, int] | None
+    """writes the JSON where no judge is needed; None where none is written, or of chosen fields"""
+
+
+def compile_model(route: Route) -> ReplyModel | None:
+    """The model of a route's replies, or None.
 
     `SignatureError` for a type that pydantic cannot judge.
     """
@@ -46,8 +59,12 @@ def compile_model(route: Route) -> Callable[[Any], Any] | None:
             f"{exc}"
         ) from exc
     validate = adapter.validator.validate_python
+    shape = None
     if route.response_class in (None, JSONResponse):
         dump = adapter.serializer.to_json
+        if all(options[name] == usual for name, usual in _NATIVE.items()):
+            flags = [options[name] for name in ("by_alias", "exclude_unset", "exclude_none")]
+            shape = reply_of(adapter), sum(bool(flag) << i for i, flag in enumerate(flags))
     else:
         dump, options = adapter.serializer.to_python, {**options, "mode": "json"}
 
@@ -61,4 +78,4 @@ def compile_model(route: Route) -> Callable[[Any], Any] | None:
             raise ResponseValidationError(errors, body=value) from None
         return dump(value, **options)
 
-    return through_model
+    return ReplyModel(through_model, shape)

@@ -20,7 +20,7 @@ from weft.dispatch import rescue
 from weft.exceptions import HTTPException, SignatureError
 from weft.loop import new_event_loop
 from weft.openapi.pages import documentation_routes
-from weft.reply_model import compile_model
+from weft.reply_model import ReplyModel, compile_model
 from weft.requests import Request
 from weft.responses import JSONResponse, Response
 from weft.routing import Route, endpoint_name
@@ -273,7 +273,7 @@ def compile_one(route: Route, overrides: Overrides | None = None) -> _core.Plan:
 
 
 def _add_route(
-    core: _core.Server, route: Route, plan: _core.Plan, model: Callable[[Any], Any] | None
+    core: _core.Server, route: Route, plan: _core.Plan, model: ReplyModel | None
 ) -> None:
     """`StartupError` for a path that the router does not take."""
     made_by = route.response_class
@@ -294,7 +294,8 @@ def _add_route(
             name=name,
             params=route.params,
             form_limits=_form_limits(route),
-            model=model,
+            model=model.judge if model is not None else None,
+            **({"shape": model.shape} if model is not None and model.shape is not None else {}),
         )
     except ValueError as exc:
         raise StartupError(f"The route of {name} cannot be served: {exc}.") from exc

@@ -33,18 +33,22 @@ struct wf_route {
     PyObject *response_class; /* owned; NULL: values become JSON here */
     PyObject *model; /* owned: called with what the endpoint returned, gives its JSON (bytes), or
                             plain values where there is a response_class; or NULL */
+    PyObject
+        *shape; /* owned: the output _core.Shape by which its JSON is written where that needs no
+                            * model to judge it; NULL: always the model */
     PyObject *text_type; /* owned: bytes, the content-type a str is sent as without making an object
                                  of response_class; NULL where that class renders by itself */
     PyObject *name;      /* owned: "module.function", for the log */
     struct wf_fixed_reply fixed; /* once the leaf has it, its spans are in fixed_texts */
     PyObject *fixed_texts;       /* owned: tuple of bytes, or NULL */
-    PyObject *params; /* owned: dict of str to type, the path's parameters in order, or NULL */
-    int status;       /* of a reply made from a value */
-    uint32_t index;   /* in the server's `routes` */
-    uint8_t kind;     /* enum wf_endpoint_kind */
-    bool cancel;      /* the endpoint, when its client leaves */
-    bool chained;     /* its plan has dependencies: chain.c */
-    bool surrounded;  /* by the server's middleware in Python */
+    PyObject *params;     /* owned: dict of str to type, the path's parameters in order, or NULL */
+    unsigned shape_flags; /* enum wf_output_flags */
+    int status;           /* of a reply made from a value */
+    uint32_t index;       /* in the server's `routes` */
+    uint8_t kind;         /* enum wf_endpoint_kind */
+    bool cancel;          /* the endpoint, when its client leaves */
+    bool chained;         /* its plan has dependencies: chain.c */
+    bool surrounded;      /* by the server's middleware in Python */
     bool inside; /* its plan is run inside the request's context, since it may run Python code, or
                     since it is recorded */
 };

@@ -502,6 +502,31 @@ static PyObject *make_json(struct wf_call *call, PyObject *json) {
     return (PyObject *)r;
 }
 
+/* What the model makes of a value: its JSON in bytes, or plain values for a response class. New
+ * reference, or NULL. */
+static PyObject *through_model(struct wf_call *call, PyObject *value) {
+    return PyObject_CallOneArg(call->route->model, value);
+}
+
+/* The same where the shape may be enough. */
+static PyObject *through_shape(struct wf_call *call, PyObject *value) {
+    const struct wf_route *route = call->route;
+    if (route->shape == NULL) {
+        return through_model(call, value);
+    }
+    struct wf_buf json;
+    wf_buf_init(&json, PLAIN_BYTES_MAX);
+    PyObject *bytes = NULL;
+    enum wf_walk_result result = wf_json_encode_shape((struct wf_shape *)route->shape, value,
+                                                      route->shape_flags | WF_OUTPUT_JUDGED, &json);
+    if (result == WF_WALK_OK) {
+        struct wf_span text = wf_buf_span(&json);
+        bytes = PyBytes_FromStringAndSize(text.p, (Py_ssize_t)text.n);
+    }
+    wf_buf_free(&json);
+    return result == WF_WALK_INVALID ? through_model(call, value) : bytes;
+}
+
 /* Is it the endpoint's, and does the route have a model to judge and filter it? */
 static bool has_model(const struct wf_call *call) {
     return call->route != NULL && call->route->model != NULL && call->stage == WF_CALL_HANDLER;
@@ -517,7 +542,7 @@ PyObject *wf_reply_prepare(struct wf_call *call, PyObject *result, bool *made) {
         return Py_NewRef(result);
     }
     bool by_class = call->route->response_class != NULL;
-    PyObject *content = has_model(call) ? PyObject_CallOneArg(call->route->model, result)
+    PyObject *content = has_model(call) ? through_shape(call, result)
                         : by_class      ? Py_NewRef(result)
                                         : json_of(call, result);
     if (!by_class || content == NULL) {
@@ -605,9 +630,37 @@ static int reply_made(struct wf_call *call, PyObject *value) {
     return reply_value(call, value);
 }
 
+/* send_fn: what the model would make of a value, straight into the output where its shape is proof
+ * enough. */
+static int send_shaped(struct wf_call *call, PyObject *value, const struct wf_reply_head *head) {
+    struct wf_exchange *ex = call->plan.ex;
+    const struct wf_route *route = call->route;
+    struct wf_buf *out;
+    int rc = wf_reply_open(ex, head, &out);
+    if (wf_unlikely(rc != WF_REPLY_OK)) {
+        return reply_status(rc, "the reply");
+    }
+    enum wf_walk_result result = wf_json_encode_shape((struct wf_shape *)route->shape, value,
+                                                      route->shape_flags | WF_OUTPUT_JUDGED, out);
+    if (wf_likely(result == WF_WALK_OK)) {
+        return reply_status(wf_reply_close(ex), "the reply");
+    }
+    wf_reply_cancel(ex);
+    PyObject *json = result == WF_WALK_INVALID ? through_model(call, value) : NULL;
+    rc = json != NULL ? send_bytes(call, json, head) : -1;
+    Py_XDECREF(json);
+    return rc;
+}
+
 /* What the endpoint returned is judged and filtered by the route's model. */
 static WF_NOINLINE int reply_by_model(struct wf_call *call, PyObject *result) {
-    PyObject *content = PyObject_CallOneArg(call->route->model, result);
+    const struct wf_route *route = call->route;
+    if (route->shape != NULL && call->plan.response == NULL && wf_status_has_body(route->status)) {
+        return send_shaped(
+            call, result,
+            &(struct wf_reply_head){.status = route->status, .content_type = json_type});
+    }
+    PyObject *content = through_shape(call, result);
     if (content == NULL) {
         return -1;
     }

@@ -5,15 +5,18 @@
 struct spec {
     const char *path, *kind;
     Py_ssize_t path_n;
-    PyObject *methods, *plan, *response_class, *text_type, *body_max, *name, *params, *model;
+    PyObject *methods, *plan, *response_class, *text_type, *body_max, *name, *params, *model,
+        *shape;
     unsigned long long files_max, fields_max, field_bytes_max; /* of a form */
     int status, cancel;
+    unsigned shape_flags;
 };
 
 static int parse(struct wf_http_server *s, PyObject *args, PyObject *kwargs, struct spec *out) {
-    static const char *const names[] = {
-        "path",     "methods", "plan",   "kind",   "status_code", "response_class", "text_type",
-        "body_max", "name",    "params", "cancel", "form_limits", "model",          NULL};
+    static const char *const names[] = {"path",        "methods",        "plan",      "kind",
+                                        "status_code", "response_class", "text_type", "body_max",
+                                        "name",        "params",         "cancel",    "form_limits",
+                                        "model",       "shape",          NULL};
     struct wf_form_config form;
     wf_form_config_default(&form);
     *out = (struct spec){.kind = "async",
@@ -26,12 +29,14 @@ static int parse(struct wf_http_server *s, PyObject *args, PyObject *kwargs, str
                          .text_type = Py_None,
                          .body_max = Py_None,
                          .params = Py_None,
-                         .model = Py_None};
+                         .model = Py_None,
+                         .shape = NULL};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "s#OO!|$siOOOUOp(KKK)O", (char **)names, &out->path, &out->path_n,
+            args, kwargs, "s#OO!|$siOOOUOp(KKK)O(O!I)", (char **)names, &out->path, &out->path_n,
             &out->methods, s->state->plan.plan_type, &out->plan, &out->kind, &out->status,
             &out->response_class, &out->text_type, &out->body_max, &out->name, &out->params,
-            &out->cancel, &out->files_max, &out->fields_max, &out->field_bytes_max, &out->model)) {
+            &out->cancel, &out->files_max, &out->fields_max, &out->field_bytes_max, &out->model,
+            s->state->shape.shape_type, &out->shape, &out->shape_flags)) {
         return -1;
     }
     if (out->params != Py_None && !PyDict_Check(out->params)) {
@@ -110,6 +115,8 @@ static int fill(struct wf_http_server *s, struct wf_route *route, const struct s
     route->plan = (struct wf_plan *)Py_NewRef(spec->plan);
     route->response_class = or_null(spec->response_class);
     route->model = or_null(spec->model);
+    route->shape = Py_XNewRef(spec->shape);
+    route->shape_flags = spec->shape_flags;
     route->text_type = or_null(spec->text_type);
     route->name = Py_XNewRef(spec->name);
     route->status = spec->status;
@@ -141,6 +148,7 @@ static void free_route(struct wf_route *route) {
     Py_XDECREF(route->plan);
     Py_XDECREF(route->response_class);
     Py_XDECREF(route->model);
+    Py_XDECREF(route->shape);
     Py_XDECREF(route->text_type);
     Py_XDECREF(route->name);
     Py_XDECREF(route->params);
@@ -222,6 +230,7 @@ int wf_routes_traverse(struct wf_http_server *s, visitproc visit, void *arg) {
         Py_VISIT((PyObject *)s->routes[i]->plan);
         Py_VISIT(s->routes[i]->response_class);
         Py_VISIT(s->routes[i]->model);
+        Py_VISIT(s->routes[i]->shape);
         Py_VISIT(s->routes[i]->params);
     }
     return 0;

@@ -466,20 +466,22 @@ static int server_open(struct wf_http_server *s) {
     return 0;
 }
 
-PyDoc_STRVAR(add_route_doc,
-             "add_route($self, path, methods, plan, *, kind='async', status_code=200,\n"
-             "          response_class=None, text_type=None, body_max=None, name='', params=None,\n"
-             "          cancel=True, form_limits=..., model=None)\n--\n\n"
-             "Adds a route; before start(). response_class: called as (content, status_code=) with "
-             "a result that "
-             "is no Response; None: results become JSON. text_type: bytes, the content-type a str "
-             "result is sent with without making a response_class. kind: 'async', 'thread' (a sync "
-             "function in the thread pool) or "
-             "'inline' (a sync function on the loop). body_max: bytes; None: the server's limit. "
-             "params: dict, the path's parameters in order, and the type of each in path_params. "
-             "cancel: the endpoint, when its client leaves. model: called with a result that is no "
-             "Response, gives its JSON, or plain values for response_class. Raises "
-             "ValueError for a bad pattern or method.");
+PyDoc_STRVAR(
+    add_route_doc,
+    "add_route($self, path, methods, plan, *, kind='async', status_code=200,\n"
+    "          response_class=None, text_type=None, body_max=None, name='', params=None,\n"
+    "          cancel=True, form_limits=..., model=None, shape=...)\n--\n\n"
+    "Adds a route; before start(). response_class: called as (content, status_code=) with "
+    "a result that "
+    "is no Response; None: results become JSON. text_type: bytes, the content-type a str "
+    "result is sent with without making a response_class. kind: 'async', 'thread' (a sync "
+    "function in the thread pool) or "
+    "'inline' (a sync function on the loop). body_max: bytes; None: the server's limit. "
+    "params: dict, the path's parameters in order, and the type of each in path_params. "
+    "cancel: the endpoint, when its client leaves. model: called with a result that is no "
+    "Response, gives its JSON, or plain values for response_class. shape: (Shape, flags), by "
+    "which the JSON of such a result is written where it is proved to be the model's. Raises "
+    "ValueError for a bad pattern or method.");
 
 static PyObject *server_add_route(PyObject *self, PyObject *args, PyObject *kwargs) {
     struct wf_http_server *s = (struct wf_http_server *)self;
