@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from typing import Any, NotRequired
+from typing import Any, Literal, NotRequired
 
 import msgspec
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typing_extensions import TypedDict
 
-from tests.shape_types import Typed, documents, same, types
+from tests.shape_types import Level, Typed, documents, same, types
 from weft import shape
 from weft.json import DecodeError
 
@@ -87,3 +87,28 @@ def test_values_and_errors(strict: bool) -> None:
                 assert same(got[1], expected[1]), (typed, document, got[1], expected[1])
 
     compare()
+
+
+def test_ints_of_literals_and_enums_may_stand_in_strings_where_it_is_not_strict() -> None:
+    for annotation in (Level, Level | None, Literal[1, 2]):
+        for document in (
+            b'"1"',
+            b'"2"',
+            b'"9"',
+            b'"x"',
+            b'"1.0"',
+            b'"1e0"',
+            b'"99999999999999999999"',
+        ):
+            expected = outcome(
+                lambda d, a=annotation: msgspec.json.decode(d, type=a, strict=False),
+                document,
+                ValueError,
+            )
+            got = outcome(
+                lambda d, a=annotation: shape(a).decode_json(d, strict=False), document, DecodeError
+            )
+            assert got[0] == expected[0], (annotation, document)
+            assert not got[0] or same(got[1], expected[1])
+            with pytest.raises(DecodeError):
+                shape(annotation).decode_json(document)

@@ -123,11 +123,39 @@ static const struct wf_choice *choice_of_number(const struct wf_node *n, long lo
     return NULL;
 }
 
+/* Text: one of the node's, or with strict=False one of its ints. */
+static enum wf_walk_result decode_choice_text(struct reader *r, const struct wf_node *n,
+                                              PyObject **out) {
+    static const struct wf_node int_node = {.kind = WF_NODE_INT};
+    const char *first = r->p;
+    enum wf_walk_result result = json_decode_text(r, n, out);
+    if (result != WF_WALK_INVALID || !is_lax(r, n) || r->w->fail.fail != WF_FAIL_VALUE) {
+        return result;
+    }
+    PyObject *number = NULL;
+    r->p = first;
+    result = json_decode_text(r, &int_node, &number);
+    if (result == WF_WALK_OK) {
+        int overflow;
+        long long v = PyLong_AsLongLongAndOverflow(number, &overflow);
+        bool whole =
+            number_class(first + 1, r->p) == WF_CLASS_INT; /* "1.0" is an int, but no choice */
+        const struct wf_choice *c = overflow == 0 && whole ? choice_of_number(n, v) : NULL;
+        Py_DECREF(number);
+        if (c != NULL) {
+            *out = Py_NewRef(c->value);
+            return WF_WALK_OK;
+        }
+        result = WF_WALK_INVALID;
+    }
+    return result == WF_WALK_INVALID ? at(r, first, shape_fail(r->w, WF_FAIL_VALUE, n)) : result;
+}
+
 enum wf_walk_result json_decode_choice(struct reader *r, const struct wf_node *n, PyObject **out) {
     const char *first = r->p;
     struct wf_json_number number;
     if (first < r->end && *first == '"') {
-        return json_decode_text(r, n, out);
+        return decode_choice_text(r, n, out);
     }
     if (first == r->end || (*first != '-' && !wf_json_is_digit(*first)) ||
         number_class(first, r->end) == WF_CLASS_FLOAT) {
