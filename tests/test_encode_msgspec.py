@@ -386,3 +386,12 @@ def test_what_a_time_zone_raises_comes_out() -> None:
 
     with pytest.raises(ZeroDivisionError):
         encode(dt.datetime(2024, 1, 1, tzinfo=Changing(fail)), type=dt.datetime)
+
+
+def test_an_objectid_is_its_digits() -> None:
+    from weft.bson import ObjectId
+
+    text = "0123456789abcdef01234567"
+    assert encode([ObjectId(text)], type=list[ObjectId]) == f'["{text}"]'.encode()
+    with pytest.raises(EncodeError, match="expected ObjectId, got str"):
+        encode(text, type=ObjectId)

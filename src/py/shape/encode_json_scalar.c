@@ -66,6 +66,7 @@ bool json_is_of(struct typed *t, const struct wf_node *n, PyObject *o, bool exac
         return is_type(o, (PyTypeObject *)s->decimal_type, exactly);
     case WF_NODE_CHOICE:
         return choice_of(n, o) != NULL;
+    case WF_NODE_OBJECTID:
     case WF_NODE_TEXT:
         return is_type(o, (PyTypeObject *)n->type, false);
     case WF_NODE_LIST:
@@ -390,8 +391,8 @@ char *json_put_scalar(struct typed *t, char *d, const struct wf_node *n, PyObjec
         const struct wf_choice *c = choice_of(n, o);
         return c != NULL ? put_bytes(&t->e, d, c->json.p, c->json.n) : json_put_other(t, d, n, o);
     }
-    if (!json_is_of(t, n, o, exactly)) {
-        return json_put_other(t, d, n, o);
+    if (!json_is_of(t, n, o, exactly) || (n->kind == WF_NODE_OBJECTID && n->dump != NULL)) {
+        return json_put_other(t, d, n, o); /* pydantic has no JSON of an ObjectId */
     }
     switch ((enum wf_node_kind)n->kind) {
     case WF_NODE_NONE:
@@ -418,6 +419,7 @@ char *json_put_scalar(struct typed *t, char *d, const struct wf_node *n, PyObjec
         return put_uuid(t, d, n, o);
     case WF_NODE_DECIMAL:
         return put_decimal(t, d, n, o);
+    case WF_NODE_OBJECTID:
     case WF_NODE_TEXT:
         return put_str_of(t, d, o);
     default:
