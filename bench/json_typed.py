@@ -1,9 +1,10 @@
-"""JSON decoded into types, in nanoseconds: weft against msgspec and pydantic.
+"""JSON decoded into types and encoded from them, in nanoseconds: weft against msgspec and pydantic.
 
-    python -m bench.json_typed [--rounds N] [--out FILE.md]
+    python -m bench.json_typed [--rounds N] [--only encode] [--out FILE.md]
 
-Structs and dataclasses beside msgspec's Decoder, pydantic's models beside model_validate_json. One
-process, process CPU time, interleaved, the best of several rounds; what they give is compared.
+Structs and dataclasses beside msgspec's Decoder and Encoder, pydantic's models beside
+model_validate_json and model_dump_json. One process, process CPU time, interleaved, the best of
+several rounds; what they give is compared.
 """
 
 from __future__ import annotations
@@ -93,37 +94,59 @@ def documents() -> Iterator[tuple[str, Callable[[Any], Any], bytes]]:
     yield "rows, keys in any order", lambda t: list[t.Row], data(shuffled)
 
 
-def peer_of(family: str, annotation: Any) -> Callable[[bytes], Any]:
+Call = Callable[[Any], Any]
+
+
+def decoders(family: str, annotation: Any) -> tuple[Call, Call]:
+    ours = weft.json.Decoder(annotation).decode
     if family == "model":
-        return pydantic.TypeAdapter(annotation).validate_json
-    return msgspec.json.Decoder(annotation).decode
+        return ours, pydantic.TypeAdapter(annotation).validate_json
+    return ours, msgspec.json.Decoder(annotation).decode
+
+
+def encoders(family: str, annotation: Any) -> tuple[Call, Call]:
+    ours = weft.json.Encoder(annotation).encode
+    if family == "model":
+        return ours, pydantic.TypeAdapter(annotation).serializer.to_json
+    return ours, msgspec.json.Encoder().encode
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--only", choices=["decode", "encode"], help="one way")
     parser.add_argument("--out", type=Path, help="a Markdown file to write the table to as well")
     args = parser.parse_args()
-    lines = ["| document | type | weft | peer | peer / weft |", "| --- | --- | --- | --- | --- |"]
+    lines = [
+        "| document | type | way | weft | peer | peer / weft |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
     means = []
+    logs: dict[tuple[str, str], list[float]] = {}
     for family, make in families().items():
         types = {name: make(name, fields) for name, fields in FIELDS.items()}
         record = [*RECORD, ("address", types["Address"]), ("parent", int | None)]
         types["Record"] = make("Record", record)
-        logs = []
         for title, pick, data in documents():
             annotation = pick(SimpleNamespace(**types))
-            ours, peer = weft.json.Decoder(annotation).decode, peer_of(family, annotation)
-            assert ours(data) == peer(data), (title, family)
-            ns = best_ns(
-                {"weft": lambda f=ours, d=data: f(d), "peer": lambda f=peer, d=data: f(d)},
-                args.rounds,
-            )  # type: ignore[misc]
-            logs.append(math.log(ns["peer"] / ns["weft"]))
-            cells = [f"{ns['weft']:,.0f}", f"{ns['peer']:,.0f}", f"{ns['peer'] / ns['weft']:.2f}"]
-            lines.append(f"| {title} | {family} | {' | '.join(cells)} |")
-            print(lines[-1], flush=True)
-        means.append(f"{family}: {math.exp(sum(logs) / len(logs)):.2f} in the geometric mean")
+            for way, codecs in (("decode", decoders), ("encode", encoders)):
+                if args.only not in (None, way) or (way == "encode" and "," in title):
+                    continue  # what is laid out in another way is the same object
+                ours, peer = codecs(family, annotation)
+                given = data if way == "decode" else decoders(family, annotation)[1](data)
+                assert ours(given) == peer(given), (title, family, way)
+                ns = best_ns(
+                    {"weft": lambda f=ours, g=given: f(g), "peer": lambda f=peer, g=given: f(g)},
+                    args.rounds,
+                )  # type: ignore[misc]
+                ratio = ns["peer"] / ns["weft"]
+                logs.setdefault((family, way), []).append(math.log(ratio))
+                cells = [f"{ns['weft']:,.0f}", f"{ns['peer']:,.0f}", f"{ratio:.2f}"]
+                lines.append(f"| {title} | {family} | {way} | {' | '.join(cells)} |")
+                print(lines[-1], flush=True)
+    for (family, way), each in logs.items():
+        mean = math.exp(sum(each) / len(each))
+        means.append(f"{family}, {way}: {mean:.2f} in the geometric mean")
     text = "\n".join([__doc__.splitlines()[0], "", *lines, "", *means]) + "\n"
     print("\n".join(means))
     if args.out:

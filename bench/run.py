@@ -42,8 +42,20 @@ class Workload:
     connections: int = 32
     pipeline: int = 0
     upload: int = 0  # bytes of a file that is posted in a form
+    post: str = ""  # JSON
     title: str = ""
 
+
+ORDER = json.dumps(
+    {
+        "id": 7,
+        "customer": "Ada Lovelace",
+        "placed": "2024-02-29T12:30:00Z",
+        "address": {"street": "12 Analytical Row", "zip": "W1"},
+        "items": [{"sku": f"sku-{i}", "quantity": i + 1, "price": 1.5 * i} for i in range(10)],
+    }
+)
+TRACK = json.dumps({"name": "walk", "points": [{"x": i * 0.5, "y": i * 0.25} for i in range(10)]})
 
 WORKLOADS = {
     "plaintext": Workload("/plaintext", HELLO.replace(b" ", b""), title="plaintext"),
@@ -63,6 +75,11 @@ WORKLOADS = {
     "many": Workload(
         "/json", b'{"message":"Hello,World!"}', connections=5000, title="JSON, 5000 connections"
     ),
+    "rows": Workload("/rows", None, title="list of 50 annotated rows"),
+    "dicts": Workload("/dicts", None, title="list of 50 plain dicts"),
+    "model": Workload("/model", None, title="one pydantic model"),
+    "order": Workload("/orders", b'{"items":10}', post=ORDER, title="validated POST, nested model"),
+    "track": Workload("/tracks", b'{"points":10}', post=TRACK, title="POST of dataclasses"),
     "upload": Workload(
         "/upload",
         b'{"size":10000000}',
@@ -76,13 +93,15 @@ WORKLOADS = {
 FLOOR = {"plaintext", "pipelined"}
 BARE = FLOOR | {"json", "params", "many"}
 # Those of weft and FastAPI only: the others declare these in other ways, or not at all.
-PEERLESS = {"depends", "upload"}
+PEERLESS = {"depends", "upload", "model", "order"}
+# Those that only Litestar declares as well, with msgspec's Structs.
+TYPED = {"rows", "dicts", "track"}
 
 
 @dataclass
 class Server:
     command: list[str]
-    workloads: set[str] = field(default_factory=lambda: set(WORKLOADS) - PEERLESS)
+    workloads: set[str] = field(default_factory=lambda: set(WORKLOADS) - PEERLESS - TYPED)
     title: str = ""
 
 
@@ -151,7 +170,11 @@ def servers(peers: str, weft: str, build: Path) -> dict[str, Server]:
         "blacksheep": Server(
             [*granian, "bench.apps.blacksheep_app:app"], title="BlackSheep on granian"
         ),
-        "litestar": Server([*uvicorn, "bench.apps.litestar_app:app"], title="Litestar on uvicorn"),
+        "litestar": Server(
+            [*uvicorn, "bench.apps.litestar_app:app"],
+            set(WORKLOADS) - PEERLESS,
+            "Litestar on uvicorn",
+        ),
         "robyn": Server(
             [peers, "bench/apps/robyn_app.py", "{port}", "--log-level", "ERROR"], title="Robyn"
         ),
@@ -234,6 +257,8 @@ def wrk(url: str, load: Workload, seconds: int) -> tuple[int, float, float, floa
     ]
     if load.pipeline:
         command[-1:] = ["-s", str(HERE / "pipeline.lua"), url, "--", str(load.pipeline)]
+    if load.post:
+        command[-1:] = ["-s", str(HERE / "post.lua"), url, "--", load.post]
     if load.upload:
         command[-1:] = ["-s", str(HERE / "upload.lua"), url, "--", str(load.upload)]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -249,6 +274,9 @@ def wrk(url: str, load: Workload, seconds: int) -> tuple[int, float, float, floa
 def check(port: int, load: Workload) -> dict[str, str]:
     """Reads one reply; its body must be the expected one. Returns its header fields."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}{load.path}")
+    if load.post:
+        request.add_header("content-type", "application/json")
+        request.data = load.post.encode()
     if load.upload:
         request.add_header("content-type", "multipart/form-data; boundary=b")
         disposition = b'Content-Disposition: form-data; name="file"; filename="x"'

@@ -6,6 +6,8 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, UploadFile
 from fastapi.responses import PlainTextResponse
 
+from bench.apps.models import ROWS, Order, Row, Track
+
 app = FastAPI()
 
 
@@ -57,3 +59,28 @@ async def upload(file: UploadFile):
     while chunk := await file.read(1 << 20):
         size += len(chunk)
     return {"size": size}
+
+
+@app.get("/rows")
+async def rows() -> list[Row]:
+    return ROWS
+
+
+@app.get("/dicts")
+async def dicts():
+    return ROWS
+
+
+@app.get("/model")
+async def model() -> Row:
+    return Row(id=1, name="item 1", price=1.25, in_stock=True)
+
+
+@app.post("/orders")
+async def order(order: Order):
+    return {"items": len(order.items)}
+
+
+@app.post("/tracks")
+async def track(track: Track):
+    return {"points": len(track.points)}

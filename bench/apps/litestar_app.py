@@ -2,7 +2,26 @@
 
 import asyncio
 
-from litestar import Litestar, MediaType, get
+import msgspec
+from litestar import Litestar, MediaType, get, post
+
+from bench.apps.models import ROWS, Point
+
+
+class Row(msgspec.Struct):
+    id: int
+    name: str
+    price: float
+    in_stock: bool
+    note: str | None = None
+
+
+STRUCTS = [Row(**row) for row in ROWS]
+
+
+class Track(msgspec.Struct):
+    name: str
+    points: list[Point]
 
 
 @get("/plaintext", media_type=MediaType.TEXT)
@@ -26,4 +45,19 @@ async def sleep() -> dict[str, bool]:
     return {"slept": True}
 
 
-app = Litestar([plaintext, json, item, sleep], openapi_config=None)
+@get("/rows")
+async def rows() -> list[Row]:
+    return STRUCTS
+
+
+@get("/dicts")
+async def dicts() -> list[dict]:
+    return ROWS
+
+
+@post("/tracks", status_code=200)
+async def track(data: Track) -> dict[str, int]:
+    return {"points": len(data.points)}
+
+
+app = Litestar([plaintext, json, item, sleep, rows, dicts, track], openapi_config=None)
