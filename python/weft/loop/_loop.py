@@ -40,7 +40,6 @@ if TYPE_CHECKING:
         _asyncgen_firstiter_hook: Any
         _asyncgen_finalizer_hook: Any
 
-        def _ensure_fd_no_transport(self, fd: Any) -> None: ...
         def _start_serving(self, *args: Any) -> None: ...
         def _make_datagram_transport(self, *args: Any) -> Any: ...
         def _check_running(self) -> None: ...
@@ -109,6 +108,7 @@ class Loop(_core.Loop, _Inherited):  # type: ignore[misc]
         base_events.BaseEventLoop.__init__(self)
         log.logger.debug("Using reactor: %s", self._poller())
         self._selector = _Reactor(self)
+        # For asyncio's own datagram transport, which remains for families that ours does not know.
         self._transports: Mapping[int, Any] = weakref.WeakValueDictionary()
         self._signal_handlers: dict[int, Any] = {}
         self._unix_server_sockets: dict[Any, int] = {}
@@ -219,6 +219,24 @@ class Loop(_core.Loop, _Inherited):  # type: ignore[misc]
         self._ensure_fd_no_transport(sock)
         return _core.DatagramTransport(self, sock, protocol, address, waiter, extra)
 
+    def _make_read_pipe_transport(
+        self,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[Any] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> _core.ReadPipeTransport:
+        return _core.ReadPipeTransport(self, pipe, protocol, waiter, extra)
+
+    def _make_write_pipe_transport(
+        self,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[Any] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> _core.WritePipeTransport:
+        return _core.WritePipeTransport(self, pipe, protocol, waiter, extra)
+
     async def start_tls(
         self,
         transport: Any,
@@ -263,6 +281,19 @@ class Loop(_core.Loop, _Inherited):  # type: ignore[misc]
         above: asyncio.Transport = tls._app_transport
         return above
 
+    async def _sendfile_native(
+        self, transport: Any, file: Any, offset: int, count: int | None
+    ) -> int:
+        reads = transport.is_reading()
+        transport.pause_reading()
+        await transport._make_empty_waiter()
+        try:
+            return await self.sock_sendfile(transport._sock, file, offset, count, fallback=False)
+        finally:
+            transport._reset_empty_waiter()
+            if reads:
+                transport.resume_reading()
+
     def _start_serving(
         self,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
@@ -273,18 +304,57 @@ class Loop(_core.Loop, _Inherited):  # type: ignore[misc]
         ssl_handshake_timeout: float | None = constants.SSL_HANDSHAKE_TIMEOUT,
         ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
     ) -> None:
-        if sslcontext is None and sock.family in _NATIVE_FAMILIES:
-            _core.Listener(self, sock, protocol_factory, server, backlog)
-        else:
-            super()._start_serving(
-                protocol_factory,
-                sock,
-                sslcontext,
-                server,
-                backlog,
-                ssl_handshake_timeout,
-                ssl_shutdown_timeout,
-            )
+        timeouts = ssl_handshake_timeout, ssl_shutdown_timeout
+        if sock.family not in _NATIVE_FAMILIES:
+            super()._start_serving(protocol_factory, sock, sslcontext, server, backlog, *timeouts)
+            return
+        factory: Callable[[], asyncio.BaseProtocol] = protocol_factory
+        if sslcontext is not None:
+            factory = functools.partial(self._accept_tls, protocol_factory, sslcontext, *timeouts)
+        _core.Listener(self, sock, factory, server, backlog)
+
+    def _accept_tls(
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        sslcontext: ssl.SSLContext,
+        ssl_handshake_timeout: float | None,
+        ssl_shutdown_timeout: float | None,
+    ) -> SSLProtocol:
+        """What stands between a connection just accepted and the application's protocol."""
+        protocol = protocol_factory()
+        waiter = self.create_future()
+        tls = SSLProtocol(
+            self,
+            protocol,
+            sslcontext,
+            waiter,
+            True,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+        waiter.add_done_callback(
+            functools.partial(self._tls_accepted, tls._app_transport, protocol)
+        )
+        return tls
+
+    def _tls_accepted(
+        self,
+        transport: asyncio.Transport,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None],
+    ) -> None:
+        exc = waiter.exception()
+        if exc is None:
+            return
+        transport.close()
+        if self._debug:
+            context = {
+                "message": "Error on transport creation for incoming connection",
+                "exception": exc,
+                "protocol": protocol,
+                "transport": transport,
+            }
+            self.call_exception_handler(context)
 
     # ---- names and addresses
 

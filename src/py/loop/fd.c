@@ -258,7 +258,75 @@ void wf_pyloop_forget_fd(PyObject *loop, int fd) {
     }
 }
 
+int wf_pyloop_own_fd(PyObject *loop, int fd, PyObject *transport) {
+    struct wf_pyloop *l = (struct wf_pyloop *)loop;
+    struct wf_fd *f = wf_pyloop_check_open(l) == 0 ? find_or_make(l, fd) : NULL;
+    if (f == NULL) {
+        return -1;
+    }
+    wf_pyloop_forget_fd(loop, fd); /* an earlier one of this number, closed behind our back */
+    f->transport = transport;
+    return 0;
+}
+
+void wf_pyloop_disown_fd(PyObject *loop, int fd, PyObject *transport) {
+    struct wf_fd *f = find((struct wf_pyloop *)loop, fd);
+    if (f != NULL && f->transport == transport) {
+        f->transport = NULL;
+    }
+}
+
 /* ---- what Python uses ---- */
+
+/* 0, or -1 with RuntimeError where an open transport has the descriptor, in asyncio's words. */
+static int check_free(struct wf_pyloop *l, PyObject *arg) {
+    int fd = fd_of(arg);
+    struct wf_fd *f = fd >= 0 ? find(l, fd) : NULL;
+    if (wf_likely(f == NULL || f->transport == NULL)) {
+        return fd >= 0 ? 0 : -1;
+    }
+    PyObject *transport = Py_NewRef(f->transport);
+    PyObject *closing = PyObject_CallMethod(transport, "is_closing", NULL);
+    int rc = closing != NULL ? PyObject_IsTrue(closing) : -1;
+    Py_XDECREF(closing);
+    if (rc == 0) {
+        PyErr_Format(PyExc_RuntimeError, "File descriptor %R is used by transport %R", arg,
+                     transport);
+    }
+    Py_DECREF(transport);
+    return rc > 0 ? 0 : -1;
+}
+
+static PyObject *ensure_free(struct wf_pyloop *l, PyObject *fd) {
+    return check_free(l, fd) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/* (fd, callback, *args), for programs: nothing comes back. */
+static PyObject *add_checked(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
+                             unsigned way) {
+    if (nargs >= 2 && check_free(l, args[0]) < 0) {
+        return NULL;
+    }
+    PyObject *handle = add(l, args, nargs, way);
+    Py_XDECREF(handle);
+    return handle != NULL ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *add_reader_checked(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs) {
+    return add_checked(l, args, nargs, WF_READ);
+}
+
+static PyObject *add_writer_checked(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs) {
+    return add_checked(l, args, nargs, WF_WRITE);
+}
+
+static PyObject *remove_reader_checked(struct wf_pyloop *l, PyObject *fd) {
+    return check_free(l, fd) < 0 ? NULL : drop(l, fd, WF_READ);
+}
+
+static PyObject *remove_writer_checked(struct wf_pyloop *l, PyObject *fd) {
+    return check_free(l, fd) < 0 ? NULL : drop(l, fd, WF_WRITE);
+}
 
 static PyObject *add_reader(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs) {
     return add(l, args, nargs, WF_READ);
@@ -320,6 +388,11 @@ void wf_fd_release(struct wf_pyloop *l) {
 #define FAST(fn) (PyCFunction)(void (*)(void)) fn
 
 PyMethodDef wf_fd_methods[] = {
+    {"add_reader", FAST(add_reader_checked), METH_FASTCALL, NULL},
+    {"add_writer", FAST(add_writer_checked), METH_FASTCALL, NULL},
+    {"remove_reader", (PyCFunction)remove_reader_checked, METH_O, NULL},
+    {"remove_writer", (PyCFunction)remove_writer_checked, METH_O, NULL},
+    {"_ensure_fd_no_transport", (PyCFunction)ensure_free, METH_O, NULL},
     {"_add_reader", FAST(add_reader), METH_FASTCALL, NULL},
     {"_add_writer", FAST(add_writer), METH_FASTCALL, NULL},
     {"_remove_reader", (PyCFunction)remove_reader, METH_O, NULL},

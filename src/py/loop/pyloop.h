@@ -69,8 +69,13 @@ int wf_pyloop_watch(PyObject *loop, int fd, unsigned way, PyObject *handle);
 void wf_pyloop_unwatch(PyObject *loop, int fd, unsigned way);
 /* Is it this handle that the loop queues? */
 bool wf_pyloop_watches(PyObject *loop, int fd, unsigned way, PyObject *handle);
-/* Before close(), and for a descriptor that is new: the reactor knows nothing of it any more. */
+/* Before close(): the reactor knows nothing of it any more. */
 void wf_pyloop_forget_fd(PyObject *loop, int fd);
+/* While it is `transport`'s (borrowed: it has to disown the descriptor before it dies), add_reader()
+ * and its kin refuse it, unless the transport is_closing(). The descriptor is new: what the reactor
+ * knew of one of this number is forgotten. 0, or -1 with an exception. */
+int wf_pyloop_own_fd(PyObject *loop, int fd, PyObject *transport);
+void wf_pyloop_disown_fd(PyObject *loop, int fd, PyObject *transport);
 
 bool wf_pyloop_debug(PyObject *loop);
 bool wf_pyloop_closed(PyObject *loop);

@@ -70,18 +70,19 @@ static size_t fill(const struct wf_chunks *q, struct iovec *iov, size_t *len) {
     return n;
 }
 
-int wf_chunks_send(struct wf_chunks *q, int fd) {
+int wf_chunks_send(struct wf_chunks *q, int fd, bool is_socket) {
     struct iovec iov[IOV_MAX_A_CALL];
     for (int calls = 0; q->n != 0 && calls < CALLS_A_TURN; calls++) {
         size_t len;
         struct msghdr msg = {.msg_iov = iov, .msg_iovlen = fill(q, iov, &len)};
-        ssize_t n = sendmsg(fd, &msg, MSG_NOSIGNAL);
+        ssize_t n =
+            is_socket ? sendmsg(fd, &msg, MSG_NOSIGNAL) : writev(fd, iov, (int)msg.msg_iovlen);
         if (n < 0) {
             return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -errno;
         }
         drop_sent(q, (size_t)n);
         if ((size_t)n < len) {
-            break; /* the socket's buffer is full */
+            break; /* the kernel's buffer is full */
         }
     }
     return 0;

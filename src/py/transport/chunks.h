@@ -2,6 +2,8 @@
 #ifndef WF_PY_CHUNKS_H
 #define WF_PY_CHUNKS_H
 
+#include <stdbool.h>
+
 #include "py/own.h"
 
 /* Zeroed is empty. */
@@ -17,9 +19,9 @@ struct wf_chunks {
  * Returns 0, or -1 with MemoryError. */
 int wf_chunks_push(struct wf_chunks *q, PyObject *bytes, size_t skip) WF_MUST_USE;
 
-/* Sends what it can in few calls. Returns 0: what is left (q->size) has to wait for the descriptor;
+/* Sends what it can in few calls, to a socket or else a pipe. Returns 0: what is left (q->size) has to wait for the descriptor;
  * or -errno. Runs no Python. */
-int wf_chunks_send(struct wf_chunks *q, int fd);
+int wf_chunks_send(struct wf_chunks *q, int fd, bool is_socket);
 
 void wf_chunks_clear(struct wf_chunks *q); /* gives everything back; empty again */
 

@@ -422,10 +422,11 @@ static PyType_Spec datagram_spec = {
 
 int wf_datagram_exec(PyObject *module, struct wf_state *state) {
     struct wf_transport_state *s = &state->transport;
-    s->datagram_face = wf_transport_face("DatagramTransport", "DatagramTransport");
+    s->datagram_face = wf_transport_face("DatagramTransport", "DatagramTransport", true);
     s->datagram_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &datagram_spec,
                                                                 (PyObject *)s->transport_type);
-    if (s->datagram_face == NULL || s->datagram_type == NULL) {
+    if (s->datagram_face == NULL || s->datagram_type == NULL ||
+        wf_transport_add_methods(s->datagram_type, wf_transport_reading_methods) < 0) {
         return -1;
     }
     PyObject *type = (PyObject *)s->datagram_type;

@@ -11,8 +11,11 @@ int wf_transport_close(struct wf_transport *t) {
         return 0;
     }
     t->closing = true;
-    wf_transport_unwatch_read(t);
-    if (t->out.size != 0) { /* the last write sees to the rest */
+    bool flushes = t->out.size != 0;
+    if (!flushes || t->kind != WF_KIND_WRITE_PIPE) { /* which hears by it that nobody reads */
+        wf_transport_unwatch_read(t);
+    }
+    if (flushes) { /* the last write sees to the rest */
         return 0;
     }
     t->conn_lost = 1;
@@ -36,13 +39,29 @@ int wf_transport_force_close(struct wf_transport *t, PyObject *exc) {
     return wf_transport_call_soon(t, t->state->transport.fn_lost, NULL);
 }
 
+/* Is it the connection's fault, and so not worth a report? Of a pipe that is read from, only EIO is,
+ * a terminal's end. */
+static bool is_usual(struct wf_transport *t, PyObject *exc) {
+    if (!PyErr_GivenExceptionMatches(exc, PyExc_OSError)) {
+        return false;
+    }
+    if (t->kind != WF_KIND_READ_PIPE) {
+        return true;
+    }
+    PyObject *number = PyObject_GetAttrString(exc, "errno");
+    bool usual = number != NULL && PyLong_Check(number) && PyLong_AsLong(number) == EIO;
+    Py_XDECREF(number);
+    PyErr_Clear();
+    return usual;
+}
+
 int wf_transport_fatal(struct wf_transport *t, const char *message) {
     if (wf_transport_ends_loop()) {
         return -1;
     }
     PyObject *exc = wf_err_take();
     int rc = 0;
-    if (!PyErr_GivenExceptionMatches(exc, PyExc_OSError)) {
+    if (!is_usual(t, exc)) {
         rc = wf_transport_report(t, message, exc);
     } else if (wf_unlikely(t->loop != NULL && wf_pyloop_debug(t->loop))) {
         PyObject *method = PyObject_GetAttrString(t->state->transport.logger, "debug");
@@ -99,6 +118,7 @@ static int close_fd(struct wf_transport *t) {
     if (t->loop != NULL && !wf_pyloop_closed(t->loop)) {
         wf_transport_unwatch_read(t);
         wf_transport_unwatch_write(t);
+        wf_pyloop_disown_fd(t->loop, t->fd, (PyObject *)t);
         wf_pyloop_forget_fd(t->loop, t->fd);
     }
     PyObject *sock = t->sock;
@@ -216,6 +236,7 @@ int wf_transport_traverse_fields(struct wf_transport *t, visitproc visit, void *
     Py_VISIT(t->empty_waiter);
     Py_VISIT(t->datagrams);
     Py_VISIT(t->lost_exc);
+    Py_VISIT(t->attributes);
     return 0;
 }
 
@@ -232,6 +253,10 @@ int wf_transport_clear_fields(struct wf_transport *t) {
     Py_CLEAR(t->empty_waiter);
     Py_CLEAR(t->datagrams);
     Py_CLEAR(t->lost_exc);
+    Py_CLEAR(t->attributes);
+    if (t->loop != NULL) {
+        wf_pyloop_disown_fd(t->loop, t->fd, (PyObject *)t);
+    }
     Py_CLEAR(t->loop);
     return 0;
 }

@@ -92,7 +92,7 @@ static PyObject *socket_of(struct wf_transport *t) {
 /* extra['socket'] and extra['sockname'] are filled in when somebody asks. */
 static int fill_in(struct wf_transport *t, PyObject *name) {
     struct wf_transport_state *s = &t->state->transport;
-    if (!t->fd_open || !PyUnicode_Check(name) || s->str_socket == NULL) {
+    if (!t->fd_open || wf_transport_is_pipe(t) || !PyUnicode_Check(name) || s->str_socket == NULL) {
         return 0;
     }
     if (PyUnicode_Compare(name, s->str_sockname) == 0) {
@@ -186,6 +186,7 @@ static PyObject *transport_repr(struct wf_transport *t) {
     name = name != NULL ? name + 1 : Py_TYPE(t)->tp_name;
     const char *state = !t->fd_open ? " closed" : t->closing ? " closing" : "";
     if (t->loop == NULL || wf_pyloop_closed(t->loop)) {
+        state = *state == 0 && wf_transport_is_pipe(t) ? " open" : state; /* as asyncio's say it */
         return PyUnicode_FromFormat("<%s%s fd=%d>", name, state, t->fd);
     }
     return PyUnicode_FromFormat("<%s%s fd=%d read=%s write=<%s, bufsize=%zu>>", name, state, t->fd,
@@ -201,6 +202,13 @@ static PyObject *get_server(struct wf_transport *t, void *unused) {
     return Py_NewRef(t->server != NULL ? t->server : Py_None);
 }
 
+PyMethodDef wf_transport_reading_methods[] = {
+    {"is_reading", (PyCFunction)is_reading, METH_NOARGS, NULL},
+    {"pause_reading", (PyCFunction)pause_reading, METH_NOARGS, NULL},
+    {"resume_reading", (PyCFunction)resume_reading, METH_NOARGS, NULL},
+    {NULL},
+};
+
 static PyMethodDef transport_methods[] = {
     {"close", (PyCFunction)close_it, METH_NOARGS, NULL},
     {"abort", (PyCFunction)abort_it, METH_NOARGS, NULL},
@@ -208,9 +216,6 @@ static PyMethodDef transport_methods[] = {
     {"_begin", (PyCFunction)begin, METH_NOARGS, NULL},
     {"_call_connection_lost", (PyCFunction)lost, METH_NOARGS, NULL},
     {"is_closing", (PyCFunction)is_closing, METH_NOARGS, NULL},
-    {"is_reading", (PyCFunction)is_reading, METH_NOARGS, NULL},
-    {"pause_reading", (PyCFunction)pause_reading, METH_NOARGS, NULL},
-    {"resume_reading", (PyCFunction)resume_reading, METH_NOARGS, NULL},
     {"get_protocol", (PyCFunction)get_protocol, METH_NOARGS, NULL},
     {"set_protocol", (PyCFunction)set_protocol, METH_O, NULL},
     {"get_extra_info", (PyCFunction)(void (*)(void))get_extra_info, METH_VARARGS | METH_KEYWORDS,
@@ -232,11 +237,13 @@ static PyMemberDef transport_members[] = {
     {"_paused", Py_T_BOOL, offsetof(struct wf_transport, paused), Py_READONLY, NULL},
     {"_protocol_paused", Py_T_BOOL, offsetof(struct wf_transport, protocol_paused), Py_READONLY,
      NULL},
+    {"__dictoffset__", T_PYSSIZET, offsetof(struct wf_transport, attributes), Py_READONLY, NULL},
     {"__weaklistoffset__", T_PYSSIZET, offsetof(struct wf_transport, weakrefs), Py_READONLY, NULL},
     {NULL},
 };
 
 static PyGetSetDef transport_getset[] = {
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
     {"_sock", (getter)get_sock, NULL, NULL, NULL},
     {"_server", (getter)get_server, NULL, NULL, NULL},
     {NULL},
@@ -274,17 +281,35 @@ int wf_transport_base_exec(PyObject *module, struct wf_state *state) {
     return s->fn_lost != NULL && s->fn_begin != NULL ? 0 : -1;
 }
 
-PyObject *wf_transport_face(const char *name, const char *base) {
+int wf_transport_add_methods(PyTypeObject *type, PyMethodDef *defs) {
+    for (PyMethodDef *def = defs; def->ml_name != NULL; def++) {
+        PyObject *method = PyDescr_NewMethod(type, def);
+        int rc =
+            method != NULL ? PyObject_SetAttrString((PyObject *)type, def->ml_name, method) : -1;
+        Py_XDECREF(method);
+        if (rc < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+PyObject *wf_transport_face(const char *name, const char *base, bool flow_control) {
     PyObject *transports = PyImport_ImportModule("asyncio.transports");
-    PyObject *mixin =
-        transports != NULL ? PyObject_GetAttrString(transports, "_FlowControlMixin") : NULL;
-    PyObject *plain = mixin != NULL ? PyObject_GetAttrString(transports, base) : NULL;
-    PyObject *face =
-        plain != NULL ? PyObject_CallFunction((PyObject *)&PyType_Type, "s(OO){s()ss}", name, mixin,
-                                              plain, "__slots__", "__module__", "weft.loop")
-                      : NULL;
-    Py_XDECREF(plain);
+    PyObject *plain = transports != NULL ? PyObject_GetAttrString(transports, base) : NULL;
+    PyObject *mixin = plain != NULL && flow_control
+                          ? PyObject_GetAttrString(transports, "_FlowControlMixin")
+                          : NULL;
+    PyObject *bases = mixin != NULL                    ? PyTuple_Pack(2, mixin, plain)
+                      : plain != NULL && !flow_control ? PyTuple_Pack(1, plain)
+                                                       : NULL;
+    PyObject *face = bases != NULL
+                         ? PyObject_CallFunction((PyObject *)&PyType_Type, "sO{s()ss}", name, bases,
+                                                 "__slots__", "__module__", "weft.loop")
+                         : NULL;
+    Py_XDECREF(bases);
     Py_XDECREF(mixin);
+    Py_XDECREF(plain);
     Py_XDECREF(transports);
     return face;
 }

@@ -63,7 +63,7 @@ static ssize_t recv_onto(struct wf_socket *s, PyObject *buffer, Py_ssize_t room)
         return -2;
     }
     char *into = direct ? PyByteArray_AS_STRING(buffer) + old : scratch;
-    ssize_t n = recv(s->t.fd, into, (size_t)(direct ? room : 2 * WF_BULK_BYTES), 0);
+    ssize_t n = wf_socket_recv(s, into, (size_t)(direct ? room : 2 * WF_BULK_BYTES));
     int saved = errno;
     Py_ssize_t got = WF_MAX(n, 0);
     if (direct ? PyByteArray_Resize(buffer, old + got) < 0

@@ -7,17 +7,31 @@
 
 #include "py/transport/transport_int.h"
 
+/* The raised exception ends the transport. */
+static int cannot_read(struct wf_transport *t) {
+    return wf_transport_fatal(t, wf_transport_is_pipe(t) ? "Fatal read error on pipe transport"
+                                                         : "Fatal read error on socket transport");
+}
+
 /* recv() failed: the end of the connection, or nothing at all. */
 static int read_failed(struct wf_transport *t) {
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
         return 0;
     }
     PyErr_SetFromErrno(PyExc_OSError);
-    return wf_transport_fatal(t, "Fatal read error on socket transport");
+    return cannot_read(t);
+}
+
+/* The protocol raised. asyncio ends a connection by that, and lets a pipe go on. */
+static int protocol_failed(struct wf_transport *t, const char *message) {
+    return wf_transport_is_pipe(t) ? -1 : wf_transport_fatal(t, message);
 }
 
 static int on_eof(struct wf_socket *s) {
     struct wf_transport *t = &s->t;
+    if (wf_transport_is_pipe(t)) {
+        return wf_pipe_ended(s);
+    }
     if (wf_transport_debug(t, "%r received EOF") < 0) {
         return -1;
     }
@@ -43,7 +57,7 @@ static PyObject *recv_into_bytes(struct wf_socket *s, ssize_t *n) {
     if (data == NULL) {
         return NULL;
     }
-    *n = recv(s->t.fd, PyBytes_AS_STRING(data), size, 0);
+    *n = wf_socket_recv(s, PyBytes_AS_STRING(data), size);
     if (*n <= 0) {
         int saved = errno;
         Py_DECREF(data);
@@ -63,7 +77,7 @@ static PyObject *recv_bytes(struct wf_socket *s, ssize_t *n) {
         data = recv_into_bytes(s, n);
     } else {
         char *scratch = s->t.state->transport.scratch;
-        *n = recv(s->t.fd, scratch, 2 * WF_BULK_BYTES, 0);
+        *n = wf_socket_recv(s, scratch, 2 * WF_BULK_BYTES);
         data = *n > 0 ? PyBytes_FromStringAndSize(scratch, *n) : NULL;
     }
     if (*n > 0) {
@@ -78,14 +92,14 @@ static int read_bytes(struct wf_socket *s) {
     PyObject *data = recv_bytes(s, &n);
     if (wf_unlikely(data == NULL)) {
         if (PyErr_Occurred()) {
-            return wf_transport_fatal(t, "Fatal read error on socket transport");
+            return cannot_read(t);
         }
         return n == 0 ? on_eof(s) : read_failed(t);
     }
     PyObject *done = wf_transport_call(t, t->state->transport.str_data_received, data);
     Py_DECREF(data);
     if (wf_unlikely(done == NULL)) {
-        return wf_transport_fatal(t, "Fatal error: protocol.data_received() call failed.");
+        return protocol_failed(t, "Fatal error: protocol.data_received() call failed.");
     }
     Py_DECREF(done);
     return 0;
@@ -111,13 +125,13 @@ static int read_buffer(struct wf_socket *s) {
     struct wf_transport *t = &s->t;
     Py_buffer view;
     if (get_buffer(t, &view) < 0) {
-        return wf_transport_fatal(t, "Fatal error: protocol.get_buffer() call failed.");
+        return protocol_failed(t, "Fatal error: protocol.get_buffer() call failed.");
     }
     if (wf_unlikely(t->conn_lost != 0 || !t->watching_read)) { /* get_buffer() did that */
         PyBuffer_Release(&view);
         return 0;
     }
-    ssize_t n = recv(t->fd, view.buf, (size_t)view.len, 0);
+    ssize_t n = wf_socket_recv(s, view.buf, (size_t)view.len);
     int saved = errno;
     PyBuffer_Release(&view);
     errno = saved;
@@ -129,7 +143,7 @@ static int read_buffer(struct wf_socket *s) {
         count != NULL ? wf_transport_call(t, t->state->transport.str_buffer_updated, count) : NULL;
     Py_XDECREF(count);
     if (wf_unlikely(done == NULL)) {
-        return wf_transport_fatal(t, "Fatal error: protocol.buffer_updated() call failed.");
+        return protocol_failed(t, "Fatal error: protocol.buffer_updated() call failed.");
     }
     Py_DECREF(done);
     return 0;
@@ -146,7 +160,7 @@ static int read_reader(struct wf_socket *s) {
     case WF_FED_NOT:
         return read_bytes(s);
     default:
-        return wf_transport_fatal(t, "Fatal error: protocol.data_received() call failed.");
+        return protocol_failed(t, "Fatal error: protocol.data_received() call failed.");
     }
 }
 

@@ -40,8 +40,8 @@ int wf_transport_exec(PyObject *module, struct wf_state *state) {
         return -1;
     }
     return wf_transport_base_exec(module, state) < 0 || wf_socket_exec(module, state) < 0 ||
-                   wf_datagram_exec(module, state) < 0 || wf_listener_exec(module, state) < 0 ||
-                   wf_tls_exec(module, state) < 0
+                   wf_datagram_exec(module, state) < 0 || wf_pipe_exec(module, state) < 0 ||
+                   wf_listener_exec(module, state) < 0 || wf_tls_exec(module, state) < 0
                ? -1
                : 0;
 }
@@ -63,6 +63,8 @@ int wf_transport_traverse(struct wf_transport_state *s, visitproc visit, void *a
     Py_VISIT(s->socket_class);
     Py_VISIT(s->deque);
     Py_VISIT(s->datagram_face);
+    Py_VISIT(s->read_pipe_face);
+    Py_VISIT(s->write_pipe_face);
     Py_VISIT(s->datagram_type);
     Py_VISIT(s->record_bytes);
     Py_VISIT(s->tls_shutdown);
@@ -95,6 +97,8 @@ void wf_transport_clear(struct wf_transport_state *s) {
     Py_CLEAR(s->socket_class);
     Py_CLEAR(s->deque);
     Py_CLEAR(s->datagram_face);
+    Py_CLEAR(s->read_pipe_face);
+    Py_CLEAR(s->write_pipe_face);
     Py_CLEAR(s->datagram_type);
     Py_CLEAR(s->record_bytes);
     Py_CLEAR(s->tls_shutdown);

@@ -6,7 +6,7 @@
 
 /* ---- birth ---- */
 
-static int choose_feed(struct wf_socket *s) {
+int wf_socket_choose_feed(struct wf_socket *s) {
     if (wf_tls_check(s->t.state, s->t.protocol)) {
         s->feed = WF_FEED_TLS;
         return 0;
@@ -37,7 +37,7 @@ static int init(struct wf_socket *s, struct wf_state *state, PyObject *loop, PyO
         return -1;
     }
     set_nodelay(fd);
-    return choose_feed(s);
+    return wf_socket_choose_feed(s);
 }
 
 struct wf_socket *wf_socket_new(struct wf_state *state, PyObject *loop, PyObject *protocol,
@@ -85,9 +85,9 @@ static PyObject *stream_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 
 /* ---- as Python sees it ---- */
 
-static PyObject *set_protocol(struct wf_socket *s, PyObject *protocol) {
+PyObject *wf_socket_set_protocol(struct wf_socket *s, PyObject *protocol) {
     Py_XSETREF(s->t.protocol, Py_NewRef(protocol));
-    return choose_feed(s) < 0 ? NULL : Py_NewRef(Py_None);
+    return wf_socket_choose_feed(s) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 /* isinstance(transport, asyncio.Transport) holds, though the layout has nothing in common. */
@@ -99,7 +99,7 @@ static PyObject *stream_class(struct wf_socket *s, void *unused) {
 static PyMethodDef stream_methods[] = {
     {"_read_ready", (PyCFunction)wf_socket_read_ready, METH_NOARGS, NULL},
     {"_write_ready", (PyCFunction)wf_socket_write_ready, METH_NOARGS, NULL},
-    {"set_protocol", (PyCFunction)set_protocol, METH_O, NULL},
+    {"set_protocol", (PyCFunction)wf_socket_set_protocol, METH_O, NULL},
     {NULL},
 };
 
@@ -126,19 +126,6 @@ static PyType_Spec stream_spec = {
     .slots = stream_slots,
 };
 
-static int add_methods(PyTypeObject *type, PyMethodDef *defs) {
-    for (PyMethodDef *def = defs; def->ml_name != NULL; def++) {
-        PyObject *method = PyDescr_NewMethod(type, def);
-        int rc =
-            method != NULL ? PyObject_SetAttrString((PyObject *)type, def->ml_name, method) : -1;
-        Py_XDECREF(method);
-        if (rc < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
 /* What asyncio asks a transport before it starts TLS or sendfile on it. */
 static int add_abilities(PyObject *type) {
     PyObject *constants = PyImport_ImportModule("asyncio.constants");
@@ -155,10 +142,11 @@ int wf_socket_exec(PyObject *module, struct wf_state *state) {
     struct wf_transport_state *s = &state->transport;
     s->socket_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &stream_spec,
                                                               (PyObject *)s->transport_type);
-    s->socket_face = wf_transport_face("SocketTransport", "Transport");
+    s->socket_face = wf_transport_face("SocketTransport", "Transport", true);
     if (s->socket_face == NULL || s->socket_type == NULL ||
         add_abilities((PyObject *)s->socket_type) < 0 ||
-        add_methods(s->socket_type, wf_socket_write_methods) < 0) {
+        wf_transport_add_methods(s->socket_type, wf_transport_reading_methods) < 0 ||
+        wf_transport_add_methods(s->socket_type, wf_socket_write_methods) < 0) {
         return -1;
     }
     PyObject *type = (PyObject *)s->socket_type;

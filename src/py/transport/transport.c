@@ -61,23 +61,14 @@ int wf_transport_init(struct wf_transport *t, struct wf_state *state, PyObject *
     if (t->context == NULL || fill_extra(t, extra) < 0) {
         return -1;
     }
-    PyObject *number = PyLong_FromLong(fd),
-             *transports = PyObject_GetAttr(loop, s->str__transports);
-    int rc = number != NULL && transports != NULL
-                 ? PyObject_SetItem(transports, number, (PyObject *)t)
-                 : -1;
-    Py_XDECREF(number);
-    Py_XDECREF(transports);
+    int rc = wf_pyloop_own_fd(loop, fd, (PyObject *)t);
     if (rc == 0 && server != NULL && server != Py_None) {
         rc = wf_transport_tell_server(t, server, s->str__attach);
         if (rc == 0) {
             t->server = Py_NewRef(server);
         }
     }
-    if (rc == 0) {
-        wf_pyloop_forget_fd(loop, fd); /* an earlier one of this number, closed behind our back */
-        t->fd_open = true;
-    }
+    t->fd_open = rc == 0;
     return rc;
 }
 

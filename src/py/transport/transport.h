@@ -31,7 +31,6 @@ struct wf_state;
     X(_start_shutdown)                                                                             \
     X(_stream_reader_wr)                                                                           \
     X(_transport)                                                                                  \
-    X(_transports)                                                                                 \
     X(_waiter)                                                                                     \
     X(_write_appdata)                                                                              \
     X(append)                                                                                      \
@@ -64,7 +63,7 @@ struct wf_state;
     X(sockname)                                                                                    \
     X(write)
 
-enum wf_kind { WF_KIND_SOCKET, WF_KIND_DATAGRAM, WF_KINDS };
+enum wf_kind { WF_KIND_SOCKET, WF_KIND_DATAGRAM, WF_KIND_READ_PIPE, WF_KIND_WRITE_PIPE, WF_KINDS };
 
 struct wf_transport_state {
     PyTypeObject *transport_type; /* owned: what all of them share */
@@ -79,7 +78,7 @@ struct wf_transport_state {
     PyTypeObject *tls_type; /* owned: _core.TLS, a base of weft.loop's SSLProtocol */
 
     /* What isinstance() sees: empty classes that inherit from asyncio's; all owned. */
-    PyObject *socket_face, *datagram_face;
+    PyObject *socket_face, *datagram_face, *read_pipe_face, *write_pipe_face;
 
     /* asyncio's and socket's, imported once; all owned */
     PyObject *deque, *buffered_protocol, *transport_socket, *logger, *socket_class;

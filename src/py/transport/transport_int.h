@@ -3,6 +3,7 @@
 #define WF_PY_TRANSPORT_INT_H
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "py/loop/pyloop.h"
 #include "py/state.h"
@@ -36,14 +37,16 @@ struct wf_transport {
     PyObject *protocol;     /* owned; NULL once closed */
     PyObject *server;       /* owned: told when we go; or NULL */
     PyObject *extra;        /* owned: dict, what get_extra_info answers */
-    PyObject *sock;    /* owned: whose descriptor it is; NULL: ours, until somebody asks for it */
-    PyObject *context; /* owned: contextvars.Context that the protocol is called in */
+    PyObject
+        *sock; /* owned: whose descriptor it is, socket or pipe; NULL: ours, until somebody asks */
+    PyObject *context;      /* owned: contextvars.Context that the protocol is called in */
     PyObject *read_handle;  /* owned; made when first needed */
     PyObject *write_handle; /* the same */
     PyObject *waiter;       /* owned: told after connection_made; or NULL */
     PyObject *empty_waiter; /* owned: while sendfile has the socket; or NULL */
     PyObject *datagrams;    /* owned: deque of (bytes, address) that wait; or NULL */
     PyObject *lost_exc;     /* owned: for connection_lost; NULL is None */
+    PyObject *attributes;   /* owned: __dict__, made when first needed; asyncio's have one */
     PyObject *weakrefs;
     struct wf_chunks out;
     size_t high_water, low_water; /* bytes */
@@ -65,7 +68,7 @@ enum wf_feed {
     WF_FEED_READER, /* straight into an asyncio.StreamReader; feed.c */
 };
 
-/* A connected stream socket: TCP or unix. */
+/* A stream: a connected TCP or unix socket, or what pipe.c makes of it. */
 struct wf_socket {
     struct wf_transport t;
     size_t read_hint; /* bytes of the last read */
@@ -122,9 +125,14 @@ static inline void *wf_transport_gone(void) {
     PyErr_SetString(PyExc_RuntimeError, "weft is gone: the interpreter shuts down");
     return NULL;
 }
+static inline bool wf_transport_is_pipe(const struct wf_transport *t) {
+    return t->kind == WF_KIND_READ_PIPE || t->kind == WF_KIND_WRITE_PIPE;
+}
 /* A class that says what a transport of ours is to asyncio: one of asyncio.transports' `base`, with
- * flow control. Its instances do not exist; ours give it as their __class__. */
-PyObject *wf_transport_face(const char *name, const char *base);
+ * asyncio's flow control or not. Its instances do not exist; ours give it as their __class__. */
+PyObject *wf_transport_face(const char *name, const char *base, bool flow_control);
+extern PyMethodDef wf_transport_reading_methods[]; /* of those that are read from */
+int wf_transport_add_methods(PyTypeObject *type, PyMethodDef *defs);
 /* The slots of every type of this room. */
 int wf_transport_traverse_fields(struct wf_transport *t, visitproc visit, void *arg);
 int wf_transport_clear_fields(struct wf_transport *t);
@@ -148,8 +156,21 @@ struct wf_socket *wf_socket_new(struct wf_state *state, PyObject *loop, PyObject
 PyObject *wf_socket_read_ready(struct wf_socket *s, PyObject *unused);
 PyObject *wf_socket_write_ready(struct wf_socket *s, PyObject *unused);
 PyObject *wf_socket_write(struct wf_socket *s, PyObject *data); /* transport.write() */
+PyObject *wf_socket_writelines(struct wf_socket *s, PyObject *lines);
+PyObject *wf_socket_set_protocol(struct wf_socket *s, PyObject *protocol);
+int wf_socket_choose_feed(struct wf_socket *s); /* by its protocol: 0, or -1 with an exception */
+/* recv() or, for a pipe, read(). */
+static inline ssize_t wf_socket_recv(const struct wf_socket *s, void *into, size_t n) {
+    return wf_likely(s->t.kind == WF_KIND_SOCKET) ? recv(s->t.fd, into, n, 0)
+                                                  : read(s->t.fd, into, n);
+}
 extern PyMethodDef wf_socket_write_methods[];
 int wf_socket_exec(PyObject *module, struct wf_state *state);
+
+/* ---- pipe.c ---- */
+
+int wf_pipe_ended(struct wf_socket *s); /* nothing more comes; 0, or -1 with an exception */
+int wf_pipe_exec(PyObject *module, struct wf_state *state);
 
 /* ---- datagram.c ---- */
 

@@ -4,7 +4,11 @@
 #include "io/os.h"
 #include "py/transport/transport_int.h"
 
-static const char fatal_write[] = "Fatal write error on socket transport";
+/* The raised exception ends the transport. */
+static int fatal(struct wf_transport *t) {
+    return wf_transport_fatal(t, wf_transport_is_pipe(t) ? "Fatal write error on pipe transport"
+                                                         : "Fatal write error on socket transport");
+}
 
 static bool try_later(int err) {
     return err == EAGAIN || err == EWOULDBLOCK || err == EINTR;
@@ -65,14 +69,16 @@ static int write_view(struct wf_socket *s, PyObject *data, const Py_buffer *view
     }
     ssize_t n = 0;
     if (wf_likely(t->out.n == 0)) {
-        n = send(t->fd, view->buf, (size_t)view->len, MSG_NOSIGNAL);
+        n = wf_likely(!wf_transport_is_pipe(t))
+                ? send(t->fd, view->buf, (size_t)view->len, MSG_NOSIGNAL)
+                : write(t->fd, view->buf, (size_t)view->len);
         if (wf_likely(n == view->len)) {
             return 0;
         }
         if (n < 0) {
             if (!try_later(errno)) {
                 PyErr_SetFromErrno(PyExc_OSError);
-                return wf_transport_fatal(t, fatal_write);
+                return fatal(t);
             }
             n = 0;
         }
@@ -92,7 +98,7 @@ PyObject *wf_socket_write(struct wf_socket *s, PyObject *data) {
     }
     Py_buffer view;
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
-        return wf_transport_fatal(&s->t, fatal_write) < 0 ? NULL : Py_NewRef(Py_None);
+        return fatal(&s->t) < 0 ? NULL : Py_NewRef(Py_None);
     }
     int rc = write_view(s, data, &view);
     PyBuffer_Release(&view);
@@ -149,7 +155,7 @@ static int write_all(struct wf_socket *s, struct wf_chunks *more) {
         wf_chunks_clear(&t->out);
         t->out = *more;
         *more = (struct wf_chunks){0};
-        int rc = wf_chunks_send(&t->out, t->fd);
+        int rc = wf_chunks_send(&t->out, t->fd, !wf_transport_is_pipe(t));
         if (rc < 0) {
             return write_failed(s, -rc);
         }
@@ -166,7 +172,7 @@ static int write_all(struct wf_socket *s, struct wf_chunks *more) {
     return wf_transport_maybe_pause(t);
 }
 
-static PyObject *writelines(struct wf_socket *s, PyObject *lines) {
+PyObject *wf_socket_writelines(struct wf_socket *s, PyObject *lines) {
     if (check_writable(s, "writelines") < 0) {
         return NULL;
     }
@@ -189,7 +195,7 @@ static int write_failed(struct wf_socket *s, int err) {
     PyErr_SetFromErrno(PyExc_OSError);
     PyObject *exc = wf_err_take();
     wf_err_put(Py_NewRef(exc));
-    int rc = wf_transport_fatal(t, fatal_write);
+    int rc = fatal(t);
     if (rc == 0) {
         rc = wf_transport_tell_empty_waiter(t, exc);
     }
@@ -219,7 +225,7 @@ PyObject *wf_socket_write_ready(struct wf_socket *s, PyObject *unused) {
         Py_RETURN_NONE;
     }
     Py_INCREF(s);
-    int rc = wf_chunks_send(&t->out, t->fd);
+    int rc = wf_chunks_send(&t->out, t->fd, !wf_transport_is_pipe(t));
     if (rc < 0) {
         rc = write_failed(s, -rc);
     } else {
@@ -250,7 +256,9 @@ static PyObject *can_write_eof(struct wf_socket *s, PyObject *unused) {
     Py_RETURN_TRUE;
 }
 
-/* ---- sendfile has the socket to itself while this future is there ---- */
+/* ---- sendfile has the socket to itself while this future is there ----
+ *
+ * asyncio's sock_sendfile() watches the descriptor, so for that long it is not ours. */
 
 static PyObject *make_empty_waiter(struct wf_socket *s, PyObject *unused) {
     struct wf_transport *t = &s->t;
@@ -260,6 +268,7 @@ static PyObject *make_empty_waiter(struct wf_socket *s, PyObject *unused) {
         return NULL;
     }
     t->empty_waiter = PyObject_CallMethod(t->loop, "create_future", NULL);
+    wf_pyloop_disown_fd(t->loop, t->fd, (PyObject *)t);
     if (t->empty_waiter == NULL || (t->out.n == 0 && wf_transport_tell_empty_waiter(t, NULL) < 0)) {
         return NULL;
     }
@@ -267,13 +276,18 @@ static PyObject *make_empty_waiter(struct wf_socket *s, PyObject *unused) {
 }
 
 static PyObject *reset_empty_waiter(struct wf_socket *s, PyObject *unused) {
-    Py_CLEAR(s->t.empty_waiter);
+    struct wf_transport *t = &s->t;
+    Py_CLEAR(t->empty_waiter);
+    if (t->fd_open && t->loop != NULL && !wf_pyloop_closed(t->loop) &&
+        wf_pyloop_own_fd(t->loop, t->fd, (PyObject *)t) < 0) {
+        return NULL;
+    }
     Py_RETURN_NONE;
 }
 
 PyMethodDef wf_socket_write_methods[] = {
     {"write", (PyCFunction)wf_socket_write, METH_O, NULL},
-    {"writelines", (PyCFunction)writelines, METH_O, NULL},
+    {"writelines", (PyCFunction)wf_socket_writelines, METH_O, NULL},
     {"write_eof", (PyCFunction)write_eof, METH_NOARGS, NULL},
     {"can_write_eof", (PyCFunction)can_write_eof, METH_NOARGS, NULL},
     {"_make_empty_waiter", (PyCFunction)make_empty_waiter, METH_NOARGS, NULL},
