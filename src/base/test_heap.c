@@ -60,7 +60,6 @@ static void removal_is_harmless_where_unlinked(void **state) {
     wf_heap_remove(&h, &a);
     assert_false(wf_heap_node_linked(&a));
     assert_ptr_equal(wf_heap_min(&h), &b);
-    assert_int_equal(h.len, 1);
     wf_heap_free(&h);
     assert_false(wf_heap_node_linked(&b));
 }
@@ -111,12 +110,35 @@ static void agrees_with_a_search_through_everything(void **state) {
     wf_heap_free(&h);
 }
 
+static void keys_in_order_need_no_memory_and_one_late_key_does_not_end_that(void **state) {
+    enum { N = 1000 };
+    static struct entry e[N + 1];
+    struct wf_heap h;
+    wf_heap_init(&h);
+    assert_int_equal(wf_heap_insert(&h, &e[N].node, 1u << 30), 0); /* an hour, then milliseconds */
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(wf_heap_insert(&h, &e[i].node, (uint64_t)(i / 2)), 0);
+    }
+    assert_int_equal(h.len, 1);
+    assert_int_equal(wf_heap_key(&h, &e[7].node), 3);
+    wf_heap_remove(&h, &e[500].node); /* from the middle */
+    for (int i = 0; i <= N; i++) {
+        if (i != 500) {
+            assert_ptr_equal(wf_heap_min(&h), &e[i].node);
+            wf_heap_remove(&h, &e[i].node);
+        }
+    }
+    assert_null(wf_heap_min(&h));
+    wf_heap_free(&h);
+}
+
 static void insertion_changes_nothing_when_memory_is_out(void **state) {
     struct wf_heap h;
     wf_heap_init(&h);
     struct entry e[64] = {0};
     int refused = 0;
     for (int i = 0; i < 64; i++) {
+        uint32_t len = h.len;
         wf_alloc_fail_from(1);
         int rc = wf_heap_insert(&h, &e[i].node, (uint64_t)(64 - i));
         wf_alloc_fail_from(0);
@@ -124,7 +146,8 @@ static void insertion_changes_nothing_when_memory_is_out(void **state) {
             refused++;
             assert_int_equal(rc, -ENOMEM);
             assert_false(wf_heap_node_linked(&e[i].node));
-            assert_int_equal(h.len, i);
+            assert_int_equal(h.len, len);
+            assert_ptr_equal(wf_heap_min(&h), &e[i - 1].node);
             assert_int_equal(wf_heap_insert(&h, &e[i].node, (uint64_t)(64 - i)), 0);
         }
     }
@@ -141,6 +164,7 @@ int main(void) {
         cmocka_unit_test(equal_keys_come_out_as_they_went_in),
         cmocka_unit_test(removal_is_harmless_where_unlinked),
         cmocka_unit_test(agrees_with_a_search_through_everything),
+        cmocka_unit_test(keys_in_order_need_no_memory_and_one_late_key_does_not_end_that),
         cmocka_unit_test(insertion_changes_nothing_when_memory_is_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

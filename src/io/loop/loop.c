@@ -84,11 +84,11 @@ static int run_timers(struct wf_loop *loop) {
     uint64_t now_ns = loop->now_ns, first_new = loop->timers.next_seq;
     int ran = 0;
     loop->timer_floor_ns = now_ns;
-    struct wf_heap_node *n;
-    while ((n = wf_heap_min(&loop->timers)) != NULL && loop->timers.slots[0].key <= now_ns &&
-           loop->timers.slots[0].seq < first_new) {
-        struct wf_timer *t = wf_container_of(n, struct wf_timer, node);
-        wf_heap_remove(&loop->timers, n);
+    struct wf_heap_slot first;
+    while ((first = wf_heap_first(&loop->timers)).node != NULL && first.key <= now_ns &&
+           first.seq < first_new) {
+        struct wf_timer *t = wf_container_of(first.node, struct wf_timer, node);
+        wf_heap_remove(&loop->timers, first.node);
         ran++;
         t->cb(t); /* may free t */
     }

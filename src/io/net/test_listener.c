@@ -371,12 +371,20 @@ static void accepting_all_ends_without_descriptors_and_memory(void **state) {
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
     tight = (struct rlimit){.rlim_cur = (rlim_t)client, .rlim_max = old.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    /* timers that come in order need no memory: it has to be one that is out of order */
+    struct wf_timer later[2];
+    for (int i = 0; i < 2; i++) {
+        wf_timer_init(&later[i], NULL);
+        assert_int_equal(wf_timer_start(&loop, &later[i], UINT64_MAX), 0);
+    }
     wf_alloc_fail_from(1);
     wf_listener_accept_all(&h.listener);
     wf_alloc_fail_from(0);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
     assert_int_equal(h.accepted, 0);
     assert_false(wf_timer_active(&h.listener.backoff));
+    wf_timer_stop(&loop, &later[0]);
+    wf_timer_stop(&loop, &later[1]);
     turn_until_accepted(&loop, &h, 1);
     close(client);
     close(h.fds[0]);
