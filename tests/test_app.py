@@ -503,14 +503,6 @@ def test_what_cannot_be_declared(app: App, declare: Callable[[App], Any], messag
         declare(app)
 
 
-def test_generators_are_told_to_stream(app: App) -> None:
-    async def generator() -> AsyncIterator[int]:
-        yield 1
-
-    with pytest.raises(TypeError, match="generator, is a generator: return StreamingResponse"):
-        app.get("/")(generator)
-
-
 def test_routers_that_include_each_other() -> None:
     a, b = Router(), Router()
     a.include_router(b)

@@ -99,6 +99,7 @@ SHOWN = {
     "dependencies": 3,
     "security": 5,
     "forms": 2,
+    "streaming": 1,
     "coming-from-flask": 4,
     "deployment": 1,
     "middleware": 3,

@@ -8,6 +8,7 @@ from weft.loop import EventLoopPolicy, Loop, install, new_event_loop, run
 from weft.params import Body, Cookie, Depends, File, Form, Header, Path, Query, Security
 from weft.requests import ClientDisconnect, Request
 from weft.responses import (
+    EventSourceResponse,
     FileResponse,
     HTMLResponse,
     JSONResponse,
@@ -18,6 +19,7 @@ from weft.responses import (
 )
 from weft.routing import Router
 from weft.shapes import Shape, shape
+from weft.sse import ServerSentEvent
 
 __version__ = "0.1.0"
 
@@ -30,6 +32,7 @@ __all__ = [
     "Cookie",
     "Depends",
     "EventLoopPolicy",
+    "EventSourceResponse",
     "File",
     "FileResponse",
     "Form",
@@ -48,6 +51,7 @@ __all__ = [
     "ResponseValidationError",
     "Router",
     "Security",
+    "ServerSentEvent",
     "Shape",
     "StreamingResponse",
     "UploadFile",

@@ -498,7 +498,7 @@ class Server:
         *,
         kind: Literal["async", "thread", "inline"] = "async",
         status_code: int = 200,
-        response_class: type[Response] | None = None,
+        response_class: Callable[..., Response] | None = None,
         text_type: bytes | None = None,
         body_max: int | None = None,
         cancel: bool = True,

@@ -20,7 +20,7 @@ from weft.exceptions import SignatureError
 from weft.params import Dependency
 from weft.requests import Request
 from weft.responses import Response
-from weft.routing import Route, endpoint_name, is_async_callable
+from weft.routing import Route, endpoint_name, is_a, is_async_callable, unpartial
 from weft.security.base import SecurityBase
 from weft.security.scopes import SecurityScopes
 from weft.signature import Description, Step, body_mode, describe, embeds
@@ -87,7 +87,8 @@ class Node:
 
     def _check_scope(self, needed: Dependency) -> None:
         if (
-            self.kind.endswith("generator")
+            self.depends is not None  # an endpoint that yields does so once they are gone
+            and self.kind.endswith("generator")
             and self.scope == "request"
             and needed.scope == "function"
         ):
@@ -102,7 +103,7 @@ class Node:
         return (
             bool(self.depends is not None and self.depends.scopes)
             or any(step.annotation is SecurityScopes for step in self.description.steps)
-            or isinstance(inspect.unwrap(_unpartial(self.call)), SecurityBase)
+            or isinstance(inspect.unwrap(unpartial(self.call)), SecurityBase)
             or any(child.uses_scopes for child in self.children)
         )
 
@@ -269,33 +270,12 @@ def _identity(call: Callable[..., Any]) -> Any:
     return call
 
 
-def _unpartial(call: Any) -> Any:
-    while isinstance(call, functools.partial):
-        call = call.func
-    return call
-
-
-def _is(check: Callable[[Any], bool], call: Any) -> bool:
-    """Is it such a function: itself, what it wraps, or the `__call__` of its class?"""
-    call = _unpartial(call)
-    unwrapped = inspect.unwrap(call)
-    if check(call) or check(unwrapped):
-        return True
-    if inspect.isclass(unwrapped):
-        return False
-    return any(
-        check(method) or check(inspect.unwrap(_unpartial(method)))
-        for target in (call, unwrapped)
-        if (method := getattr(target, "__call__", None)) is not None  # noqa: B004
-    )
-
-
 def _kind(call: Callable[..., Any], depends: Dependency | None) -> str:
     """The word of enum wf_dependency_kind."""
     inline = depends is not None and depends.inline
-    if _is(inspect.isasyncgenfunction, call):
+    if is_a(inspect.isasyncgenfunction, call):
         return "async_generator"
-    if _is(inspect.isgeneratorfunction, call):
+    if is_a(inspect.isgeneratorfunction, call):
         return "inline_generator" if inline else "thread_generator"
     if not inspect.isclass(call) and is_async_callable(call):
         return "async"

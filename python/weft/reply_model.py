@@ -1,4 +1,5 @@
-"""What a route's model makes of what its endpoint returns: judged, filtered, written as JSON."""
+"""What a route's model makes of what its endpoint returns, or of each item that it yields: judged,
+filtered, written as JSON."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ def compile_model(route: Route) -> ReplyModel | None:
 
     `SignatureError` for a type that pydantic cannot judge.
     """
-    model = route.reply_model
+    model = route.item_model if route.yields else route.reply_model
     if model is None or (model is Any and route.response_model is UNSET):
         return None  # what is annotated with Any is encoded as what is not annotated
     where = f"the reply of {endpoint_name(route.endpoint)}() is {model!r}"
@@ -60,7 +61,7 @@ def compile_model(route: Route) -> ReplyModel | None:
         ) from exc
     validate = adapter.validator.validate_python
     shape = None
-    if route.response_class in (None, JSONResponse):
+    if route.yields or route.response_class in (None, JSONResponse):
         dump = adapter.serializer.to_json
         if all(options[name] == usual for name, usual in _NATIVE.items()):
             flags = [options[name] for name in ("by_alias", "exclude_unset", "exclude_none")]

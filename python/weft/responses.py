@@ -213,6 +213,16 @@ class StreamingResponse(Response, _core.StreamingResponse):
         self.init_headers(headers)
 
 
+class EventSourceResponse(StreamingResponse):
+    """Server-sent events.
+
+    As `response_class` of an endpoint that yields it makes an event of each item (`weft.sse`);
+    returned by one, it sends chunks that are events already.
+    """
+
+    media_type = "text/event-stream"
+
+
 class FileResponse(Response, _core.FileResponse):
     """A file, sent by the kernel; `Range` requests get their part of it (RFC 9110 section 14).
 

@@ -5,18 +5,41 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, TypedDict, TypeVar, Unpack, get_type_hints
+from typing import (
+    Any,
+    Literal,
+    NamedTuple,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from weft.datastructures import URLPath
 from weft.params import Dependency
-from weft.responses import Response
+from weft.responses import EventSourceResponse, Response
+from weft.sse import ServerSentEvent
 
 IncEx = set[int] | set[str] | Mapping[int, Any] | Mapping[str, Any]
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 _EXPRESSION = re.compile(r"\{\$[^{}]*\}")  # OpenAPI's, in the paths of callbacks
+_STREAMS = (AsyncIterable, AsyncIterator, AsyncGenerator, Iterable, Iterator, Generator)
 UNSET: Any = ...  # where None means something else than nothing given
 _PARAM = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?::([A-Za-z_][A-Za-z0-9_]*))?\}")
 
@@ -123,8 +146,31 @@ class Route:
         return self.operation_id or re.sub(r"\W", "_", text)
 
     @property
+    def yields(self) -> Literal["lines", "events", "chunks"] | None:
+        """What the items of a generator are sent as: lines of JSON, server-sent events, or what the
+        response class makes of them. None where the endpoint returns."""
+        if not is_generator(self.endpoint):
+            return None
+        if self.response_class is None:
+            return "lines"
+        return "events" if issubclass(self.response_class, EventSourceResponse) else "chunks"
+
+    @property
+    def item_model(self) -> Any:
+        """The type of what it yields, by its return annotation; None without one."""
+        if self.yields not in ("lines", "events") or self.response_model is not UNSET:
+            return None
+        hint = _returned(self.endpoint)
+        if get_origin(hint) not in _STREAMS:
+            return None
+        item = get_args(hint)[0]
+        return None if inspect.isclass(item) and issubclass(item, ServerSentEvent) else item
+
+    @property
     def reply_model(self) -> Any:
         """The type of what it returns: its model, or the return annotation; None without one."""
+        if self.yields:
+            return None
         model = self.response_model
         if model is UNSET:
             model = _returned(self.endpoint)
@@ -147,7 +193,8 @@ class Route:
         """How the endpoint is called: awaited, in a thread, or plainly on the loop."""
         if is_async_callable(self.endpoint):
             return "async"
-        return "inline" if self.inline else "thread"
+        # Calling a generator function runs nothing of it yet.
+        return "inline" if self.inline or self.yields else "thread"
 
     @property
     def params(self) -> dict[str, type]:
@@ -165,8 +212,6 @@ class Route:
 def _returned(endpoint: Any) -> Any:
     """The return annotation; None where it cannot be known."""
     function = inspect.unwrap(endpoint)
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        return None
     if not inspect.isroutine(function):
         function = getattr(type(function), "__call__", None)  # noqa: B004
     try:
@@ -291,7 +336,6 @@ class Router:
             raise TypeError(f"methods must be a list of names, not the string {methods!r}")
         if not callable(endpoint):
             raise TypeError(f"the endpoint of {path!r} cannot be called: {endpoint!r}")
-        _check_endpoint(path, endpoint)
         given: dict[str, Any] = dict(options)
         given["name"] = given.get("name") or endpoint_name(endpoint)
         given["tags"] = tuple(given.get("tags") or ())
@@ -405,14 +449,6 @@ def _check_dependencies(dependencies: Sequence[Any]) -> tuple[Dependency, ...]:
     return tuple(dependencies)
 
 
-def _check_endpoint(path: str, endpoint: Callable[..., Any]) -> None:
-    if inspect.isgeneratorfunction(endpoint) or inspect.isasyncgenfunction(endpoint):
-        raise TypeError(
-            f"the endpoint of {path!r}, {endpoint_name(endpoint)}, is a generator: "
-            "return StreamingResponse(generator()) to send what it yields"
-        )
-
-
 def endpoint_name(endpoint: object) -> str:
     """What a function, method, class, partial or callable object is called."""
     while isinstance(endpoint, functools.partial):
@@ -426,6 +462,32 @@ def is_async_callable(obj: Any) -> bool:
         obj = obj.func
     call = obj if inspect.isroutine(obj) else getattr(type(obj), "__call__", None)  # noqa: B004
     return any(map(inspect.iscoroutinefunction, (call, inspect.unwrap(obj))))
+
+
+def is_generator(obj: Any) -> bool:
+    """Does calling it give a generator, async or not?"""
+    return is_a(inspect.isasyncgenfunction, obj) or is_a(inspect.isgeneratorfunction, obj)
+
+
+def is_a(check: Callable[[Any], bool], call: Any) -> bool:
+    """Is it such a function: itself, what it wraps, or the `__call__` of its class?"""
+    call = unpartial(call)
+    unwrapped = inspect.unwrap(call)
+    if check(call) or check(unwrapped):
+        return True
+    if inspect.isclass(unwrapped):
+        return False
+    return any(
+        check(method) or check(inspect.unwrap(unpartial(method)))
+        for target in (call, unwrapped)
+        if (method := getattr(target, "__call__", None)) is not None  # noqa: B004
+    )
+
+
+def unpartial(call: Any) -> Any:
+    while isinstance(call, functools.partial):
+        call = call.func
+    return call
 
 
 async def awaited(awaitable: Awaitable[Any]) -> Any:

@@ -18,6 +18,7 @@ from weft import _core, forwarded, log
 from weft.dependencies import Overrides, Tree
 from weft.dispatch import rescue
 from weft.exceptions import HTTPException, SignatureError
+from weft.generators import reply_of_items
 from weft.loop import new_event_loop
 from weft.openapi.pages import documentation_routes
 from weft.reply_model import ReplyModel, compile_model
@@ -279,6 +280,10 @@ def _add_route(
     made_by = route.response_class
     if made_by is JSONResponse:
         made_by = None  # what the core does with values by itself
+    text_type = _text_type(made_by)
+    makes: Callable[..., Response] | None = made_by
+    if (of_items := reply_of_items(route, model)) is not None:
+        makes, model, text_type = of_items, None, None
     name = f"{route.endpoint.__module__}.{endpoint_name(route.endpoint)}"
     try:
         core.add_route(
@@ -287,8 +292,8 @@ def _add_route(
             plan,
             kind=route.kind,
             status_code=route.default_status,
-            response_class=made_by,
-            text_type=_text_type(made_by),
+            response_class=makes,
+            text_type=text_type,
             body_max=route.max_body_size,
             cancel=route.cancel_on_disconnect,
             name=name,

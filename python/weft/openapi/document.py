@@ -37,6 +37,15 @@ _RANGES = {
     "5XX": "Server Error",
     "DEFAULT": "Default Response",
 }
+_EVENT: Schema = {
+    "type": "object",
+    "properties": {
+        "data": {"type": "string"},
+        "event": {"type": "string"},
+        "id": {"type": "string"},
+        "retry": {"type": "integer", "minimum": 0},
+    },
+}
 _ERRORS: dict[str, Schema] = {
     "ValidationError": {
         "title": "ValidationError",
@@ -182,6 +191,7 @@ class _Operation:
         self.body = _body(route, [step for step in steps if step.source == "body"])
         self.may_be_invalid = bool(self.body) or any(step.source in _PLACES for step in steps)
         self.reply = _reply(route)
+        self.item = _item(route)
         self.replies = {
             status: Value(model, "serialization", f"Response_{status}_{route.unique_id}")
             for status, reply in route.responses.items()
@@ -194,6 +204,8 @@ class _Operation:
             yield self.body.value
         if self.reply is not None:
             yield self.reply
+        if self.item is not None:
+            yield self.item
         yield from self.replies.values()
         for callback in self.callbacks:
             yield from callback.all_values()
@@ -231,7 +243,9 @@ class _Operation:
         made_by = route.response_class or JSONResponse
         reply: dict[str, Any] = {"description": route.response_description}
         has_content = route.status_code is None or _has_content(route.status_code)
-        if has_content and made_by.media_type is not None:
+        if has_content and route.yields in ("lines", "events"):
+            reply["content"] = self._items(schemas)
+        elif has_content and made_by.media_type is not None:
             schema: Schema = {"type": "string"}
             if issubclass(made_by, JSONResponse):
                 schema = schemas.of(self.reply) if self.reply is not None else {}
@@ -255,6 +269,20 @@ class _Operation:
                 "content": {"application/json": {"schema": schema}},
             }
         return responses
+
+    def _items(self, schemas: Schemas) -> dict[str, Any]:
+        """The content of a stream, by the schema of an item (OpenAPI 3.2, section 4.14.4)."""
+        schema = schemas.of(self.item) if self.item is not None else {}
+        if self.route.yields == "lines":
+            return {"application/jsonl": {"itemSchema": schema}}
+        event = deepcopy(_EVENT)
+        if self.item is not None:
+            event["required"] = ["data"]
+            event["properties"]["data"] |= {
+                "contentMediaType": "application/json",
+                "contentSchema": schema,
+            }
+        return {"text/event-stream": {"itemSchema": event}}
 
 
 def _reason(status: str) -> str:
@@ -473,3 +501,9 @@ def _reply(route: Route) -> Value | None:
     """The model of its replies."""
     model = route.reply_model
     return None if model is None else Value(model, "serialization", "Response_" + route.unique_id)
+
+
+def _item(route: Route) -> Value | None:
+    """The model of what it yields."""
+    model = route.item_model
+    return None if model is None else Value(model, "serialization", "StreamItem_" + route.unique_id)

@@ -427,6 +427,11 @@ static int reply_response(struct wf_call *call, PyObject *response, struct wf_re
 
 /* ---- results ---- */
 
+static bool is_iterator(PyObject *o) {
+    const PyAsyncMethods *async = Py_TYPE(o)->tp_as_async;
+    return PyIter_Check(o) || (async != NULL && async->am_anext != NULL);
+}
+
 /* What a response class is called with: plain values, as FastAPI's jsonable_encoder makes them, so
  * that one with a render() of its own can be simple. Text, bytes and iterators, and what has no
  * JSON form, are handed over as they are. New reference. */
@@ -434,7 +439,7 @@ static PyObject *plain_content(struct wf_state *state, PyObject *value) {
     PyTypeObject *type = Py_TYPE(value);
     if (value == Py_None || type == &PyUnicode_Type || type == &PyLong_Type ||
         PyBool_Check(value) || PyFloat_CheckExact(value) || PyObject_CheckBuffer(value) ||
-        PyIter_Check(value)) {
+        is_iterator(value)) {
         return Py_NewRef(value);
     }
     struct wf_buf json;
