@@ -97,7 +97,7 @@ def asked(page: str) -> Iterator[tuple[str, str, str]]:
 SHOWN = {
     "first-steps": 3,
     "dependencies": 3,
-    "security": 5,
+    "security": 7,
     "forms": 2,
     "streaming": 1,
     "coming-from-flask": 4,

@@ -375,6 +375,23 @@ class FormParser:
     def feed(self, chunk: Buffer, /) -> None: ...
     def finish(self) -> list[tuple[str, Any]]: ...
 
+# ---- py/jwt ----
+
+@final
+class TokenVerifier:
+    def __new__(
+        cls,
+        keys: list[tuple[str | None, bytes]],
+        algorithms: tuple[str, ...],
+        audience: Iterable[str] | None,
+        issuers: Iterable[str] | None,
+        required: tuple[str, ...],
+        leeway: float,
+        error: Callable[[str], BaseException],
+    ) -> Self: ...
+    def verify(self, token: str | bytes, /) -> dict[str, Any]: ...
+    def bearer(self, authorization: str | None, /) -> dict[str, Any] | None: ...
+
 # ---- py/http ----
 
 @disjoint_base

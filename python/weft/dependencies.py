@@ -22,6 +22,7 @@ from weft.requests import Request
 from weft.responses import Response
 from weft.routing import Route, endpoint_name, is_a, is_async_callable, unpartial
 from weft.security.base import SecurityBase
+from weft.security.jwt import JWTBearer
 from weft.security.scopes import SecurityScopes
 from weft.signature import Description, Step, body_mode, describe, embeds
 
@@ -272,7 +273,7 @@ def _identity(call: Callable[..., Any]) -> Any:
 
 def _kind(call: Callable[..., Any], depends: Dependency | None) -> str:
     """The word of enum wf_dependency_kind."""
-    inline = depends is not None and depends.inline
+    inline = (depends is not None and depends.inline) or isinstance(call, JWTBearer)
     if is_a(inspect.isasyncgenfunction, call):
         return "async_generator"
     if is_a(inspect.isgeneratorfunction, call):

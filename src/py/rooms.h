@@ -6,6 +6,7 @@
 #include "py/form/form.h"
 #include "py/http/http.h"
 #include "py/json/json.h"
+#include "py/jwt/jwt.h"
 #include "py/loop/pyloop.h"
 #include "py/plan/plan.h"
 #include "py/shape/shape.h"
@@ -13,6 +14,6 @@
 #include "py/transport/transport.h"
 
 #define WF_PY_ROOMS(X)                                                                             \
-    X(json) X(shape) X(bson) X(loop) X(transport) X(task) X(form_py) X(plan) X(http)
+    X(json) X(shape) X(bson) X(loop) X(transport) X(task) X(form_py) X(jwt) X(plan) X(http)
 
 #endif

@@ -21,6 +21,7 @@ from weft.params import BodyMarker, FileMarker, FormMarker, HeaderMarker, Marker
 from weft.responses import JSONResponse
 from weft.routing import Route
 from weft.security.base import SecurityBase
+from weft.security.jwt import JWTBearer
 from weft.signature import Step, embeds, model_fields, model_of
 
 if TYPE_CHECKING:
@@ -189,7 +190,12 @@ class _Operation:
         self.schemes = _schemes(nodes)
         self.parameters = [p for place in _PLACES for p in _parameters(steps, place)]
         self.body = _body(route, [step for step in steps if step.source == "body"])
-        self.may_be_invalid = bool(self.body) or any(step.source in _PLACES for step in steps)
+        self.may_be_invalid = bool(self.body) or any(
+            step.source in _PLACES
+            for node in nodes
+            if not isinstance(node.call, JWTBearer)  # what it reads can be anything
+            for step in node.description.steps
+        )
         self.reply = _reply(route)
         self.item = _item(route)
         self.replies = {

@@ -9,6 +9,7 @@ from weft.security.http import (
     HTTPBearer,
     HTTPDigest,
 )
+from weft.security.jwt import InvalidTokenError, JWTBearer
 from weft.security.oauth2 import (
     OAuth2,
     OAuth2AuthorizationCodeBearer,
@@ -28,6 +29,8 @@ __all__ = [
     "HTTPBasicCredentials",
     "HTTPBearer",
     "HTTPDigest",
+    "InvalidTokenError",
+    "JWTBearer",
     "OAuth2",
     "OAuth2AuthorizationCodeBearer",
     "OAuth2PasswordBearer",

@@ -1,0 +1,102 @@
+"""JSON Web Tokens (RFC 7519) sent as bearer tokens (RFC 6750), verified in C with libcrypto."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from weft import _core
+from weft.exceptions import HTTPException
+from weft.params import Header
+from weft.security import models
+from weft.security.base import SecurityBase
+
+Key = str | bytes
+
+
+class InvalidTokenError(Exception):
+    """Why a token is not good, in a sentence that may be told to whoever sent it."""
+
+
+class JWTBearer(SecurityBase):
+    """The claims of a token that is sent as `authorization: Bearer ...`, as a dict.
+
+    `algorithms` are those that tokens may be signed with: HS256, HS384 and HS512, for which `key`
+    is the secret, of as many bytes as the hash has; or any of RS256, RS384, RS512, PS256, PS384,
+    PS512, ES256, ES384, ES512 and EdDSA, for which it is the public key in PEM. Several keys are
+    given by the id that tokens name (`kid`).
+
+    A token is good when its signature is, when it has the claims of `required`, when it has not
+    expired (`exp`) and is not of the future (`nbf`, `iat`), give or take `leeway` seconds, when one
+    of its audiences (`aud`) is one of `audience`, or both have none, and when its `iss` is one of
+    `issuer`, where that is given. One that is not is answered with 401 and the reason; a request
+    without a token is too, or with `auto_error=False` the claims are None.
+
+    `ValueError` for keys and algorithms that do not fit together, or where weft was built without
+    libcrypto.
+    """
+
+    model: models.HTTPBearer
+
+    def __init__(
+        self,
+        *,
+        key: Key | Mapping[str, Key],
+        algorithms: Sequence[str],
+        audience: str | Sequence[str] | None = None,
+        issuer: str | Sequence[str] | None = None,
+        required: Sequence[str] = ("exp",),
+        leeway: float = 0.0,
+        scheme_name: str | None = None,
+        description: str | None = None,
+        auto_error: bool = True,
+    ) -> None:
+        for name, value in (("algorithms", algorithms), ("required", required)):
+            if isinstance(value, str):
+                raise TypeError(f"{name} must be a list of names, not the string {value!r}")
+        if not 0 <= leeway < float("inf"):
+            raise ValueError(f"leeway is in seconds, not {leeway!r}")
+        kinds = {name.startswith("HS") for name in algorithms}
+        if len(kinds) > 1:
+            raise ValueError("one key cannot be a secret and public: HS* stands alone")
+        keys = key.items() if isinstance(key, Mapping) else [(None, key)]
+        self._verifier = _core.TokenVerifier(
+            [(id, _bytes(value, secret=True in kinds)) for id, value in keys],
+            tuple(algorithms),
+            _names(audience),
+            _names(issuer),
+            tuple(required),
+            float(leeway),
+            InvalidTokenError,
+        )
+        model = models.HTTPBearer(bearerFormat="JWT", description=description)
+        self.describe_as(model, scheme_name, auto_error)
+
+    def verify(self, token: Key) -> dict[str, Any]:
+        """The claims of a token that came in another way. `InvalidTokenError` for a bad one."""
+        return self._verifier.verify(token)
+
+    def __call__(
+        self, authorization: Annotated[str | None, Header(include_in_schema=False)] = None
+    ) -> dict[str, Any] | None:
+        try:
+            claims = self._verifier.bearer(authorization)
+        except InvalidTokenError as exc:
+            challenge = f'Bearer error="invalid_token", error_description="{exc}"'
+            raise HTTPException(
+                401, f"Invalid token: {exc}", {"WWW-Authenticate": challenge}
+            ) from exc
+        if claims is None:
+            self.refuse()
+        return claims
+
+
+def _bytes(key: Key, *, secret: bool) -> bytes:
+    found = key.encode() if isinstance(key, str) else bytes(key)
+    if secret and found.lstrip().startswith((b"-----BEGIN ", b"ssh-")):
+        raise ValueError("the secret of HS* is a public key: whoever knows that could sign tokens")
+    return found
+
+
+def _names(names: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    return (names,) if isinstance(names, str) else None if names is None else tuple(names)

@@ -1,0 +1,66 @@
+/* A token taken apart: what needs no cryptography. */
+#include "wire/jwt/jwt.h"
+
+#include <stdint.h>
+
+enum wf_jwt_algorithm wf_jwt_algorithm_of(struct wf_span name) {
+#define X(algorithm, family, hash, bytes)                                                          \
+    if (wf_span_eq(name, WF_SPAN(#algorithm))) {                                                   \
+        return WF_JWT_##algorithm;                                                                 \
+    }
+    WF_JWT_ALGORITHMS(X)
+#undef X
+    return WF_JWT_NO_ALGORITHM;
+}
+
+/* Cuts *rest at its first dot. */
+static bool cut(struct wf_span *rest, struct wf_span *part) {
+    const char *dot = rest->n != 0 ? memchr(rest->p, '.', rest->n) : NULL;
+    if (dot == NULL) {
+        return false;
+    }
+    *part = wf_span(rest->p, (size_t)(dot - rest->p));
+    *rest = wf_span(dot + 1, rest->n - part->n - 1);
+    return true;
+}
+
+bool wf_jwt_split(struct wf_span token, struct wf_jwt *out) {
+    struct wf_span rest = token;
+    if (!cut(&rest, &out->header) || !cut(&rest, &out->claims)) {
+        return false;
+    }
+    out->signature = rest;
+    out->signed_text = wf_span(token.p, token.n - rest.n - 1);
+    return out->header.n != 0 && out->claims.n != 0 && rest.n != 0 &&
+           memchr(rest.p, '.', rest.n) == NULL;
+}
+
+/* The six bits of a character, or -1. */
+static int bits_of(unsigned char c) {
+    return c >= 'A' && c <= 'Z'   ? c - 'A'
+           : c >= 'a' && c <= 'z' ? c - 'a' + 26
+           : c >= '0' && c <= '9' ? c - '0' + 52
+           : c == '-'             ? 62
+           : c == '_'             ? 63
+                                  : -1;
+}
+
+ssize_t wf_base64url_decode(char *out, struct wf_span in) {
+    uint32_t bits = 0;
+    unsigned held = 0; /* bits of `bits` that are not written yet */
+    size_t n = 0;
+    for (size_t i = 0; i < in.n; i++) {
+        int six = bits_of((unsigned char)in.p[i]);
+        if (six < 0) {
+            return -1;
+        }
+        bits = bits << 6 | (uint32_t)six;
+        held += 6;
+        if (held >= 8) {
+            held -= 8;
+            out[n++] = (char)(bits >> held & 0xff);
+        }
+    }
+    /* One character alone holds no byte; what is left over must be zero, or one value had two texts. */
+    return held == 6 || (bits & ((1u << held) - 1)) != 0 ? -1 : (ssize_t)n;
+}
