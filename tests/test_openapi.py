@@ -7,8 +7,12 @@ import datetime as dt
 import decimal
 import enum
 import json
+import os
+import subprocess
+import sys
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import fastapi
@@ -427,3 +431,24 @@ def test_command_writes_the_document(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == written
     assert main(["openapi", "documented:app", "-o", "no/such/folder"]) == 1
     assert "No such file" in capsys.readouterr().err
+
+
+def test_forms_have_a_schema_without_pydantic():
+    script = """
+import json, sys
+sys.modules["pydantic"] = sys.modules["pydantic_core"] = None
+from examples.bookshop.main import app
+print(json.dumps(app.openapi()))
+"""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
+    env["PYTHONPATH"] += os.pathsep + str(Path(__file__).parent.parent)
+    run = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    document = json.loads(run.stdout)
+    validate(document)
+    body = document["paths"]["/books/{book_id}/cover"]["put"]["requestBody"]["content"]
+    schema = body["multipart/form-data"]["schema"]
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    assert schema["required"] == ["image"]
+    assert schema["properties"]["image"]["type"] == "string"

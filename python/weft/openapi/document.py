@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired, TypedDict, get_args, get_origin
 
 from weft import json
+from weft.datastructures import UploadFile
 from weft.dependencies import Node, Tree
 from weft.openapi.schemas import REF, Schema, Schemas, Value, merge
 from weft.params import BodyMarker, FileMarker, FormMarker, HeaderMarker, Marker
@@ -422,8 +423,12 @@ def _body(route: Route, steps: Sequence[Step]) -> _Body | None:
         documentation = step.marker.documentation if step.marker is not None else {}
         required = step.default_kind == "required"
         return _Body(media_type, required, _value(step, step.names[0]), documentation)
-    import pydantic
-
+    name = "Body_" + route.unique_id
+    required = any(step.default_kind == "required" for step in steps)
+    try:
+        import pydantic
+    except ImportError:
+        return _Body(media_type, required, Value(_dict_of(name, steps), "validation", "body"), {})
     groups = [step for step in steps if step.form_fields is not None]
     fields: dict[str, Any] = {}
     for step in steps:
@@ -433,11 +438,23 @@ def _body(route: Route, steps: Sequence[Step]) -> _Body | None:
             options.setdefault("title", step.name.replace("_", " ").title())
         fields[step.name] = (value.annotation, pydantic.Field(**options))
     config = pydantic.ConfigDict(json_schema_extra=partial(_flatten, groups)) if groups else None
-    name = "Body_" + route.unique_id
     model = pydantic.create_model(name, __config__=config, **fields)
-    required = any(step.default_kind == "required" for step in steps)
     options = {} if required else {"default": None}
     return _Body(media_type, required, Value(model, "validation", "body", options), {})
+
+
+def _dict_of(name: str, steps: Sequence[Step]) -> Any:
+    """A TypedDict with a key for each, for weft's own shapes; a file is bytes to them."""
+    keys: dict[str, Any] = {}
+    for step in steps:
+        annotation = _value(step, step.names[0]).annotation
+        if annotation is UploadFile:
+            annotation = bytes
+        elif annotation == list[UploadFile]:
+            annotation = list[bytes]
+        required = step.default_kind == "required"
+        keys[step.names[0]] = annotation if required else NotRequired[annotation]
+    return TypedDict(name, keys)  # type: ignore[operator]
 
 
 def _flatten(groups: Sequence[Step], schema: Schema) -> None:

@@ -66,6 +66,7 @@ class Schemas:
     def _describe(self, values: Iterable[Value]) -> None:
         """By the shapes of the types, where there is no pydantic."""
         modes: tuple[Mode, ...] = ("validation", "serialization")
+        nodes = []  # kept: the walk knows them by their addresses
         for mode in modes:
             walk = Walk(mode, REF + "{}", self.definitions)
             for value in values:
@@ -74,6 +75,7 @@ class Schemas:
                         node = describe(value.annotation)
                     except TypeError as exc:
                         raise SchemaError(str(exc)) from exc
+                    nodes.append(node)
                     self._found[value] = {**walk.schema(node), **options(node, value.options)}
 
     def _generate(self, pydantic: Any, values: list[Value], separate: bool) -> None:
