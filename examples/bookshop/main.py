@@ -1,16 +1,30 @@
-"""A bookshop's API, kept in memory: what a small service looks like with weft.
+"""A bookshop's API, and a page that uses it, kept in memory: what a small service looks like.
 
 weft examples.bookshop.main:app
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
-from weft import App, HTTPException, Path, Query, Request, Response, StreamingResponse, json
+from weft import (
+    App,
+    FileResponse,
+    HTTPException,
+    Path,
+    Query,
+    Request,
+    Response,
+    StreamingResponse,
+    UploadFile,
+    json,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,14 +33,30 @@ class NewBook:
 
     title: str
     author: str
-    year: int
-    price: float
+    # A number, where pydantic would also take a text that reads like one.
+    year: int = field(metadata={"strict": True})
+    price: float = field(metadata={"strict": True})
     tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Book(NewBook):
     id: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """What has happened to a book; of one that was removed, what it was."""
+
+    what: Literal["added", "changed", "removed"]
+    book: Book
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a request could not be answered."""
+
+    detail: str
 
 
 SHELF = [
@@ -36,8 +66,13 @@ SHELF = [
     ("Invisible Cities", "Italo Calvino", 1972, 11.2, ("novel",)),
     ("The Elements of Typographic Style", "Robert Bringhurst", 1992, 29.95, ("design",)),
 ]
+IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
+COVER_BYTES_MAX = 2 << 20
+EVENTS_KEPT = 100  # for a listener that does not keep up; then it misses the oldest
 
 books: dict[int, Book] = {}
+covers: dict[int, tuple[str, bytes]] = {}  # media type and content
+listeners: set[asyncio.Queue[Change]] = set()
 
 
 @asynccontextmanager
@@ -46,19 +81,23 @@ async def lifespan(app: App) -> AsyncIterator[None]:
         add(NewBook(title=title, author=author, year=year, price=price, tags=tags))
     yield
     books.clear()
+    covers.clear()
 
 
 app = App(title="Bookshop", version="1.0.0", lifespan=lifespan)
 
 BookId = Annotated[int, Path(ge=1)]
+NO_BOOK: dict[int | str, Any] = {404: {"description": "There is no such book", "model": Problem}}
+NO_TEXT: dict[int | str, Any] = {400: {"description": "The body is malformed", "model": Problem}}
 
 
 def add(new: NewBook) -> Book:
-    return put(max(books, default=0) + 1, new)
+    return put(max(books, default=0) + 1, new, "added")
 
 
-def put(book_id: int, new: NewBook) -> Book:
-    books[book_id] = Book(id=book_id, **vars(new))
+def put(book_id: int, new: NewBook, what: Literal["added", "changed"]) -> Book:
+    books[book_id] = Book(**{**vars(new), "id": book_id})
+    tell(what, books[book_id])
     return books[book_id]
 
 
@@ -69,15 +108,20 @@ def find(book_id: int) -> Book:
         raise HTTPException(404, f"There is no book {book_id}") from None
 
 
-@app.get("/")
-async def about(request: Request) -> dict[str, str]:
-    return {"name": app.title, "version": app.version, "books": str(request.url_for("list_books"))}
+def tell(what: Literal["added", "changed", "removed"], book: Book) -> None:
+    for queue in listeners:
+        if queue.full():
+            queue.get_nowait()
+        queue.put_nowait(Change(what, book))
+
+
+# ---- books ----
 
 
 @app.get("/books")
 async def list_books(
+    tag: Annotated[list[str], Query(default_factory=list)],
     q: Annotated[str | None, Query(min_length=1, max_length=80)] = None,
-    tag: Annotated[list[str] | None, Query()] = None,
     max_price: Annotated[float | None, Query(gt=0)] = None,
     sort: Literal["id", "title", "year", "price"] = "id",
     offset: Annotated[int, Query(ge=0)] = 0,
@@ -88,14 +132,14 @@ async def list_books(
         book
         for book in books.values()
         if (q is None or q.casefold() in f"{book.title}\n{book.author}".casefold())
-        and set(tag or ()) <= set(book.tags)
+        and set(tag) <= set(book.tags)
         and (max_price is None or book.price <= max_price)
     ]
     found.sort(key=lambda book: getattr(book, sort))
     return {"total": len(found), "books": found[offset : offset + limit]}
 
 
-@app.get("/books/export")
+@app.get("/books/export", responses={200: {"content": {"application/x-ndjson": {}}}})
 async def export_books() -> StreamingResponse:
     """Every book as a line of JSON, sent no faster than it is read."""
 
@@ -106,25 +150,125 @@ async def export_books() -> StreamingResponse:
     return StreamingResponse(lines(), media_type="application/x-ndjson")
 
 
-@app.get("/books/{book_id}")
+@app.get("/books/{book_id:int}", responses=NO_BOOK)
 async def get_book(book_id: BookId) -> Book:
     return find(book_id)
 
 
-@app.post("/books", status_code=201)
+@app.post("/books", status_code=201, responses=NO_TEXT)
 async def create_book(book: NewBook, request: Request, response: Response) -> Book:
     made = add(book)
     response.headers["location"] = str(request.url_for("get_book", book_id=made.id))
     return made
 
 
-@app.put("/books/{book_id}")
+@app.put("/books/{book_id:int}", responses=NO_BOOK | NO_TEXT)
 async def update_book(book_id: BookId, book: NewBook) -> Book:
     find(book_id)
-    return put(book_id, book)
+    return put(book_id, book, "changed")
 
 
-@app.delete("/books/{book_id}", status_code=204)
+@app.delete("/books/{book_id:int}", status_code=204, responses=NO_BOOK)
 async def delete_book(book_id: BookId) -> None:
     find(book_id)
-    del books[book_id]
+    covers.pop(book_id, None)
+    tell("removed", books.pop(book_id))
+
+
+# ---- covers ----
+
+
+@app.put(
+    "/books/{book_id:int}/cover",
+    status_code=204,
+    max_body_size=COVER_BYTES_MAX,
+    responses=NO_BOOK | NO_TEXT | {415: {"description": "It is no image", "model": Problem}},
+    openapi_extra={
+        "requestBody": {
+            "content": {
+                "multipart/form-data": {"encoding": {"image": {"contentType": ", ".join(IMAGES)}}}
+            }
+        }
+    },
+)
+async def put_cover(book_id: BookId, image: UploadFile) -> None:
+    """Takes a PNG, JPEG, WebP or GIF of up to 2 MiB."""
+    book = find(book_id)
+    if image.content_type not in IMAGES:
+        raise HTTPException(415, f"A cover is one of {', '.join(IMAGES)}")
+    covers[book_id] = (image.content_type, await image.read())
+    tell("changed", book)
+
+
+@app.get(
+    "/books/{book_id:int}/cover",
+    responses=NO_BOOK | {200: {"content": {kind: {} for kind in (*IMAGES, "image/svg+xml")}}},
+)
+async def get_cover(book_id: BookId) -> Response:
+    """The cover that was sent, or a plain one with the title."""
+    book = find(book_id)
+    media_type, content = covers.get(book_id) or ("image/svg+xml", plain_cover(book))
+    headers = {
+        "cache-control": "no-cache",
+        "content-security-policy": "default-src 'none'",
+        "x-content-type-options": "nosniff",
+    }
+    return Response(content, media_type=media_type, headers=headers)
+
+
+def plain_cover(book: Book) -> bytes:
+    hue = sum(map(ord, book.author)) % 360
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 96">'
+        f'<rect width="64" height="96" fill="hsl({hue} 45% 40%)"/>'
+        '<text x="32" y="48" fill="#fff" font-size="7" text-anchor="middle" '
+        f'textLength="56">{escape(printable(book.title))}</text></svg>'
+    )
+    return svg.encode()
+
+
+def printable(text: str) -> str:
+    """What XML can hold of it."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+# ---- events ----
+
+
+@app.get("/events", responses={200: {"content": {"text/event-stream": {}}}})
+async def events() -> StreamingResponse:
+    """What happens to books from now on, as server-sent events."""
+
+    async def changes() -> AsyncIterator[bytes]:
+        queue: asyncio.Queue[Change] = asyncio.Queue(EVENTS_KEPT)
+        listeners.add(queue)
+        try:
+            yield b": listening\n\n"
+            while True:
+                yield b"data: " + json.encode(await queue.get()) + b"\n\n"
+        finally:
+            listeners.discard(queue)
+
+    headers = {"cache-control": "no-store"}
+    return StreamingResponse(changes(), media_type="text/event-stream", headers=headers)
+
+
+# ---- the page ----
+
+PAGE = FilePath(__file__).parent / "page"
+POLICY = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+
+@app.get("/", include_in_schema=False)
+async def page() -> FileResponse:
+    return FileResponse(PAGE / "index.html", headers={"content-security-policy": POLICY})
+
+
+@app.get("/page.js", include_in_schema=False)
+async def script() -> FileResponse:
+    return FileResponse(PAGE / "page.js")
+
+
+@app.get("/page.css", include_in_schema=False)
+async def style() -> FileResponse:
+    return FileResponse(PAGE / "page.css")

@@ -172,7 +172,8 @@ class _Reader:
         return Node("int", label="int", checks=checks)
 
     def _float(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(schema, "allow_inf_nan", *_BOUNDS)
+        # An int is a float to pydantic also where it is strict; all else it judges itself.
+        _only(schema, "allow_inf_nan", "strict", *_BOUNDS)
         _lax(config)
         checks = [(op, schema[op]) for op in _BOUNDS if op in schema]
         if not all(type(limit) in (int, float) for _, limit in checks):
