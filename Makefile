@@ -45,9 +45,11 @@ $(VENV)/.built: meson.build meson.options pyproject.toml tools/requirements.txt 
 	@$(pip) --no-deps -r tools/requirements-pages.txt
 	@touch $@
 
-$(VENV)/.tests: $(VENV)/.built tests/requirements.txt
+$(VENV)/.tests: $(VENV)/.built tests/requirements.txt tests/clients/typescript/package-lock.json
 	@$(pip) -r tests/requirements.txt
 	@$(in_venv) tools/bson-corpus
+	@cd tests/clients/typescript && { ! command -v npm >/dev/null || npm ci --silent --no-audit --no-fund; } || \
+	    echo "The packages of the TypeScript client cannot be had: its test is skipped" >&2
 	@touch $@
 
 run: $(VENV)/.built

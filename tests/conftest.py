@@ -8,7 +8,9 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from openapi_spec_validator import validate
 
+import weft.openapi
 from tests.browser import browser, chromium  # noqa: F401 - fixtures for all
 from weft import App
 from weft.testing import TestClient
@@ -21,6 +23,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 pytest.register_assert_rewrite("tests.peer")
 
 Serve = Callable[..., TestClient]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def documents_are_valid() -> Iterator[None]:
+    """Every OpenAPI document that a test makes is one by OpenAPI's own schema."""
+    made = weft.openapi.openapi
+
+    def checked(app: App) -> dict[str, Any]:
+        document = made(app)
+        validate(document)
+        return document
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weft.openapi, "openapi", checked)
+        yield
 
 
 @pytest.fixture
