@@ -24,7 +24,8 @@ class ReplyModel(NamedTuple):
     """What `_core.Server.add_route` takes."""
 
     judge: Callable[[Any], Any]
-    """gives JSON, or plain values for a response class"""
+    """gives JSON, or plain values for a response class; a second argument asks for a dict, for BSON,
+    where it is one"""
     shape: tuple[_core.Shape, int] | None
     """writes the JSON where no judge is needed; None where none is written, or of chosen fields"""
 
@@ -69,7 +70,7 @@ def compile_model(route: Route) -> ReplyModel | None:
     else:
         dump, options = adapter.serializer.to_python, {**options, "mode": "json"}
 
-    def through_model(value: Any) -> Any:
+    def through_model(value: Any, bson: bool = False) -> Any:
         try:
             value = validate(value, from_attributes=True)
         except pydantic_core.ValidationError as exc:
@@ -77,6 +78,10 @@ def compile_model(route: Route) -> ReplyModel | None:
             for error in errors:
                 error["loc"] = ("response", *error["loc"])
             raise ResponseValidationError(errors, body=value) from None
+        if bson:  # which has documents alone at the top
+            plain = adapter.serializer.to_python(value, **options)
+            if isinstance(plain, dict):
+                return plain
         return dump(value, **options)
 
     return ReplyModel(through_model, shape)

@@ -58,6 +58,13 @@ struct wf_bson_state {
 /* An ObjectId of 12 bytes: owned, or NULL with an exception. */
 PyObject *wf_bson_make_objectid(struct wf_bson_state *s, const char *bytes);
 
+/* The object of the document that is all of `in`, which cannot change meanwhile: owned, or NULL with
+ * an exception, its position counted from `base` bytes before.
+ * options  or NULL: the usual ones (options.h) */
+struct wf_bson_options;
+PyObject *wf_bson_decode(struct wf_bson_state *s, const struct wf_bson_options *options,
+                         struct wf_span in, size_t base);
+
 struct wf_state;
 int wf_bson_exec(PyObject *module, struct wf_state *state);
 int wf_bson_traverse(struct wf_bson_state *s, visitproc visit, void *arg);

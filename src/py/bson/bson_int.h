@@ -101,14 +101,6 @@ void wf_bson_raise_decode_at(struct wf_bson_state *s, PyObject *path, size_t pos
 
 /* ---- documents to objects (decode.c) ---- */
 
-struct wf_bson_options;
-
-/* The object of the document that is all of `in`, which cannot change meanwhile: owned, or NULL with
- * an exception, its position counted from `base` bytes before.
- * options  or NULL: the usual ones */
-PyObject *wf_bson_decode(struct wf_bson_state *s, const struct wf_bson_options *options,
-                         struct wf_span in, size_t base);
-
 /* The object of one element that the cursor has read, in a document that begins at `start` and with
  * `depth` documents open around it. */
 struct wf_bson_element;

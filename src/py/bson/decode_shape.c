@@ -806,6 +806,37 @@ static void raise_fail(struct reader *r) {
     Py_XDECREF(message);
 }
 
+/* The element that is the whole, without the root's judge. */
+static enum wf_walk_result decode_whole(struct reader *r, const struct wf_node *root,
+                                        const element *e, PyObject **out) {
+    enum wf_walk_result result = WF_WALK_INVALID;
+    if (root->kind != WF_NODE_HANDED) {
+        result = decode_kind(r, root, e, out);
+        if (result == WF_WALK_OK && (result = wf_walk_later(r->w, 0)) != WF_WALK_OK) {
+            Py_CLEAR(*out);
+        }
+    }
+    return result;
+}
+
+enum wf_walk_result wf_bson_walk_shape(struct wf_walk *w, const struct wf_node *root,
+                                       struct wf_span in, bool member, PyObject **out) {
+    element e = {.type = WF_BSON_DOCUMENT, .name = WF_SPAN(""), .value = in.p, .text = in};
+    struct reader r = {.w = w, .s = &w->state->bson, .in = in};
+    r.tag_budget = in.n * TAG_SEARCH_MAX;
+    *out = NULL;
+    if (member) {
+        struct wf_bson_cursor c;
+        size_t bytes;
+        enum wf_bson_error error = wf_bson_open(&c, in, &bytes);
+        error = error == WF_BSON_OK ? wf_bson_next(&c, &e) : error;
+        if (error != WF_BSON_OK || e.type == 0) {
+            return fail_syntax(&r, error != WF_BSON_OK ? error : WF_BSON_ERROR_TRAILING, c.p);
+        }
+    }
+    return decode_whole(&r, root, &e, out);
+}
+
 PyObject *wf_bson_decode_shape(struct wf_state *state, const struct wf_shape *shape,
                                const struct wf_bson_options *options, struct wf_span in,
                                size_t base) {
@@ -816,13 +847,7 @@ PyObject *wf_bson_decode_shape(struct wf_state *state, const struct wf_shape *sh
     wf_walk_init(&w, state, 0);
     struct reader r = {.w = &w, .s = &state->bson, .options = options, .in = in, .base = base};
     r.tag_budget = in.n * TAG_SEARCH_MAX;
-    enum wf_walk_result result = WF_WALK_INVALID;
-    if (root->kind != WF_NODE_HANDED) {
-        result = decode_kind(&r, root, &e, &value);
-        if (result == WF_WALK_OK && (result = wf_walk_later(&w, 0)) != WF_WALK_OK) {
-            Py_CLEAR(value);
-        }
-    }
+    enum wf_walk_result result = decode_whole(&r, root, &e, &value);
     if (result == WF_WALK_INVALID && root->judge != NULL) {
         PyObject *object = wf_bson_decode(&state->bson, options, in, base);
         if (object != NULL) {

@@ -4,6 +4,7 @@
  * msgspec does it, and what BSON has no form for by the shape of that class. pydantic's own serializer
  * turns its models into plain objects first, since it alone knows what they say about that. */
 #include "py/bson/encode_int.h"
+#include "py/bson/shapes.h"
 
 #include <datetime.h>
 
@@ -588,31 +589,65 @@ int wf_bson_encode_by_class(struct encoder *e, struct wf_span name, PyObject *o)
 
 /* ---- documents ---- */
 
-static int put_root(struct encoder *e, const struct wf_node *n, PyObject *o) {
-    PyObject *plain = NULL;
-    n = resolve(n, o);
-    if (n != NULL && is_pydantics(n)) {
-        plain = dump(e, o);
-        if (plain == NULL && PyErr_Occurred()) {
+/* A document as its class has it. 1: its class is none of documents */
+static int put_root_by_class(struct encoder *e, PyObject *o) {
+    PyObject *plain = dump(e, o);
+    if (plain != NULL) {
+        e->dumped = true;
+        int rc = PyDict_Check(plain) ? wf_bson_encode_mapping(e, plain, true) : 1;
+        Py_DECREF(plain);
+        return rc;
+    }
+    int mapping = PyErr_Occurred() ? -1 : PyObject_IsInstance(o, e->s->mapping);
+    if (mapping != 0) {
+        return mapping < 0 ? -1 : wf_bson_encode_mapping(e, o, true);
+    }
+    PyObject *shape = wf_shape_find(e->state, (PyObject *)Py_TYPE(o));
+    if (shape == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_TypeError)) {
             return -1;
         }
-        n = NULL;
+        PyErr_Clear();
+        return 1;
     }
-    if (n != NULL && n->kind == WF_NODE_DICT) {
-        return put_dict(e, n, o, true);
-    }
-    if (n != NULL && n->kind == WF_NODE_OBJECT && !n->object.array) {
-        return put_object(e, &n->object, o, true);
-    }
-    e->dumped = plain != NULL;
-    int rc = wf_bson_encode_mapping(e, plain != NULL ? plain : o, true);
-    Py_XDECREF(plain);
+    const struct wf_node *n = ((struct wf_shape *)shape)->root;
+    int rc = n->kind == WF_NODE_OBJECT && !n->object.array && fits(n, o)
+                 ? put_object(e, &n->object, o, true)
+                 : 1;
+    Py_DECREF(shape);
     return rc;
 }
 
+static int prepare(struct encoder *e) {
+    return need_datetime() < 0 ? -1 : wf_bson_need_classes(e->s);
+}
+
 int wf_bson_encode_root(struct encoder *e, const struct wf_node *node, PyObject *o) {
-    if (need_datetime() < 0 || wf_bson_need_classes(e->s) < 0) {
+    if (prepare(e) < 0) {
         return -1;
     }
-    return put_root(e, node, o);
+    const struct wf_node *n = resolve(node, o);
+    if (n != NULL && n->kind == WF_NODE_DICT) {
+        return put_dict(e, n, o, true);
+    }
+    if (n != NULL && n->kind == WF_NODE_OBJECT && !n->object.array && !is_pydantics(n)) {
+        return put_object(e, &n->object, o, true);
+    }
+    int rc = PyDict_CheckExact(o) ? 1 : put_root_by_class(e, o);
+    return rc <= 0 ? rc : wf_bson_encode_mapping(e, o, true); /* which says what it is not */
+}
+
+int wf_bson_encode_object(struct wf_state *state, PyObject *o, bool dumped, struct wf_buf *out) {
+    struct encoder e = {.state = state, .s = &state->bson, .typed = true, .dumped = dumped};
+    size_t len = out->len;
+    e.out = *out; /* nobody looks at the caller's meanwhile */
+    int rc = prepare(&e);
+    if (rc == 0) {
+        rc = PyDict_CheckExact(o) ? wf_bson_encode_mapping(&e, o, true) : put_root_by_class(&e, o);
+    }
+    *out = e.out;
+    if (rc != 0) {
+        out->len = len;
+    }
+    return rc;
 }

@@ -16,6 +16,16 @@ PyObject *wf_bson_decode_shape(struct wf_state *state, const struct wf_shape *sh
                                const struct wf_bson_options *options, struct wf_span in,
                                size_t base);
 
+/* The same as a walk, which says what is invalid in w->fail. The root's own judge is not asked: that is
+ * for the caller. `member`: of the value of the document's first member. */
+enum wf_walk_result wf_bson_walk_shape(struct wf_walk *w, const struct wf_node *root,
+                                       struct wf_span in, bool member, PyObject **out);
+
+/* Appends the BSON of an object, what BSON does not know as the shape of its class has it.
+ * dumped   it is what pydantic has made of an object of its
+ * returns  0; 1 where its class is none of documents; -1 with an exception. Then out->len is as before */
+int wf_bson_encode_object(struct wf_state *state, PyObject *o, bool dumped, struct wf_buf *out);
+
 /* Appends the JSON that weft.json.encode makes of the value of the document that is all of `in`, where
  * possible without making it. As above otherwise.
  * returns  0, or -1 with an exception; then out->len is as before */

@@ -303,4 +303,26 @@ void wf_http_wake(struct wf_http_server *s, PyObject **slot);
 /* loop.create_future() */
 PyObject *wf_http_future(struct wf_http_server *s);
 
+/* ---- reply_bson.c ---- */
+
+enum {
+    REPLY_FIELDS_MAX = 256,         /* field lines an application may set on one reply */
+    REPLY_PLAIN_BYTES_MAX = 1 << 30 /* of a value's JSON or BSON on its way to a Response */
+};
+
+/* 0 where the reply is on its way or nobody is there to read it; -1 with an exception (reply.c). */
+int wf_reply_status(int rc, const char *what);
+
+/* Does the client accept application/bson with more weight than JSON? */
+bool wf_reply_wants_bson(const struct wf_call *call);
+
+/* Sends `value` in BSON, by the head that its JSON would have.
+ * dumped   as of wf_bson_encode_object
+ * returns  0; 1 where it is no document, or the application has stated a content type: JSON then; -1 with an
+ *          exception */
+int wf_reply_bson(struct wf_call *call, PyObject *value, bool dumped,
+                  const struct wf_reply_head *json);
+/* It as bytes, or None where it is no document: new reference, NULL with an exception. */
+PyObject *wf_reply_bson_bytes(struct wf_call *call, PyObject *value, bool dumped);
+
 #endif

@@ -5,15 +5,13 @@
 #include <unistd.h>
 
 enum {
-    REPLY_FIELDS_MAX = 256,         /* field lines an application may set on one reply */
-    REPLY_BORROW_BYTES = 32 * 1024, /* a longer body is referenced, not copied */
-    PLAIN_BYTES_MAX = 1 << 30       /* of a value's JSON on its way to a response class */
+    REPLY_BORROW_BYTES = 32 * 1024 /* a longer body is referenced, not copied */
 };
 
 static const struct wf_span json_type = {"application/json", 16};
 
 /* 0 where the reply is on its way or nobody is there to read it; -1 with an exception. */
-static int reply_status(int rc, const char *what) {
+int wf_reply_status(int rc, const char *what) {
     switch (rc) {
     case WF_REPLY_OK:
     case WF_REPLY_WAIT:
@@ -143,17 +141,24 @@ static int send_json_with(struct wf_call *call, PyObject *value, PyObject *fallb
     struct wf_buf *out;
     int rc = wf_reply_open(ex, head, &out);
     if (wf_unlikely(rc != WF_REPLY_OK)) {
-        return reply_status(rc, "the reply");
+        return wf_reply_status(rc, "the reply");
     }
     if (wf_unlikely(wf_json_encode(call->server->state, value, fallback, out) < 0)) {
         wf_reply_cancel(ex);
         return -1;
     }
-    return reply_status(wf_reply_close(ex), "the reply");
+    return wf_reply_status(wf_reply_close(ex), "the reply");
 }
 
 static int send_json(struct wf_call *call, PyObject *value, const struct wf_reply_head *head) {
     return send_json_with(call, value, NULL, head);
+}
+
+/* The same to a client that wants BSON; what is no document is JSON all the same. */
+static int send_negotiated(struct wf_call *call, PyObject *value,
+                           const struct wf_reply_head *head) {
+    int rc = wf_reply_bson(call, value, false, head);
+    return rc <= 0 ? rc : send_json(call, value, head);
 }
 
 /* Sends a str as it is, in UTF-8. */
@@ -163,7 +168,7 @@ static int send_text(struct wf_call *call, PyObject *text, const struct wf_reply
     if (p == NULL) {
         return -1;
     }
-    return reply_status(wf_reply_send(call->plan.ex, head, wf_span(p, (size_t)n)), "the reply");
+    return wf_reply_status(wf_reply_send(call->plan.ex, head, wf_span(p, (size_t)n)), "the reply");
 }
 
 typedef int send_fn(struct wf_call *call, PyObject *value, const struct wf_reply_head *head);
@@ -188,7 +193,7 @@ static WF_NOINLINE int reply_value_with(struct wf_call *call, PyObject *value,
     set_fields(&head, &f);
     return wf_status_has_body(head.status)
                ? send(call, value, &head)
-               : reply_status(wf_reply_send(call->plan.ex, &head, WF_SPAN("")), "the reply");
+               : wf_reply_status(wf_reply_send(call->plan.ex, &head, WF_SPAN("")), "the reply");
 }
 
 /* A value that is no Response: JSON, or text where the route says so. */
@@ -203,6 +208,8 @@ static int reply_value(struct wf_call *call, PyObject *value) {
         head.content_type = wf_span(PyBytes_AS_STRING(route->text_type),
                                     (size_t)PyBytes_GET_SIZE(route->text_type));
         send = send_text;
+    } else if (route != NULL && wf_unlikely(wf_reply_wants_bson(call))) {
+        send = send_negotiated;
     }
     return wf_likely(call->plan.response == NULL && wf_status_has_body(head.status))
                ? send(call, value, &head)
@@ -265,10 +272,10 @@ static int hold_content(struct wf_call *call, PyObject *body, struct content *c)
 static int send_content(struct wf_call *call, const struct wf_reply_head *head, struct content *c) {
     struct wf_exchange *ex = call->plan.ex;
     if (c->borrow != NULL) {
-        return reply_status(wf_reply_send_borrowed(ex, head, c->span, release_body, c->borrow),
-                            "the reply");
+        return wf_reply_status(wf_reply_send_borrowed(ex, head, c->span, release_body, c->borrow),
+                               "the reply");
     }
-    int rc = reply_status(wf_reply_send(ex, head, c->span), "the reply");
+    int rc = wf_reply_status(wf_reply_send(ex, head, c->span), "the reply");
     Py_XDECREF(c->bytes);
     return rc;
 }
@@ -306,9 +313,9 @@ static int reply_body(struct wf_call *call, struct wf_response *r, struct wf_res
                          ? stated_length(&f)
                          : -1;
     if (wf_unlikely(length >= 0)) { /* of what GET would send */
-        int rc = reply_status(wf_reply_start(call->plan.ex, &head, length), "the reply");
+        int rc = wf_reply_status(wf_reply_start(call->plan.ex, &head, length), "the reply");
         drop_content(&content);
-        return rc < 0 ? -1 : reply_status(wf_reply_end(call->plan.ex), "the reply");
+        return rc < 0 ? -1 : wf_reply_status(wf_reply_end(call->plan.ex), "the reply");
     }
     return send_content(call, &head, &content);
 }
@@ -320,7 +327,7 @@ static int start_stream(struct wf_call *call, struct wf_response *r, struct wf_r
         return -1;
     }
     struct wf_reply_head head = {.status = status, .fields = f.list, .nfields = f.n};
-    return reply_status(wf_reply_start(call->plan.ex, &head, stated_length(&f)), "the reply");
+    return wf_reply_status(wf_reply_start(call->plan.ex, &head, stated_length(&f)), "the reply");
 }
 
 /* Starts pulling a StreamingResponse: weft._stream.pull(writer, iterator) is stepped like a
@@ -404,7 +411,7 @@ static int reply_file(struct wf_call *call, struct wf_response *r, struct wf_res
         return -1;
     }
     struct wf_reply_head head = {.status = status, .fields = f.list, .nfields = f.n};
-    return reply_status(wf_reply_file(call->plan.ex, &head, &file, 0), "the reply");
+    return wf_reply_status(wf_reply_file(call->plan.ex, &head, &file, 0), "the reply");
 }
 
 /* beside  the injected `response: Response`, where a response class made this one; else NULL: one
@@ -443,7 +450,7 @@ static PyObject *plain_content(struct wf_state *state, PyObject *value) {
         return Py_NewRef(value);
     }
     struct wf_buf json;
-    wf_buf_init(&json, PLAIN_BYTES_MAX);
+    wf_buf_init(&json, REPLY_PLAIN_BYTES_MAX);
     PyObject *plain = NULL;
     if (wf_json_encode(state, value, NULL, &json) == 0) {
         plain = wf_json_decode(state, wf_buf_span(&json), 0);
@@ -478,7 +485,7 @@ static PyObject *make_by_class(struct wf_call *call, PyObject *result) {
 /* The JSON of a value that has no response class: bytes, new reference. */
 static PyObject *json_of(struct wf_call *call, PyObject *value) {
     struct wf_buf json;
-    wf_buf_init(&json, PLAIN_BYTES_MAX);
+    wf_buf_init(&json, REPLY_PLAIN_BYTES_MAX);
     PyObject *bytes = NULL;
     if (wf_json_encode(call->server->state, value, NULL, &json) == 0) {
         struct wf_span text = wf_buf_span(&json);
@@ -488,19 +495,21 @@ static PyObject *json_of(struct wf_call *call, PyObject *value) {
     return bytes;
 }
 
-/* A Response with this JSON (stolen, or NULL with an exception), new reference. */
-static PyObject *make_json(struct wf_call *call, PyObject *json) {
+/* A Response with this JSON or BSON (stolen, or NULL with an exception), new reference. */
+static PyObject *make_encoded(struct wf_call *call, PyObject *body, bool bson) {
     PyTypeObject *type = call->server->response_class != NULL
                              ? (PyTypeObject *)call->server->response_class
                              : call->server->state->http.response_type;
-    struct wf_response *r = json != NULL ? (struct wf_response *)type->tp_alloc(type, 0) : NULL;
+    struct wf_response *r = body != NULL ? (struct wf_response *)type->tp_alloc(type, 0) : NULL;
     if (r == NULL) {
-        Py_XDECREF(json);
+        Py_XDECREF(body);
         return NULL;
     }
-    r->body = json;
+    r->body = body;
     r->status_code = PyLong_FromLong(call->route->status);
-    r->raw_headers = Py_BuildValue("[(yy#)]", "content-type", json_type.p, json_type.n);
+    r->raw_headers =
+        bson ? Py_BuildValue("[(yy)(yy)]", "content-type", "application/bson", "vary", "accept")
+             : Py_BuildValue("[(yy#)]", "content-type", json_type.p, json_type.n);
     if (r->status_code == NULL || r->raw_headers == NULL) {
         Py_CLEAR(r);
     }
@@ -520,7 +529,7 @@ static PyObject *through_shape(struct wf_call *call, PyObject *value) {
         return through_model(call, value);
     }
     struct wf_buf json;
-    wf_buf_init(&json, PLAIN_BYTES_MAX);
+    wf_buf_init(&json, REPLY_PLAIN_BYTES_MAX);
     PyObject *bytes = NULL;
     enum wf_walk_result result = wf_json_encode_shape((struct wf_shape *)route->shape, value,
                                                       route->shape_flags | WF_OUTPUT_JUDGED, &json);
@@ -541,17 +550,40 @@ bool wf_is_response(struct wf_state *state, PyObject *o) {
     return PyObject_TypeCheck(o, state->http.response_type);
 }
 
+/* What the route's model makes of a result for BSON: a dict, or JSON where it is none. New reference. */
+static PyObject *model_for_bson(struct wf_call *call, PyObject *result) {
+    return PyObject_CallFunctionObjArgs(call->route->model, result, Py_True, NULL);
+}
+
+/* A Response of what no response class has a say in. */
+static PyObject *prepare_encoded(struct wf_call *call, PyObject *result) {
+    bool bson = wf_reply_wants_bson(call), model = has_model(call);
+    PyObject *content = !model ? Py_NewRef(result)
+                        : bson ? model_for_bson(call, result)
+                               : through_shape(call, result);
+    if (content == NULL || (model && !PyDict_Check(content))) {
+        return make_encoded(call, content, false);
+    }
+    PyObject *body = bson ? wf_reply_bson_bytes(call, content, model) : Py_NewRef(Py_None);
+    bson = body != Py_None;
+    if (!bson) {
+        Py_SETREF(body, json_of(call, content));
+    }
+    Py_DECREF(content);
+    return make_encoded(call, body, bson);
+}
+
 PyObject *wf_reply_prepare(struct wf_call *call, PyObject *result, bool *made) {
     *made = !wf_is_response(call->server->state, result);
     if (!*made) {
         return Py_NewRef(result);
     }
-    bool by_class = call->route->response_class != NULL;
-    PyObject *content = has_model(call) ? through_shape(call, result)
-                        : by_class      ? Py_NewRef(result)
-                                        : json_of(call, result);
-    if (!by_class || content == NULL) {
-        return make_json(call, content);
+    if (call->route->response_class == NULL) {
+        return prepare_encoded(call, result);
+    }
+    PyObject *content = has_model(call) ? through_shape(call, result) : Py_NewRef(result);
+    if (content == NULL) {
+        return NULL;
     }
     PyObject *response = make_by_class(call, content);
     Py_DECREF(content);
@@ -619,10 +651,16 @@ static int send_bytes(struct wf_call *call, PyObject *json, const struct wf_repl
     return hold_content(call, json, &content) < 0 ? -1 : send_content(call, head, &content);
 }
 
-/* JSON that a model has made. */
-static int reply_json(struct wf_call *call, PyObject *json) {
+/* send_fn: a dict that a model has made. */
+static int send_dumped(struct wf_call *call, PyObject *dict, const struct wf_reply_head *head) {
+    int rc = wf_reply_bson(call, dict, true, head);
+    return rc <= 0 ? rc : send_json(call, dict, head);
+}
+
+/* JSON that a model has made, or a dict for a client that wants BSON. */
+static int reply_encoded(struct wf_call *call, PyObject *content) {
     struct wf_reply_head head = {.status = call->route->status, .content_type = json_type};
-    return reply_value_with(call, json, &head, send_bytes);
+    return reply_value_with(call, content, &head, PyDict_Check(content) ? send_dumped : send_bytes);
 }
 
 /* A value that is no Response, in the way of the route. */
@@ -643,12 +681,12 @@ static int send_shaped(struct wf_call *call, PyObject *value, const struct wf_re
     struct wf_buf *out;
     int rc = wf_reply_open(ex, head, &out);
     if (wf_unlikely(rc != WF_REPLY_OK)) {
-        return reply_status(rc, "the reply");
+        return wf_reply_status(rc, "the reply");
     }
     enum wf_walk_result result = wf_json_encode_shape((struct wf_shape *)route->shape, value,
                                                       route->shape_flags | WF_OUTPUT_JUDGED, out);
     if (wf_likely(result == WF_WALK_OK)) {
-        return reply_status(wf_reply_close(ex), "the reply");
+        return wf_reply_status(wf_reply_close(ex), "the reply");
     }
     wf_reply_cancel(ex);
     PyObject *json = result == WF_WALK_INVALID ? through_model(call, value) : NULL;
@@ -660,17 +698,18 @@ static int send_shaped(struct wf_call *call, PyObject *value, const struct wf_re
 /* What the endpoint returned is judged and filtered by the route's model. */
 static WF_NOINLINE int reply_by_model(struct wf_call *call, PyObject *result) {
     const struct wf_route *route = call->route;
-    if (route->shape != NULL && call->plan.response == NULL && wf_status_has_body(route->status)) {
+    bool encoded = route->response_class == NULL, bson = encoded && wf_reply_wants_bson(call);
+    if (!bson && route->shape != NULL && call->plan.response == NULL &&
+        wf_status_has_body(route->status)) {
         return send_shaped(
             call, result,
             &(struct wf_reply_head){.status = route->status, .content_type = json_type});
     }
-    PyObject *content = through_shape(call, result);
+    PyObject *content = bson ? model_for_bson(call, result) : through_shape(call, result);
     if (content == NULL) {
         return -1;
     }
-    int rc =
-        call->route->response_class == NULL ? reply_json(call, content) : reply_made(call, content);
+    int rc = encoded ? reply_encoded(call, content) : reply_made(call, content);
     Py_DECREF(content);
     return rc;
 }
@@ -809,7 +848,7 @@ int wf_reply_http_exception(struct wf_call *call, PyObject *exc) {
                                  .content_type = json_type};
     set_fields(&head, &f);
     if (!wf_status_has_body(head.status)) {
-        rc = reply_status(wf_reply_send(call->plan.ex, &head, WF_SPAN("")), "the HTTPException");
+        rc = wf_reply_status(wf_reply_send(call->plan.ex, &head, WF_SPAN("")), "the HTTPException");
         goto done;
     }
     body = PyDict_New();

@@ -1,12 +1,17 @@
 /* The request's body as FastAPI reads it before it looks at any parameter. */
 #include "py/plan/plan_int.h"
 
+#include "py/bson/bson.h"
 #include "py/json/json.h"
 
-/* application/json or application/<anything>+json, by the rules of email.message: what follows ';'
- * does not count, nor do case and white space around; a second '/' makes it no media type at all.
- */
-static bool is_json(struct wf_span type) {
+/* The content type by the rules of email.message: what follows ';' does not count, nor does white space
+ * around. */
+static struct wf_span media_type(const struct wf_exchange *ex) {
+    const struct wf_field *field = wf_head_find(&ex->head, WF_FIELD_CONTENT_TYPE);
+    if (field == NULL) {
+        return WF_SPAN("");
+    }
+    struct wf_span type = wf_field_value_span(ex->base, field);
     const char *semicolon = type.n != 0 ? memchr(type.p, ';', type.n) : NULL;
     if (semicolon != NULL) {
         type.n = (size_t)(semicolon - type.p);
@@ -14,6 +19,12 @@ static bool is_json(struct wf_span type) {
     while (type.n != 0 && (type.p[type.n - 1] == ' ' || type.p[type.n - 1] == '\t')) {
         type.n--;
     }
+    return type;
+}
+
+/* application/json or application/<anything>+json, in any case; a second '/' makes it no media type at
+ * all. */
+static bool is_json(struct wf_span type) {
     static const struct wf_span main_type = WF_SPAN("application/");
     if (type.n < main_type.n || !wf_span_eq_lower(wf_span(type.p, main_type.n), main_type)) {
         return false;
@@ -47,12 +58,13 @@ static enum conv_result raise_unreadable(void) {
 
 /* {"type": "json_invalid", "loc": ("body", pos), "msg": "JSON decode error", "input": {},
  *  "ctx": {"error": msg}} */
-static enum conv_result add_json_error(struct plan_run *run, PyObject *exc) {
+static enum conv_result add_syntax_error(struct plan_run *run, const char *type_name,
+                                         const char *sentence, PyObject *exc) {
     enum conv_result result = CONV_FAILED;
     PyObject *pos = PyObject_GetAttrString(exc, "pos");
     PyObject *msg = PyObject_GetAttrString(exc, "msg");
-    PyObject *type = PyUnicode_FromString("json_invalid");
-    PyObject *message = PyUnicode_FromString("JSON decode error");
+    PyObject *type = PyUnicode_FromString(type_name);
+    PyObject *message = PyUnicode_FromString(sentence);
     PyObject *input = PyDict_New();
     PyObject *context = msg != NULL ? Py_BuildValue("{s:O}", "error", msg) : NULL;
     if (pos != NULL && type != NULL && message != NULL && input != NULL && context != NULL) {
@@ -67,6 +79,10 @@ static enum conv_result add_json_error(struct plan_run *run, PyObject *exc) {
     Py_XDECREF(input);
     Py_XDECREF(context);
     return result;
+}
+
+static enum conv_result add_json_error(struct plan_run *run, PyObject *exc) {
+    return add_syntax_error(run, "json_invalid", "JSON decode error", exc);
 }
 
 /* Our decoder has refused the body and raised. The words of the error are the standard library's,
@@ -108,8 +124,27 @@ done:
 }
 
 bool plan_body_is_json(const struct wf_exchange *ex) {
-    const struct wf_field *type = wf_head_find(&ex->head, WF_FIELD_CONTENT_TYPE);
-    return type != NULL && is_json(wf_field_value_span(ex->base, type));
+    return is_json(media_type(ex));
+}
+
+bool plan_body_is_bson(const struct wf_exchange *ex) {
+    return wf_span_eq_lower(media_type(ex), WF_SPAN("application/bson"));
+}
+
+/* A BSON document to plain objects; what is none is the error that JSON would be. */
+static enum conv_result read_bson(struct plan_run *run, struct wf_span body, PyObject **out) {
+    struct wf_bson_state *s = &run->plan->state->bson;
+    *out = wf_bson_decode(s, NULL, body, 0);
+    if (wf_likely(*out != NULL)) {
+        return CONV_OK;
+    }
+    if (!PyErr_ExceptionMatches(s->decode_error)) {
+        return CONV_FAILED;
+    }
+    PyObject *exc = wf_err_take();
+    enum conv_result result = add_syntax_error(run, "bson_invalid", "BSON decode error", exc);
+    Py_DECREF(exc);
+    return result;
 }
 
 enum conv_result plan_read_body(struct plan_run *run, PyObject **out) {
@@ -123,6 +158,9 @@ enum conv_result plan_read_body(struct plan_run *run, PyObject **out) {
         return CONV_OK;
     }
     if (!plan_body_is_json(ex)) {
+        if (plan_body_is_bson(ex)) {
+            return read_bson(run, ex->body, out);
+        }
         *out = PyBytes_FromStringAndSize(ex->body.p, (Py_ssize_t)ex->body.n);
         return *out != NULL ? CONV_OK : CONV_FAILED;
     }

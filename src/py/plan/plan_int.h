@@ -251,6 +251,8 @@ enum conv_result plan_use_default(struct plan_run *run, const struct step *s, Py
 
 /* Is there a body that FastAPI would parse as JSON? */
 bool plan_body_is_json(const struct wf_exchange *ex);
+/* Is it application/bson, which weft reads where FastAPI would hand over bytes? */
+bool plan_body_is_bson(const struct wf_exchange *ex);
 
 /* ---- shaped.c ---- */
 

@@ -4,6 +4,7 @@
 #include "py/plan/plan_int.h"
 
 #include "base/buf.h"
+#include "py/bson/shapes.h"
 #include "py/json/json.h"
 
 enum { SHAPED_BODY_MAX = 1 << 30 }; /* JSON made of a value that was read from a request's JSON */
@@ -11,12 +12,18 @@ enum { SHAPED_BODY_MAX = 1 << 30 }; /* JSON made of a value that was read from a
 enum conv_result plan_read_shaped(struct plan_run *run, const struct step *s, PyObject **out) {
     struct wf_exchange *ex = run->call->ex;
     *out = NULL;
-    if (!s->conv.straight || ex->form != NULL || ex->body.n == 0 || !plan_body_is_json(ex)) {
+    if (!s->conv.straight || ex->form != NULL || ex->body.n == 0) {
+        return CONV_INVALID;
+    }
+    const struct wf_node *root = s->conv.shape->root;
+    bool json = plan_body_is_json(ex);
+    if (wf_unlikely(!json && !plan_body_is_bson(ex))) {
         return CONV_INVALID;
     }
     struct wf_walk w;
     wf_walk_init(&w, run->plan->state, 0);
-    enum wf_walk_result result = wf_json_decode_shape(&w, s->conv.shape->root, ex->body, out);
+    enum wf_walk_result result = json ? wf_json_decode_shape(&w, root, ex->body, out)
+                                      : wf_bson_walk_shape(&w, root, ex->body, false, out);
     wf_walk_clear(&w);
     return (enum conv_result)result;
 }
@@ -147,29 +154,51 @@ done:
     return result;
 }
 
-/* The value came from JSON, so that JSON is what it can be written to, and walked as. */
+/* The value as the codec it came from writes it, in `to`. INVALID: it did not come from one after all, but
+ * from a body of another content type. */
+static enum conv_result write_again(struct plan_run *run, PyObject *value, bool bson,
+                                    struct wf_buf *to) {
+    struct wf_state *state = run->plan->state;
+    if (!bson) {
+        if (wf_json_encode(state, value, NULL, to) == 0) {
+            return CONV_OK;
+        }
+        if (!PyBytes_Check(value) && !PyErr_ExceptionMatches(state->json.encode_error)) {
+            return CONV_FAILED;
+        }
+        PyErr_Clear();
+        return CONV_INVALID;
+    }
+    PyObject *holder = PyDict_New(); /* what is no document is a member of one */
+    int rc = holder != NULL ? PyDict_SetItemString(holder, "", value) : -1;
+    rc = rc == 0 ? wf_bson_encode_object(state, holder, false, to) : rc;
+    Py_XDECREF(holder);
+    return rc == 0 ? CONV_OK : CONV_FAILED;
+}
+
+/* The value came from JSON or BSON, so that this is what it can be written to, and walked as. */
 enum conv_result plan_convert_shaped(struct plan_run *run, const struct conv *c, PyObject *value,
                                      PyObject **out) {
-    struct wf_buf json;
+    struct wf_buf again;
     struct wf_walk w;
-    struct wf_state *state = run->plan->state;
+    bool bson = plan_body_is_bson(run->call->ex);
     *out = NULL;
-    wf_buf_init(&json, SHAPED_BODY_MAX);
-    if (wf_json_encode(state, value, NULL, &json) < 0) {
-        wf_buf_free(&json);
-        if (PyBytes_Check(value) || PyErr_ExceptionMatches(state->json.encode_error)) {
-            PyErr_Clear(); /* not from JSON after all: a body of another content type */
-            return plan_error_text(run, "dict_type", "Input should be a valid dictionary", value);
-        }
-        return CONV_FAILED;
+    wf_buf_init(&again, SHAPED_BODY_MAX);
+    enum conv_result result = write_again(run, value, bson, &again);
+    if (result != CONV_OK) {
+        wf_buf_free(&again);
+        return result == CONV_FAILED
+                   ? CONV_FAILED
+                   : plan_error_text(run, "dict_type", "Input should be a valid dictionary", value);
     }
-    wf_walk_init(&w, state, 0);
-    enum conv_result result =
-        (enum conv_result)wf_json_decode_shape(&w, c->shape->root, wf_buf_span(&json), out);
+    wf_walk_init(&w, run->plan->state, 0);
+    struct wf_span in = wf_buf_span(&again);
+    result = (enum conv_result)(bson ? wf_bson_walk_shape(&w, c->shape->root, in, true, out)
+                                     : wf_json_decode_shape(&w, c->shape->root, in, out));
     if (result == CONV_INVALID) {
         result = add_error(run, &w.fail, value);
     }
     wf_walk_clear(&w);
-    wf_buf_free(&json);
+    wf_buf_free(&again);
     return result;
 }
