@@ -86,7 +86,7 @@ bench: $(VENV)/.built
 	@$(in_venv) tools/bench
 
 plot:
-	@$$(tools/find-python) bench/plot.py bench/results/http.json bench/results/http.svg
+	@$$(tools/find-python) bench/plot.py bench/results/http.json docs/measured.svg
 
 bench-loop: $(VENV)/.built
 	@tools/bench-peers

@@ -1,6 +1,6 @@
 """Draws what bench/run.py has measured, as an SVG that is legible on light and dark.
 
-Usage: python bench/plot.py bench/results/http.json bench/results/http.svg
+Usage: python bench/plot.py bench/results/http.json docs/measured.svg
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import pkgutil
 import re
 import shlex
 from collections.abc import Iterator
@@ -149,6 +151,23 @@ def test_first_steps_shows_the_routes() -> None:
     table = next(block for block in blocks(FIRST_STEPS, "") if block.startswith("METHOD"))
     app = app_of(blocks(FIRST_STEPS, "python")[0])
     assert routes_table(app) == table.rstrip()
+
+
+def test_performance_shows_the_plans() -> None:
+    table = next(b for b in blocks(PAGES["performance"], "") if b.startswith("METHOD"))
+    assert routes_table(app_of(blocks(PAGES["performance"], "python")[0])) == table.rstrip()
+
+
+def test_the_reference_is_of_what_there_is() -> None:
+    named = [
+        name
+        for path in (ROOT / "docs/reference").glob("*.md")
+        for name in re.findall(r"^::: (\S+)$", path.read_text(), re.MULTILINE)
+    ]
+    assert "weft.App" in named
+    for name in named:
+        thing = pkgutil.resolve_name(name)
+        assert inspect.ismodule(thing) or inspect.getdoc(thing), name
 
 
 SERVICES = [b for page in PAGES.values() for b in blocks(page, "python") if "app = App" in b]
