@@ -141,6 +141,32 @@ def test_every_error_of_a_request_is_in_one_reply_in_fastapis_order() -> None:
     )
 
 
+def test_one_dependency_that_is_never_shared() -> None:
+    """It has a value for those that do share, and one of its own: more values than dependencies."""
+
+    def make(fw: Framework) -> Any:
+        app = fw.App()
+
+        def counted() -> int:
+            fw.log.append("called")
+            return len(fw.log)
+
+        @app.get("/once")
+        def once(n: Annotated[int, fw.Depends(counted, use_cache=False)]) -> Any:
+            return n
+
+        @app.get("/twice")
+        def twice(
+            n: Annotated[int, fw.Depends(counted, use_cache=False)],
+            m: Annotated[int, fw.Depends(counted, use_cache=False)],
+        ) -> Any:
+            return [n, m]
+
+        return app
+
+    assert_same(make, get("/once"), get("/twice"))
+
+
 def test_what_is_shared_and_what_is_called_again() -> None:
     def make(fw: Framework) -> Any:
         app = fw.App()

@@ -341,7 +341,8 @@ static int compile_use(struct wf_plan *plan, PyObject *desc, int at, int n) {
     struct wf_dependency *d = &plan->dependencies[at];
     PyObject *own = attribute(desc, "plan");
     int kind = attribute_word(desc, "kind", kind_names, WF_DEPENDENCY_KINDS);
-    int value = attribute_index(desc, "value", n), key = attribute_index(desc, "key", n);
+    int values = WF_MIN(2 * n, WF_DEPENDENCIES_MAX); /* one that is not shared has two places */
+    int value = attribute_index(desc, "value", values), key = attribute_index(desc, "key", values);
     int parent = attribute_index(desc, "parent", n + 1);
     int start = attribute_index(desc, "start", at + 1), first = attribute_index(desc, "first", n);
     int repeat = attribute_flag(desc, "repeat"), shared = attribute_flag(desc, "shared");
