@@ -13,7 +13,9 @@ Usage: python bench/run.py [--rounds 3] [--seconds 3] [--servers weft,bare] [--w
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
+import hmac
 import json
 import os
 import platform
@@ -44,8 +46,26 @@ class Workload:
     upload: int = 0  # bytes of a file that is posted in a form
     post: str = ""  # JSON
     title: str = ""
+    headers: tuple[str, ...] = ()
+    app: str = "app"  # of the module; others than this one are of weft and FastAPI only
+    access_log: bool = False
 
 
+def _segment(value: object) -> str:
+    text = json.dumps(value, separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+
+
+def bearer(secret: bytes) -> str:
+    """A token as an issuer makes it, good for six hours."""
+    now = int(time.time())
+    claims = {"sub": "alice", "aud": "bench", "iat": now, "exp": now + 6 * 3600}
+    text = f"{_segment({'alg': 'HS256', 'typ': 'JWT'})}.{_segment(claims)}"
+    signature = hmac.digest(secret, text.encode(), "sha256")
+    return f"{text}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
+MESSAGE = b'{"message":"Hello,World!"}'
 ORDER = json.dumps(
     {
         "id": 7,
@@ -87,13 +107,37 @@ WORKLOADS = {
         upload=10_000_000,
         title="10 MB multipart upload",
     ),
+    "models": Workload(
+        "/models?limit=20&offset=40&sort=name",
+        b'{"limit":20,"tenant":"acme","session":"abc123"}',
+        headers=("x-tenant: acme", "x-trace: 1f2e", "cookie: session=abc123; theme=dark"),
+        title="models of query, header and cookies",
+    ),
+    "included": Workload(
+        "/api/v1/group19/things9/42?q=weft",
+        b'{"item_id":42,"q":"weft"}',
+        app="many",
+        title="the last of 200 routes in included routers",
+    ),
+    "layers": Workload(
+        "/json",
+        MESSAGE,
+        headers=(
+            "origin: https://example.com",
+            f"authorization: Bearer {bearer(b'thirty-two bytes of a secret, or more')}",
+        ),
+        app="layered",
+        access_log=True,
+        title="JSON with CORS, request id, JWT and access log",
+    ),
+    "middleware": Workload("/json", MESSAGE, app="middleware", title="JSON, middleware in Python"),
 }
 
 # Which workloads the C responders have: the floor answers every path alike.
 FLOOR = {"plaintext", "pipelined"}
 BARE = FLOOR | {"json", "params", "many"}
 # Those of weft and FastAPI only: the others declare these in other ways, or not at all.
-PEERLESS = {"depends", "upload", "model", "order"}
+PEERLESS = {"depends", "upload", "model", "order", "models", "included", "layers", "middleware"}
 # Those that only Litestar declares as well, with msgspec's Structs.
 TYPED = {"rows", "dicts", "track"}
 
@@ -106,7 +150,7 @@ class Server:
 
 
 def servers(peers: str, weft: str, build: Path) -> dict[str, Server]:
-    """Every server by name; {port} in a command is filled in."""
+    """Every server by name; {port} and {app} in a command are filled in."""
     uvicorn = [
         peers,
         "-m",
@@ -148,7 +192,7 @@ def servers(peers: str, weft: str, build: Path) -> dict[str, Server]:
                 weft,
                 "-m",
                 "weft",
-                "bench.apps.weft_app:app",
+                "bench.apps.weft_app:{app}",
                 "--port",
                 "{port}",
                 "--no-access-log",
@@ -180,10 +224,10 @@ def servers(peers: str, weft: str, build: Path) -> dict[str, Server]:
         ),
         "sanic": Server([peers, "bench/apps/sanic_app.py", "{port}"], title="Sanic"),
         "fastapi-granian": Server(
-            [*granian, "bench.apps.fastapi_app:app"], set(WORKLOADS), title="FastAPI on granian"
+            [*granian, "bench.apps.fastapi_app:{app}"], set(WORKLOADS), title="FastAPI on granian"
         ),
         "fastapi": Server(
-            [*uvicorn, "bench.apps.fastapi_app:app"],
+            [*uvicorn, "bench.apps.fastapi_app:{app}"],
             set(WORKLOADS),
             title="FastAPI on uvicorn[standard]",
         ),
@@ -261,6 +305,9 @@ def wrk(url: str, load: Workload, seconds: int) -> tuple[int, float, float, floa
         command[-1:] = ["-s", str(HERE / "post.lua"), url, "--", load.post]
     if load.upload:
         command[-1:] = ["-s", str(HERE / "upload.lua"), url, "--", str(load.upload)]
+    for header in load.headers:
+        at = command.index("--latency")
+        command[at:at] = ["-H", header]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     count = int(re.search(r"(\d+) requests in", out)[1])  # type: ignore[index]
     rps = float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])  # type: ignore[index]
@@ -274,6 +321,8 @@ def wrk(url: str, load: Workload, seconds: int) -> tuple[int, float, float, floa
 def check(port: int, load: Workload) -> dict[str, str]:
     """Reads one reply; its body must be the expected one. Returns its header fields."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}{load.path}")
+    for header in load.headers:
+        request.add_header(*header.split(": ", 1))
     if load.post:
         request.add_header("content-type", "application/json")
         request.data = load.post.encode()
@@ -299,8 +348,26 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def measure(server: Server, loads: dict[str, Workload], seconds: int) -> dict[str, Sample]:
+    """Each of its apps in a process of its own."""
+    samples: dict[str, Sample] = {}
+    apps: dict[tuple[str, bool], dict[str, Workload]] = {}
+    for name, load in loads.items():
+        if name in server.workloads:
+            apps.setdefault((load.app, load.access_log), {})[name] = load
+    for (app, logged), of_app in apps.items():
+        samples |= measure_app(server, app, logged, of_app, seconds)
+    return samples
+
+
+def measure_app(
+    server: Server, app: str, logged: bool, loads: dict[str, Workload], seconds: int
+) -> dict[str, Sample]:
     port = free_port()
-    command = ["taskset", "-c", SERVER_CORE, *(part.format(port=port) for part in server.command)]
+    command = ["taskset", "-c", SERVER_CORE]
+    command += [part.format(port=port, app=app) for part in server.command]
+    if logged:
+        command = ["info" if part == "warning" else part for part in command]
+        command.remove("--no-access-log")
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     process = subprocess.Popen(
         command,
@@ -314,8 +381,6 @@ def measure(server: Server, loads: dict[str, Workload], seconds: int) -> dict[st
     try:
         wait_for(port, process)
         for name, load in loads.items():
-            if name not in server.workloads:
-                continue
             for _ in range(20):
                 check(port, load)
             url = f"http://127.0.0.1:{port}{load.path}"

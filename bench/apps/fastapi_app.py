@@ -1,14 +1,67 @@
 """The workloads on FastAPI."""
 
 import asyncio
+import uuid
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, UploadFile
+import fastapi
+import jwt
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, UploadFile
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import PlainTextResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from bench.apps import features
+from bench.apps.many import declare_many
 from bench.apps.models import ROWS, Order, Row, Track
 
 app = FastAPI()
+features.declare_models(app, fastapi)
+
+many = FastAPI()
+declare_many(many, APIRouter, 200)
+
+middleware = FastAPI()
+features.declare_middleware(middleware)
+
+
+class RequestID:
+    """The cheapest way there is: plain ASGI."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        async def send_with_id(message):
+            if message["type"] == "http.response.start":
+                message["headers"].append((b"x-request-id", uuid.uuid4().hex.encode()))
+            await send(message)
+
+        await self.app(scope, receive, send_with_id if scope["type"] == "http" else send)
+
+
+# CORS, a request id, a verified token, and (by the command line) an access log
+layered = FastAPI()
+layered.add_middleware(CORSMiddleware, allow_origins=["https://example.com"])
+layered.add_middleware(RequestID)
+
+
+async def token(sent: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]):
+    try:
+        return jwt.decode(
+            sent.credentials,
+            features.SECRET,
+            ["HS256"],
+            audience="bench",
+            options={"require": ["exp"]},
+        )
+    except jwt.InvalidTokenError as exc:
+        raise HTTPException(401, str(exc)) from exc
+
+
+@layered.get("/json")
+async def layered_json(claims: Annotated[dict, Depends(token)]):
+    return {"message": "Hello, World!"}
 
 
 @app.get("/plaintext", response_class=PlainTextResponse)

@@ -3,10 +3,33 @@
 import asyncio
 from typing import Annotated
 
+import weft
+from bench.apps import features
+from bench.apps.many import declare_many
 from bench.apps.models import ROWS, Order, Row, Track
-from weft import App, Depends, PlainTextResponse, UploadFile
+from weft import App, Depends, PlainTextResponse, Router, UploadFile
+from weft.middleware import CORSMiddleware, RequestIDMiddleware
+from weft.security import JWTBearer
 
 app = App()
+features.declare_models(app, weft)
+
+many = App()
+declare_many(many, Router, 200)
+
+middleware = App()
+features.declare_middleware(middleware)
+
+# CORS, a request id, a verified token, and (by the command line) an access log
+layered = App()
+layered.add_middleware(CORSMiddleware, allow_origins=["https://example.com"])
+layered.add_middleware(RequestIDMiddleware)
+token = JWTBearer(key=features.SECRET, algorithms=["HS256"], audience="bench")
+
+
+@layered.get("/json")
+async def layered_json(claims: Annotated[dict, Depends(token)]):
+    return {"message": "Hello, World!"}
 
 
 @app.get("/plaintext", response_class=PlainTextResponse)
