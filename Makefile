@@ -98,7 +98,7 @@ bench-codec: $(VENV)/.built
 bench-instructions: $(VENV)/.built
 	@$(in_venv) tools/bench-instructions
 
-fuzz: $(VENV)/.built
+fuzz: $(VENV)/.tests
 	@tools/install-system fuzz
 	@$(in_venv) tools/fuzz $(FUZZ_SECONDS)
 
