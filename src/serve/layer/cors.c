@@ -88,7 +88,9 @@ static bool answer_preflight(const struct wf_cors_config *c, struct wf_exchange 
                              struct wf_span origin, struct wf_span method) {
     struct preflight p = {.n = 0};
     struct wf_head_edit *e = &p.edit;
-    memcpy(e->fields, c->preflight, c->npreflight * sizeof(*c->preflight));
+    if (c->npreflight != 0) {
+        memcpy(e->fields, c->preflight, c->npreflight * sizeof(*c->preflight));
+    }
     e->head = (struct wf_reply_head){.status = 200,
                                      .content_type = WF_SPAN("text/plain; charset=utf-8"),
                                      .fields = e->fields,
