@@ -108,6 +108,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     wf_server_config_default(&config);
     config.head_bytes_max = 40000;
+    config.forwarded =
+        (struct wf_forwarded_config){.anyone = true,
+                                     .fields = WF_FORWARDED_FOR | WF_FORWARDED_PROTO |
+                                               WF_FORWARDED_HOST | WF_FORWARDED_STANDARD};
     struct wf_server *s = wf_server_new(&loop, &config, router);
     if (s == NULL || wf_addr_unix(&addr, "x") != 0 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) != 0) {
