@@ -306,6 +306,7 @@ static void feed_form(struct wf_conn *c) {
 
 static bool begin_form(struct wf_conn *c) {
     struct wf_exchange *ex = c->ex;
+    WF_ASSERT(ex->match.leaf != NULL); /* it is the leaf that wants a form */
     const struct wf_field *type = wf_head_find(&ex->head, WF_FIELD_CONTENT_TYPE);
     ex->form = wf_form_new(type != NULL ? wf_field_value_span(ex->base, type) : wf_span("", 0),
                            ex->match.leaf->form);
@@ -492,6 +493,7 @@ static enum wf_conn_state publish_late(struct wf_conn *c) {
 }
 
 static enum wf_conn_state step_body(struct wf_conn *c) {
+    WF_ASSERT(c->ex != NULL);
     feed(c);
     if (wf_unlikely(c->ex->body_coding != NULL) && c->body <= WF_BODY_ARRIVING) {
         int bad = wf_conn_feed_coding(c);
