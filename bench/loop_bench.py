@@ -391,6 +391,7 @@ ROWS: dict[str, tuple[Row, int]] = {
         for label, size, n in (("64 B", 64, 5000), ("1 KiB", 1024, 5000), ("64 KiB", 65536, 1000))
     },
     "TLS echo 1 KiB": (awaited(tls, 1024), 3000),
+    "TLS echo 64 KiB": (awaited(tls, 65536), 1000),
     "UDP echo 1 KiB": (awaited(udp, 1024), 5000),
     "unix echo 1 KiB": (awaited(unix, 1024), 5000),
     "subprocess spawn": (awaited(spawn), 50),
