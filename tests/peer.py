@@ -20,7 +20,7 @@ from weft.testing import Worker
 _SERVERS_OWN = {"date", "server"}
 _MODULES = (
     *("", ".security", ".security.http", ".responses", ".requests", ".exceptions"),
-    *(".background", ".sse"),
+    *(".background", ".sse", ".staticfiles", ".middleware", ".middleware.cors"),
 )
 
 

@@ -12,7 +12,8 @@ from tests.peer import Ask, Framework, assert_same, get
 from weft import App, Depends, Request, Response, Router, Security
 from weft.exceptions import SignatureError
 from weft.security import SecurityScopes
-from weft.server import Server, compile_routes
+from weft.server import Server
+from weft.sites import compile_site
 from weft.testing import TestClient
 
 # ---- the tutorial ----
@@ -839,7 +840,7 @@ def test_what_cannot_be_a_dependency_is_said_at_start_up() -> None:
         app = App()
         app.get("/", dependencies=[Depends(depends)])(lambda: None)
         with pytest.raises(SignatureError, match=message):
-            compile_routes(app)
+            compile_site(app)
 
     for wrong in (args, Depends(), "name"):
         with pytest.raises(TypeError, match="dependencies are Depends"):
@@ -908,9 +909,9 @@ def test_a_plan_that_is_overridden_is_compiled_once() -> None:
     async def check() -> None:
         server = Server(app, TestClient(app)._worker.config)
         app.dependency_overrides[real] = lambda: 2
-        (_, plan), *_ = server._routes
-        made = server._override(plan)
+        plan = next(server._site.compiled()).plan
+        made = server._site.override(plan)
         assert made is not plan
-        assert server._override(plan) is made
+        assert server._site.override(plan) is made
 
     asyncio.run(check())

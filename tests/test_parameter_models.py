@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from tests.peer import Ask, Framework, assert_same, get
 from weft import App, Query
 from weft.exceptions import SignatureError
-from weft.server import compile_routes
+from weft.sites import compile_site
 from weft.testing import TestClient
 
 
@@ -233,4 +233,4 @@ def test_what_is_no_model_is_refused() -> None:
         async def read(found: Annotated[wrong, Query()]) -> None: ...
 
         with pytest.raises(SignatureError, match="a query parameter cannot be"):
-            compile_routes(app)
+            compile_site(app)

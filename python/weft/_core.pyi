@@ -422,6 +422,10 @@ class Request:
     def server(self) -> tuple[str, int | None] | None: ...
     @property
     def app(self) -> Any: ...
+    @property
+    def _outermost_app(self) -> Any: ...
+    @property
+    def root_path(self) -> str: ...
     def _next_chunk(self) -> bytes | asyncio.Future[None]: ...
     def _form_items(self) -> list[tuple[str, Any]] | None: ...
     def _always(self, texts: tuple[bytes, bytes, bytes], /) -> bool: ...
@@ -500,6 +504,7 @@ class Server:
         decode_bodies: bool = True,
         access_log_format: str = "short",
         forwarded: tuple[bytes, bool, bool, int] = (b"", False, False, 0),
+        redirect_slashes: bool = True,
     ) -> Server: ...
     @property
     def addresses(self) -> list[str]: ...
@@ -520,28 +525,55 @@ class Server:
         body_max: int | None = None,
         cancel: bool = True,
         name: str = "",
-        params: dict[str, type] | None = None,
+        params: tuple[tuple[str, type], ...] | None = None,
         form_limits: tuple[int, int, int] = ...,
         model: Callable[[Any], Any] | None = None,
         shape: tuple[Shape, int] = ...,
+        mount: int = 0,
+        timeout_ms: int = 0,
+        strict_content_type: bool = True,
+    ) -> None: ...
+    def add_mount(
+        self,
+        parent: int,
+        pattern: str,
+        host: bool,
+        app: Any,
+        unrouted: bool,
+        redirect_slashes: bool,
+        /,
+    ) -> int: ...
+    def add_static(
+        self,
+        mount: int,
+        pattern: str,
+        directories: tuple[bytes, ...],
+        types: tuple[tuple[bytes, bytes], ...],
+        html: bool,
+        follow_symlink: bool,
+        precompressed: bool,
+        /,
     ) -> None: ...
     def add_layer(self, kind: str, config: tuple[Any, ...], /) -> None: ...
     def set_exception_handlers(
         self,
         by_class: dict[type[Exception], Callable[[Any, Any], Any]],
         by_status: dict[int, Callable[[Any, Any], Any]],
+        mount: int = 0,
         /,
     ) -> None: ...
     def set_middleware(
         self,
         middleware: Callable[[Any, Any], Awaitable[Any]],
         rescue: Callable[[Any, Any, BaseException], Awaitable[Any]],
+        mount: int = 0,
         /,
     ) -> None: ...
     def set_overrides(
         self,
         overrides: dict[Callable[..., Any], Callable[..., Any]],
         override: Callable[[Plan], Plan],
+        mount: int = 0,
         /,
     ) -> None: ...
     def listen(self, host: str, port: int, reuse_port: bool = False, /) -> None: ...

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypedDict, TypeVar, Unpack
 
 from weft.datastructures import State
 from weft.dispatch import BaseHTTPMiddleware, Dispatch, compose
 from weft.middleware import Middleware
+from weft.middleware.layers import Declared
 from weft.requests import Request
 from weft.responses import Response
 from weft.routing import Router, Webhooks, is_async_callable
@@ -62,8 +63,10 @@ class App(Router):
     `lifespan` is an async context manager around the time it serves, called with the App; a mapping
     it yields is what each `request.state` starts with. `exception_handlers` maps exception classes
     and statuses to functions of (request, exception) that give the reply. `dependencies` run before
-    every endpoint. The rest is for its OpenAPI document and the pages that show it, see
-    `Documentation`.
+    every endpoint. `middleware` is around all of it, the first outermost. With `redirect_slashes` a
+    path with a slash too many or missing is redirected. Unless `strict_content_type`, a body
+    without a content-type is read as JSON. The rest is for its OpenAPI document and the pages that
+    show it, see `Documentation`.
     """
 
     summary: str | None = None
@@ -93,12 +96,18 @@ class App(Router):
         dependencies: Sequence[Any] = (),
         default_response_class: type[Response] | None = None,
         max_body_size: int | None = None,
+        middleware: Sequence[Middleware | Declared] = (),
+        redirect_slashes: bool = True,
+        strict_content_type: bool = True,
         **documentation: Unpack[Documentation],
     ) -> None:
         super().__init__(
             dependencies=dependencies,
             default_response_class=default_response_class,
             max_body_size=max_body_size,
+            redirect_slashes=redirect_slashes,
+            lifespan=lifespan,
+            strict_content_type=strict_content_type,
         )
         self.title = title
         self.version = version
@@ -110,7 +119,6 @@ class App(Router):
             raise TypeError(f"App() got an unexpected keyword argument {min(documentation)!r}")
         self.middleware_stack: list[Middleware] = []
         """What is around every request, the outermost first."""
-        self.lifespan = lifespan
         self._dispatches: list[Dispatch] = []
         self.state = State()
         self.lifespan_state: dict[str, Any] = {}
@@ -118,6 +126,11 @@ class App(Router):
         self.exception_handlers: dict[int | type[Exception], ExceptionHandler] = {}
         for key, handler in (exception_handlers or {}).items():
             self.add_exception_handler(key, handler)
+        for made in reversed(middleware):  # the first is the outermost
+            if isinstance(made, Middleware):
+                self.middleware_stack.insert(0, made)
+            else:
+                self.add_middleware(made.cls, *made.args, **made.kwargs)
 
     def __repr__(self) -> str:
         return f"<App {self.title!r}, {len(self.routes)} routes>"
@@ -206,22 +219,39 @@ class App(Router):
 
     @asynccontextmanager
     async def running_lifespan(self) -> AsyncIterator[None]:
-        """Runs the startup half of the lifespan, and at the end its shutdown half."""
-        if self.lifespan is None:
+        """Runs the startup half of the lifespan, and at the end its shutdown half.
+
+        Those of included and mounted routers and Apps run inside of it, in order of declaration.
+        """
+        async with AsyncExitStack() as stack:
+            state: dict[str, Any] = {}
+            for lifespan in self.lifespans:
+                context = lifespan(self)
+                if not isinstance(context, AbstractAsyncContextManager):
+                    raise TypeError(
+                        "lifespan must give an async context manager; write it as an async "
+                        "generator decorated with contextlib.asynccontextmanager"
+                    )
+                state = {**(await stack.enter_async_context(context) or {}), **state}
+            self.lifespan_state = state
+            stack.callback(setattr, self, "lifespan_state", {})
+            for app in self.mounted_apps:
+                await stack.enter_async_context(app.running_lifespan())
             yield
-            return
-        context = self.lifespan(self)
-        if not isinstance(context, AbstractAsyncContextManager):
-            raise TypeError(
-                "lifespan must give an async context manager; write it as an async generator "
-                "decorated with contextlib.asynccontextmanager"
-            )
-        async with context as state:
-            self.lifespan_state = dict(state or {})
-            try:
-                yield
-            finally:
-                self.lifespan_state = {}
+
+    @property
+    def mounted_apps(self) -> list[App]:
+        """The Apps beneath its paths and behind its hosts, each once, without those within them."""
+        apps: list[App] = []
+        routers: list[Any] = [self]
+        while routers:
+            for entry in routers.pop(0).entries:
+                inner = getattr(entry, "app", None)
+                if isinstance(inner, App) and not any(inner is app for app in apps):
+                    apps.append(inner)
+                elif isinstance(inner, Router) and not isinstance(inner, App):
+                    routers.append(inner)
+        return apps
 
     def run(
         self,

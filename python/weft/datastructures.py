@@ -138,12 +138,19 @@ class URL:
 class URLPath(str):
     """A path within the application, from `url_path_for`."""
 
-    __slots__ = ()
+    host: str
+    """of a route behind a host; else empty"""
+
+    def __new__(cls, path: str, host: str = "") -> URLPath:
+        made = super().__new__(cls, path)
+        made.host = host
+        return made
 
     def make_absolute_url(self, base_url: str | URL) -> URL:
         """The URL of this path where `base_url` is the application's."""
         base = URL(base_url) if isinstance(base_url, str) else base_url
-        return URL(scheme=base.scheme, netloc=base.netloc, path=base.path.rstrip("/") + self)
+        netloc = self.host or base.netloc
+        return URL(scheme=base.scheme, netloc=netloc, path=base.path.rstrip("/") + self)
 
 
 class ImmutableMultiDict(Mapping[K, V]):

@@ -84,12 +84,14 @@ class HTTPConnection(_core.Request):
 
         `LookupError` when there is none that takes exactly these parameters.
         """
-        return self.app.url_path_for(name, **path_params).make_absolute_url(self.base_url)
+        router: App = self._outermost_app
+        return router.url_path_for(name, **path_params).make_absolute_url(self.base_url)
 
     @cached_property
     def state(self) -> State:
         """The request's own: a copy of what the lifespan yielded, and what handling it stores."""
-        return State(dict(self.app.lifespan_state))
+        outer: App = self._outermost_app
+        return State({**outer.lifespan_state, **self.app.lifespan_state})
 
 
 class Request(HTTPConnection):

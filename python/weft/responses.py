@@ -259,6 +259,11 @@ class FileResponse(Response, _core.FileResponse):
             self.headers.setdefault("content-disposition", f"{content_disposition_type}; {named}")
 
 
+def content_type_of(media_type: str) -> bytes:
+    """As it stands in the header field."""
+    return _content_type_field(media_type, Response.charset)[1]
+
+
 def guess_media_type(path: str | os.PathLike[str]) -> str:
     """By the end of a file's name."""
     from mimetypes import guess_type  # not for programs that send no file

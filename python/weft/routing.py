@@ -31,17 +31,18 @@ from typing import (
 )
 
 from weft.datastructures import URLPath
+from weft.mounts import Host, Mount, url_path_in
 from weft.params import Dependency
+from weft.paths import check_path, fill, parameters, without_convertors
 from weft.responses import EventSourceResponse, Response
 from weft.sse import ServerSentEvent
+from weft.staticfiles import StaticFiles
 
 IncEx = set[int] | set[str] | Mapping[int, Any] | Mapping[str, Any]
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
-_EXPRESSION = re.compile(r"\{\$[^{}]*\}")  # OpenAPI's, in the paths of callbacks
 _STREAMS = (AsyncIterable, AsyncIterator, AsyncGenerator, Iterable, Iterator, Generator)
 UNSET: Any = ...  # where None means something else than nothing given
-_PARAM = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?::([A-Za-z_][A-Za-z0-9_]*))?\}")
 
 
 class FormLimits(TypedDict, total=False):
@@ -70,6 +71,8 @@ class RouteOptions(TypedDict, total=False):
     """of a form that parameters are read from, where they are not the defaults"""
     inline: bool
     """call a plain `def` endpoint on the loop, not in a thread: only for one that never blocks"""
+    timeout: float | None
+    """in seconds, until the reply begins: then the client gets 504 and the endpoint is cancelled"""
     cancel_on_disconnect: bool
     """cancel the endpoint when its client leaves: True; a streamed reply always ends then"""
     dependencies: Sequence[Any]
@@ -114,7 +117,9 @@ class Route:
     max_body_size: int | None = None
     form_limits: FormLimits | None = None
     inline: bool = False
+    timeout: float | None = None
     cancel_on_disconnect: bool = True
+    strict_content_type: bool | None = None
     dependencies: tuple[Dependency, ...] = ()
     tags: tuple[str, ...] = ()
     summary: str | None = None
@@ -137,7 +142,7 @@ class Route:
     @property
     def path_format(self) -> str:
         """Its path as OpenAPI writes it, without convertors."""
-        return _PARAM.sub(r"{\1}", self.path)
+        return without_convertors(self.path)
 
     @property
     def unique_id(self) -> str:
@@ -199,11 +204,11 @@ class Route:
     @property
     def params(self) -> dict[str, type]:
         """The parameters of its path in order, and what each is in `Request.path_params`."""
-        return {name: convertor_type(kind) for name, kind in _PARAM.findall(self.path)}
+        return parameters(self.path)
 
     def url_path(self, params: dict[str, Any]) -> URLPath:
         """The path with its parameters filled in; `ValueError` when one has no place in it."""
-        return URLPath(_PARAM.sub(lambda m: _fill(m[1], m[2] or "str", params[m[1]]), self.path))
+        return URLPath(fill(self.path, params))
 
     def takes(self, params: Iterable[str]) -> bool:
         return self.params.keys() == set(params)
@@ -222,24 +227,6 @@ def _returned(endpoint: Any) -> Any:
     return None if hint is type(None) else hint
 
 
-def convertor_type(kind: str) -> type:
-    """What `{name:kind}` makes of the text it matches."""
-    if kind == "uuid":
-        from uuid import UUID  # not for programs that have no such path
-
-        return UUID
-    return {"int": int, "float": float}.get(kind, str)
-
-
-def _fill(name: str, kind: str, value: Any) -> str:
-    text = str(value)
-    if kind == "str" and (not text or "/" in text):
-        raise ValueError(f"path parameter {name!r} must not be empty or have a slash: {text!r}")
-    if kind in ("int", "float") and text.startswith("-"):
-        raise ValueError(f"path parameter {name!r} must not be negative: {text}")
-    return text
-
-
 class Shared(TypedDict, total=False):
     """What routes can have in common, by their router or where that is included."""
 
@@ -252,6 +239,8 @@ class Shared(TypedDict, total=False):
     deprecated: bool | None
     responses: Mapping[int | str, Mapping[str, Any]] | None
     """beside a route's own"""
+    strict_content_type: bool | None
+    """False: a body without content-type is read as JSON; FastAPI's default, True, is ours"""
     include_in_schema: bool
     """no route is in the OpenAPI document where this is False"""
 
@@ -272,6 +261,10 @@ class _Group:
         self.deprecated = shared.get("deprecated")
         self.responses = dict(shared.get("responses") or {})
         self.include_in_schema = shared.get("include_in_schema", True)
+        self.strict_content_type = shared.get("strict_content_type")
+
+    def around_any(self, entry: Route | Mount | Host) -> Route | Mount | Host:
+        return self.around(entry) if isinstance(entry, Route) else _prefixed(self.prefix, entry)
 
     def around(self, route: Route) -> Route:
         """What the route has itself comes before what is around it."""
@@ -286,7 +279,16 @@ class _Group:
             deprecated=route.deprecated or self.deprecated,
             responses={**self.responses, **route.responses},
             include_in_schema=route.include_in_schema and self.include_in_schema,
+            strict_content_type=(
+                self.strict_content_type
+                if route.strict_content_type is None
+                else route.strict_content_type
+            ),
         )
+
+
+def _prefixed(prefix: str, entry: Mount | Host) -> Mount | Host:
+    return replace(entry, path=prefix + entry.path) if isinstance(entry, Mount) else entry
 
 
 class _Included(NamedTuple):
@@ -302,25 +304,79 @@ class Router:
     `Shared` says what they can have in common. `ValueError` for a bad prefix.
     """
 
-    def __init__(self, *, prefix: str = "", **shared: Unpack[Shared]) -> None:
+    def __init__(
+        self,
+        *,
+        prefix: str = "",
+        redirect_slashes: bool = True,
+        lifespan: Callable[[Any], Any] | None = None,
+        **shared: Unpack[Shared],
+    ) -> None:
         self._group = _Group(prefix, shared)
-        self._declared: list[Route | _Included] = []
+        self._declared: list[Route | Mount | Host | _Included] = []
+        self.redirect_slashes = redirect_slashes
+        """Is a path with a slash too many or missing redirected to where there is something?"""
+        self.lifespan = lifespan
+        """An async context manager around the time that it serves, called with the App."""
 
     @property
     def prefix(self) -> str:
         return self._group.prefix
 
     @property
-    def routes(self) -> list[Route]:
-        """All routes with their full paths, in order; the first that fits a request answers it."""
-        routes: list[Route] = []
+    def entries(self) -> list[Route | Mount | Host]:
+        """All that it answers with, in order; the first that fits a request answers it."""
+        entries: list[Route | Mount | Host] = []
         for declared in self._declared:
-            if isinstance(declared, Route):
-                routes.append(self._group.around(declared))
-            else:
+            if isinstance(declared, _Included):
                 inner, group = declared
-                routes.extend(self._group.around(group.around(route)) for route in inner.routes)
-        return routes
+                entries.extend(
+                    self._group.around_any(group.around_any(entry)) for entry in inner.entries
+                )
+            else:
+                entries.append(self._group.around_any(declared))
+        return entries
+
+    @property
+    def routes(self) -> list[Route]:
+        """All routes with their full paths, in order, without those of what is mounted."""
+        return [entry for entry in self.entries if isinstance(entry, Route)]
+
+    @property
+    def lifespans(self) -> list[Callable[[Any], Any]]:
+        """Its own, then those of the routers it includes."""
+        inner = [
+            lifespan
+            for declared in self._declared
+            if isinstance(declared, _Included)
+            for lifespan in declared.router.lifespans
+        ]
+        return inner if self.lifespan is None else [self.lifespan, *inner]
+
+    def mount(self, path: str, app: Router | StaticFiles, name: str | None = None) -> None:
+        """Hands all requests beneath `path` to an App, a Router or static files, with any method.
+
+        Their own paths start behind it. `name` is for `url_for`: "name:route", or "name" and a
+        `path`.
+        """
+        check_path(path)
+        if path and not path.startswith("/"):
+            raise ValueError(f"a path must start with '/': {path!r}")
+        self._declared.append(Mount(path.rstrip("/"), self._mountable(app, StaticFiles), name))
+
+    def host(self, host: str, app: Router, name: str | None = None) -> None:
+        """Hands all requests to `host`, which may have parameters, to an App or a Router."""
+        check_path(host)
+        if not host or host.startswith("/"):
+            raise ValueError(f"a host is a name, as in 'api.example.org': {host!r}")
+        self._declared.append(Host(host, self._mountable(app), name))
+
+    def _mountable(self, app: Any, *others: type) -> Any:
+        if not isinstance(app, (Router, *others)):
+            raise TypeError(f"an App, a Router or StaticFiles can be mounted, not {app!r}")
+        if isinstance(app, Router) and (app is self or app._includes(self)):
+            raise ValueError("a router cannot be mounted in itself")
+        return app
 
     def add_api_route(
         self,
@@ -352,7 +408,7 @@ class Router:
         self._declared.append(Route(path=path, endpoint=endpoint, methods=verbs, **given))
 
     def _check_path(self, path: str) -> None:
-        _check_path(path)
+        check_path(path)
         # One that starts with an OpenAPI runtime expression is of a callback.
         if not (path.startswith(("/", "{$")) or (path == "" and self.prefix)):
             raise ValueError(f"a path must start with '/': {path!r}")
@@ -405,9 +461,10 @@ class Router:
 
     def _includes(self, other: Router) -> bool:
         return any(
-            isinstance(declared, _Included)
-            and (declared.router is other or declared.router._includes(other))
+            inner is other or inner._includes(other)
             for declared in self._declared
+            for inner in (getattr(declared, "router", None), getattr(declared, "app", None))
+            if isinstance(inner, Router)
         )
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
@@ -415,9 +472,9 @@ class Router:
 
         `LookupError` when there is none; `ValueError` for a parameter that has no place in a path.
         """
-        for route in self.routes:
-            if route.name == name and route.takes(path_params):
-                return route.url_path(path_params)
+        for entry in self.entries:
+            if (found := url_path_in(entry, name, path_params)) is not None:
+                return found
         wanted = ", ".join(path_params) or "no parameters"
         raise LookupError(f"no route is called {name!r} and takes {wanted}")
 
@@ -426,20 +483,7 @@ class Webhooks(Router):
     """Requests an App sends to others: what stands for a path is any name."""
 
     def _check_path(self, path: str) -> None:
-        _check_path(path)
-
-
-def _check_path(path: object) -> None:
-    if not isinstance(path, str):
-        what = f"the endpoint {endpoint_name(path)}" if callable(path) else repr(path)
-        raise TypeError(
-            f"a route is declared with its path first, as in @app.get('/items'), not with {what}"
-        )
-    if (brace := re.search("[{}]", _EXPRESSION.sub("", _PARAM.sub("", path)))) is not None:
-        raise ValueError(
-            f"bad path {path!r}: {brace[0]!r} is no part of a parameter, which is written {{name}} "
-            "or {name:convertor}"
-        )
+        check_path(path)
 
 
 def _check_dependencies(dependencies: Sequence[Any]) -> tuple[Dependency, ...]:

@@ -15,16 +15,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from weft import _core, forwarded, log
-from weft.dependencies import Overrides, Tree
 from weft.dispatch import rescue
-from weft.exceptions import HTTPException, SignatureError
+from weft.exceptions import SignatureError
 from weft.generators import reply_of_items
 from weft.loop import new_event_loop
-from weft.openapi.pages import documentation_routes
-from weft.reply_model import ReplyModel, compile_model
+from weft.mounts import Host, Mount
 from weft.requests import Request
 from weft.responses import JSONResponse, Response
 from weft.routing import Route, endpoint_name
+from weft.sites import Compiled, Site, compile_site
 
 if TYPE_CHECKING:
     from weft.app import App
@@ -120,11 +119,8 @@ class Server:
         self.stopped_by: signal.Signals | None = None
         self._forwarded = _describe_proxies(config)
         own = view.routes if view is not None else []
-        self._routes = compile_routes(app, own)
+        self._site = compile_site(app, own)
         self._unsurrounded = len(own)
-        self._models = [compile_model(route) for route, _ in self._routes]
-        self._overrides: Overrides = {}
-        self._overridden: dict[_core.Plan, _core.Plan] = {}
         self._stop = asyncio.Event()
         self._abort = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -168,7 +164,6 @@ class Server:
             self._task.cancel()  # a startup or shutdown that outlasts its user's patience
 
     def _make_core(self) -> _core.Server:
-        handlers = self.app.exception_handlers
         core = _core.Server(
             asyncio.get_running_loop(),
             self.app,
@@ -178,41 +173,18 @@ class Server:
             server_name=b"weft",
             access_log_fd=_access_log_fd(self.config),
             on_error=self.on_error,
-            # Without a handler that could tell, the core answers 404 and 405 by itself.
-            unrouted=bool(self.app._dispatches)
-            or not handlers.keys().isdisjoint((404, 405, HTTPException)),
+            unrouted=self._site.unrouted,
+            redirect_slashes=self.app.redirect_slashes,
             decode_bodies=self.config.decode_bodies,
             access_log_format=self.config.access_log_format,
             forwarded=self._forwarded,
         )
         if self.view is not None:
-            self.view.watch(core, [route for route, _ in self._routes])
+            self.view.watch(core, [compiled.route for compiled in self._site.compiled()])
         for layer in self.app.middleware_stack:
             core.add_layer(*layer.layer())
-        routes = list(zip(self._routes, self._models, strict=True))
-        for (route, plan), model in routes[: self._unsurrounded]:
-            _add_route(core, route, plan, model)
-        if (middleware := self.app.make_middleware()) is not None:
-            core.set_middleware(middleware, rescue)  # around the routes that come now
-        for (route, plan), model in routes[self._unsurrounded :]:
-            _add_route(core, route, plan, model)
-        core.set_overrides(self.app.dependency_overrides, self._override)
-        core.set_exception_handlers(
-            {key: handler for key, handler in handlers.items() if not isinstance(key, int)},
-            {key: handler for key, handler in handlers.items() if isinstance(key, int)},
-        )
+        _serve(core, self._site, 0, self._unsurrounded)
         return core
-
-    def _override(self, plan: _core.Plan) -> _core.Plan:
-        """The plan with what the app overrides at the moment."""
-        overrides = dict(self.app.dependency_overrides)
-        if overrides != self._overrides:
-            self._overrides = overrides
-            self._overridden.clear()
-        if plan not in self._overridden:
-            route = next(route for route, made in self._routes if made is plan)
-            self._overridden[plan] = compile_one(route, overrides)
-        return self._overridden[plan]
 
     async def _drain(self, core: _core.Server) -> None:
         self.phase = "draining"
@@ -263,20 +235,49 @@ class Server:
         self.stop()
 
 
-def compile_routes(app: App, first: Sequence[Route] = ()) -> list[tuple[Route, _core.Plan]]:
-    """Each route with its plan; `SignatureError` names the function and parameter that has none."""
-    routes = (*first, *documentation_routes(app), *app.routes)
-    return [(route, compile_one(route)) for route in routes]
+def _serve(core: _core.Server, site: Site, mount: int, unsurrounded: int = 0) -> None:
+    """Adds the routes of a router, and what is mounted in it, to the router `mount` of the core."""
+    if site.is_app:
+        handlers = site.app.exception_handlers
+        core.set_exception_handlers(
+            {key: handler for key, handler in handlers.items() if not isinstance(key, int)},
+            {key: handler for key, handler in handlers.items() if isinstance(key, int)},
+            mount,
+        )
+        core.set_overrides(site.app.dependency_overrides, site.override, mount)
+    for i, entry in enumerate(site.entries):
+        if i == unsurrounded and site.is_app and (middleware := site.middleware) is not None:
+            core.set_middleware(middleware, rescue, mount)  # around the routes that come now
+        if isinstance(entry, Compiled):
+            _add_route(core, entry, mount)
+        elif isinstance(entry, Site):
+            _serve(core, entry, _add_mount(core, entry, mount))
+        else:
+            _add_static(core, entry, mount)
 
 
-def compile_one(route: Route, overrides: Overrides | None = None) -> _core.Plan:
-    return Tree.of(route, overrides).compile()
+def _add_mount(core: _core.Server, site: Site, parent: int) -> int:
+    at = site.at
+    pattern, host = (at.pattern, True) if isinstance(at, Host) else (getattr(at, "path", ""), False)
+    app = site.app if site.is_app else None
+    slashes = site.router.redirect_slashes
+    try:
+        return core.add_mount(parent, pattern, host, app, site.unrouted, slashes)
+    except ValueError as exc:
+        raise StartupError(f"{site.router!r} cannot be mounted: {exc}.") from exc
 
 
-def _add_route(
-    core: _core.Server, route: Route, plan: _core.Plan, model: ReplyModel | None
-) -> None:
+def _add_static(core: _core.Server, entry: Mount, mount: int) -> None:
+    files: Any = entry.app
+    try:
+        core.add_static(mount, entry.path + "/{path:path}", *files.arguments())
+    except ValueError as exc:
+        raise StartupError(f"The files at {entry.path!r} cannot be served: {exc}.") from exc
+
+
+def _add_route(core: _core.Server, compiled: Compiled, mount: int) -> None:
     """`StartupError` for a path that the router does not take."""
+    route, model = compiled.route, compiled.model
     made_by = route.response_class
     if made_by is JSONResponse:
         made_by = None  # what the core does with values by itself
@@ -289,7 +290,7 @@ def _add_route(
         core.add_route(
             route.path,
             route.methods,
-            plan,
+            compiled.plan,
             kind=route.kind,
             status_code=route.default_status,
             response_class=makes,
@@ -297,13 +298,20 @@ def _add_route(
             body_max=route.max_body_size,
             cancel=route.cancel_on_disconnect,
             name=name,
-            params=route.params,
+            params=compiled.params,
             form_limits=_form_limits(route),
             model=model.judge if model is not None else None,
+            mount=mount,
+            timeout_ms=_milliseconds(route.timeout),
+            strict_content_type=route.strict_content_type is not False,
             **({"shape": model.shape} if model is not None and model.shape is not None else {}),
         )
     except ValueError as exc:
         raise StartupError(f"The route of {name} cannot be served: {exc}.") from exc
+
+
+def _milliseconds(seconds: float | None) -> int:
+    return 0 if seconds is None else max(1, round(seconds * 1000))
 
 
 def _form_limits(route: Route) -> tuple[int, int, int]:

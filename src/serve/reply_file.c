@@ -144,16 +144,16 @@ static int judge(const struct wf_exchange *ex, const struct head *h) {
     return 0;
 }
 
-/* What a 304 repeats (RFC 9110 section 15.4.5); a 412 too, so that the client learns what there is. */
+/* Without what describes the content (RFC 9110 section 15.4.5); a 412 too has what tells which file there is. */
 static int send_unmet(struct wf_exchange *ex, struct head *h, int status) {
-    static const struct wf_span kept[] = {WF_SPAN("cache-control"), WF_SPAN("content-location"),
-                                          WF_SPAN("date"),          WF_SPAN("etag"),
-                                          WF_SPAN("expires"),       WF_SPAN("vary")};
+    static const struct wf_span dropped[] = {
+        WF_SPAN("accept-ranges"),    WF_SPAN("content-disposition"), WF_SPAN("content-encoding"),
+        WF_SPAN("content-language"), WF_SPAN("content-type"),        WF_SPAN("last-modified")};
     uint32_t n = 0;
     for (uint32_t i = 0; i < h->n; i++) {
-        bool keep = false;
-        for (size_t k = 0; k < WF_ARRAY_LEN(kept); k++) {
-            keep |= wf_span_eq_lower(h->fields[i].name, kept[k]);
+        bool keep = true;
+        for (size_t k = 0; k < WF_ARRAY_LEN(dropped); k++) {
+            keep &= !wf_span_eq_lower(h->fields[i].name, dropped[k]);
         }
         if (keep) {
             h->fields[n++] = h->fields[i];

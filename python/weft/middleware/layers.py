@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 __all__ = [
     "CORSMiddleware",
@@ -23,8 +24,24 @@ _PREFLIGHT_VARY = (
 )
 
 
+class Declared(NamedTuple):
+    """What `Middleware(cls, *args, **kwargs)` gives: one to be made for an App."""
+
+    cls: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
 class Middleware:
-    """What all of them are; `layer()` is how the core is told."""
+    """What all of them are; `layer()` is how the core is told.
+
+    `Middleware(CORSMiddleware, allow_origins=["*"])` declares one, for `App(middleware=[...])`.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls is Middleware:
+            return Declared(args[0], args[1:], kwargs)
+        return super().__new__(cls)
 
     def layer(self) -> tuple[str, tuple[object, ...]]:
         raise NotImplementedError

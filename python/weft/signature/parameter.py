@@ -17,7 +17,7 @@ from weft.params import (
     PathMarker,
     Security,
 )
-from weft.routing import convertor_type
+from weft.paths import convertor_type
 from weft.security.scopes import SecurityScopes
 from weft.signature.annotations import (
     holds,

@@ -21,7 +21,7 @@ int chain_surround(struct wf_chain *c, PyObject *request) {
         return -1;
     }
     PyObject *args[] = {request, (PyObject *)next};
-    PyObject *coro = PyObject_Vectorcall(c->server->middleware, args, 2, NULL);
+    PyObject *coro = PyObject_Vectorcall(c->app->middleware, args, 2, NULL);
     Py_DECREF(next);
     c->outer = coro != NULL ? coro_iterator(coro) : NULL;
     Py_XDECREF(coro);

@@ -350,10 +350,9 @@ static bool rescue(struct wf_chain *c) {
     PyObject *exc = c->exc;
     c->exc = NULL;
     PyObject *request = wf_call_request(c->call); /* borrowed */
-    PyObject *coro =
-        request != NULL
-            ? PyObject_CallFunctionObjArgs(c->server->rescue, c->server->app, request, exc, NULL)
-            : NULL;
+    PyObject *coro = request != NULL ? PyObject_CallFunctionObjArgs(c->app->rescue, c->app->app,
+                                                                    request, exc, NULL)
+                                     : NULL;
     Py_DECREF(exc);
     chain_wait_for(c, coro, FOR_RESCUE);
     if (c->inner == NULL) {

@@ -32,6 +32,7 @@ enum waits {
 struct wf_chain {
     PyObject_VAR_HEAD struct wf_call *call;   /* borrowed; NULL once the server has cut it off */
     struct wf_http_server *server;            /* owned */
+    struct wf_http_app *app;                  /* borrowed from server */
     struct wf_plan *plan;                     /* owned */
     const struct wf_dependency *dependencies; /* borrowed from plan */
     uint8_t ndependencies, next;              /* next: to be run */

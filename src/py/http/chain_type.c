@@ -51,6 +51,7 @@ struct wf_chain *wf_chain_new(struct wf_call *call, struct wf_plan *plan) {
         return NULL;
     }
     c->call = call;
+    c->app = call->app;
     c->server = (struct wf_http_server *)Py_NewRef((PyObject *)s);
     c->plan = (struct wf_plan *)Py_XNewRef((PyObject *)plan);
     c->dependencies = dependencies;
@@ -59,7 +60,7 @@ struct wf_chain *wf_chain_new(struct wf_call *call, struct wf_plan *plan) {
     c->exits = (uint8_t *)(c->slots + nvalues + n);
     c->invalid = (bool *)(c->exits + n);
     call->plan.values = c->slots;
-    if (s->middleware != NULL && (call->route == NULL || call->route->surrounded)) {
+    if (call->app->middleware != NULL && (call->route == NULL || call->route->surrounded)) {
         PyObject *request = wf_call_request(call); /* borrowed */
         if (request == NULL || chain_surround(c, request) < 0) {
             Py_CLEAR(c);

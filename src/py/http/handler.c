@@ -267,7 +267,7 @@ static void task_done(void *arg, PyObject *result) {
 /* Does what runs for the call end when its client leaves? A stream always does, but for the cleaning up
  * after its last byte. */
 static bool ends_with_client(const struct wf_call *call) {
-    if (call->server->aborted) {
+    if (call->server->aborted || call->timed_out) {
         return true;
     }
     if (call->stage >= WF_CALL_STREAMING) {
@@ -317,9 +317,11 @@ void wf_call_step(struct wf_call *call, PyObject *coro, uint8_t stage) {
  * along the MRO, as Starlette looks them up. Those for 500 and Exception are find_last_resort's, and
  * an HTTPException has its own reply before them. New reference, or NULL (no exception set: none;
  * else failed). */
-static PyObject *find_rescuer(struct wf_http_server *s, PyObject *exc) {
+static PyObject *find_rescuer(struct wf_call *call, PyObject *exc) {
+    struct wf_http_server *s = call->server;
+    const struct wf_http_app *app = call->app;
     PyObject *found = NULL; /* borrowed from the dicts */
-    if (PyDict_GET_SIZE(s->by_status) != 0 &&
+    if (PyDict_GET_SIZE(app->by_status) != 0 &&
         PyObject_TypeCheck(exc, (PyTypeObject *)s->http_exception)) {
         PyObject *status = PyObject_GetAttr(exc, s->state->http.str.status_code);
         if (status == NULL) {
@@ -327,14 +329,14 @@ static PyObject *find_rescuer(struct wf_http_server *s, PyObject *exc) {
         }
         int overflow;
         if (!PyLong_Check(status) || PyLong_AsLongAndOverflow(status, &overflow) != 500) {
-            found = PyDict_GetItemWithError(s->by_status, status);
+            found = PyDict_GetItemWithError(app->by_status, status);
         }
         Py_DECREF(status);
         if (found != NULL || PyErr_Occurred()) {
             return Py_XNewRef(found);
         }
     }
-    if (PyDict_GET_SIZE(s->by_class) == 0) {
+    if (PyDict_GET_SIZE(app->by_class) == 0) {
         return NULL;
     }
     PyObject *mro = Py_TYPE(exc)->tp_mro; /* borrowed: types keep theirs */
@@ -343,7 +345,7 @@ static PyObject *find_rescuer(struct wf_http_server *s, PyObject *exc) {
         if (type == PyExc_Exception) {
             break;
         }
-        found = PyDict_GetItemWithError(s->by_class, type);
+        found = PyDict_GetItemWithError(app->by_class, type);
         if (found != NULL || PyErr_Occurred() || type == s->http_exception) {
             return Py_XNewRef(found);
         }
@@ -354,7 +356,7 @@ static PyObject *find_rescuer(struct wf_http_server *s, PyObject *exc) {
 /* The handler for what nobody expected: registered for 500 or for Exception. It answers, and the exception
  * is logged all the same, as Starlette's ServerErrorMiddleware does. What is no Exception (sys.exit(), a
  * cancelled handler) is not its affair. */
-static PyObject *find_last_resort(struct wf_http_server *s, PyObject *exc) {
+static PyObject *find_last_resort(struct wf_http_app *app, PyObject *exc) {
     if (!PyErr_GivenExceptionMatches(exc, PyExc_Exception)) {
         return NULL;
     }
@@ -362,10 +364,10 @@ static PyObject *find_last_resort(struct wf_http_server *s, PyObject *exc) {
     if (key == NULL) {
         return NULL;
     }
-    PyObject *found = PyDict_GetItemWithError(s->by_status, key);
+    PyObject *found = PyDict_GetItemWithError(app->by_status, key);
     Py_DECREF(key);
     if (found == NULL && !PyErr_Occurred()) {
-        found = PyDict_GetItemWithError(s->by_class, PyExc_Exception);
+        found = PyDict_GetItemWithError(app->by_class, PyExc_Exception);
     }
     return Py_XNewRef(found);
 }
@@ -489,7 +491,7 @@ static int reply_invalid(struct wf_call *call, PyObject *exc) {
 /* By the handler the app has for it, or by HTTPException's own reply. False: there is neither. */
 static bool answer_expected(struct wf_call *call, PyObject *exc, uint8_t stage) {
     struct wf_http_server *s = call->server;
-    PyObject *rescuer = find_rescuer(s, exc);
+    PyObject *rescuer = find_rescuer(call, exc);
     if (rescuer != NULL) {
         rescue(call, rescuer, exc, stage);
         Py_DECREF(rescuer);
@@ -525,8 +527,7 @@ static void remember_rescued(struct wf_call *call, PyObject *exc) {
 static void answer_unexpected(struct wf_call *call, PyObject *exc) {
     remember_rescued(call, exc);
     log_exception(call, exc);
-    PyObject *rescuer =
-        call->stage < WF_CALL_LAST_RESORT ? find_last_resort(call->server, exc) : NULL;
+    PyObject *rescuer = call->stage < WF_CALL_LAST_RESORT ? find_last_resort(call->app, exc) : NULL;
     if (rescuer != NULL) {
         rescue(call, rescuer, exc, WF_CALL_LAST_RESORT);
         Py_DECREF(rescuer);
@@ -578,9 +579,10 @@ void wf_call_fail(struct wf_call *call) {
 
 void wf_call_unrouted(struct wf_call *call) {
     struct wf_exchange *ex = call->plan.ex;
-    bool method = ex->route == WF_ROUTE_METHOD;
+    int status = ex->route == WF_ROUTE_METHOD ? 405 : ex->route == WF_ROUTE_UNREADABLE ? 401 : 404;
+    struct wf_span reason = wf_status_reason(status);
     PyObject *headers = NULL, *exc = NULL;
-    if (method) {
+    if (status == 405) {
         char allow[WF_ALLOW_CHARS_MAX];
         size_t n = wf_allow_write(allow, ex->match.allow);
         headers = Py_BuildValue("{s:s#}", "Allow", allow, (Py_ssize_t)n);
@@ -588,8 +590,8 @@ void wf_call_unrouted(struct wf_call *call) {
         headers = Py_NewRef(Py_None);
     }
     if (headers != NULL) {
-        exc = PyObject_CallFunction(call->server->http_exception, "isO", method ? 405 : 404,
-                                    method ? "Method Not Allowed" : "Not Found", headers);
+        exc = PyObject_CallFunction(call->server->http_exception, "is#O", status, reason.p,
+                                    (Py_ssize_t)reason.n, headers);
         Py_DECREF(headers);
     }
     if (exc != NULL) {
@@ -601,7 +603,7 @@ static void start_chain(struct wf_call *call);
 
 /* A request no route takes, for apps that answer 404 and 405 themselves: HTTPException into their handler. */
 static void start_unrouted(struct wf_call *call) {
-    if (call->server->middleware != NULL) {
+    if (call->app->middleware != NULL) {
         start_chain(call);
         return;
     }
@@ -682,12 +684,12 @@ static void called(struct wf_call *call, PyObject *out) {
 
 /* The plan with app.dependency_overrides in place of what they stand for: new reference, or NULL. */
 static struct wf_plan *find_plan(struct wf_call *call) {
-    struct wf_http_server *s = call->server;
+    const struct wf_http_app *app = call->app;
     PyObject *plan = (PyObject *)call->route->plan;
-    if (wf_likely(s->overrides == NULL || PyDict_GET_SIZE(s->overrides) == 0)) {
+    if (wf_likely(app->overrides == NULL || PyDict_GET_SIZE(app->overrides) == 0)) {
         return (struct wf_plan *)Py_NewRef(plan);
     }
-    PyObject *other = PyObject_CallOneArg(s->override, plan);
+    PyObject *other = PyObject_CallOneArg(app->override, plan);
     if (other != NULL && !Py_IS_TYPE(other, Py_TYPE(plan))) {
         PyErr_Format(PyExc_TypeError, "an override gave %R, not a plan", other);
         Py_CLEAR(other);
@@ -726,6 +728,7 @@ void wf_call_start(struct wf_http_server *s, struct wf_exchange *ex) {
         .server = s,
     };
     wf_list_init(&call->node);
+    call->app = wf_http_app_of(ex->match.router);
     ex->user = call;
     if (wf_unlikely(ex->match.leaf == NULL)) {
         start_unrouted(call);
@@ -733,6 +736,7 @@ void wf_call_start(struct wf_http_server *s, struct wf_exchange *ex) {
     }
     struct wf_route *route = call->route =
         wf_container_of(ex->match.leaf, struct wf_route, leaf); /* the leaf is ours, made mutable */
+    call->plan.lenient = route->lenient;
 
     if (wf_unlikely(route->chained)) {
         start_chain(call);
@@ -763,6 +767,7 @@ void wf_call_event(struct wf_call *call, unsigned events) {
     struct wf_http_server *s = call->server;
     if (events & WF_EV_GONE) {
         call->gone = true;
+        call->timed_out = (events & WF_EV_TIMEOUT) != 0;
         events |= WF_EV_BODY | WF_EV_DRAINED; /* nobody shall wait for what cannot come */
     }
     if (events & WF_EV_BODY && call->body_waiter != NULL) {

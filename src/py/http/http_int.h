@@ -41,12 +41,13 @@ struct wf_route {
     PyObject *name;      /* owned: "module.function", for the log */
     struct wf_fixed_reply fixed; /* once the leaf has it, its spans are in fixed_texts */
     PyObject *fixed_texts;       /* owned: tuple of bytes, or NULL */
-    PyObject *params;     /* owned: dict of str to type, the path's parameters in order, or NULL */
+    PyObject *params;     /* owned: tuple of (str, type), of all parameters in order, or NULL */
     unsigned shape_flags; /* enum wf_output_flags */
     int status;           /* of a reply made from a value */
     uint32_t index;       /* in the server's `routes` */
     uint8_t kind;         /* enum wf_endpoint_kind */
     bool cancel;          /* the endpoint, when its client leaves */
+    bool lenient;         /* a body without content-type is JSON */
     bool chained;         /* its plan has dependencies: chain.c */
     bool surrounded;      /* by the server's middleware in Python */
     bool inside; /* its plan is run inside the request's context, since it may run Python code, or
@@ -72,6 +73,7 @@ struct wf_call {
     struct wf_plan_call plan;      /* must stay first: steps get a pointer to it */
     struct wf_http_server *server; /* borrowed: outlives its calls */
     struct wf_route *route;        /* borrowed; NULL for an unrouted request */
+    struct wf_http_app *app;       /* borrowed: whose route it is, or would be */
     struct wf_list node;           /* in server->parked while something is waited for */
     PyObject *context;             /* owned: contextvars.Context of this request, or NULL */
     struct wf_task *task;          /* owned: the parked coroutine, or NULL */
@@ -85,7 +87,42 @@ struct wf_call {
     PyObject *rescued;        /* owned: the exception a RESCUE handler is answering */
     uint8_t stage;            /* enum wf_call_stage */
     bool gone;                /* EV_GONE was seen: whatever comes is dropped */
+    bool timed_out;           /* and that because it took too long */
 };
+
+/* An App: the server's own, or one that is mounted. What its routes, and requests to none of them, have in
+ * common; `user` of its routers. */
+struct wf_http_app {
+    PyObject *app;        /* owned */
+    PyObject *by_class;   /* owned: dict, exception class -> handler */
+    PyObject *by_status;  /* owned: dict, int -> handler */
+    PyObject *middleware; /* owned: called with (request, call_next); or NULL */
+    PyObject *rescue;     /* owned: weft.middleware.rescue(app, request, exc); with middleware */
+    PyObject *overrides;  /* owned: dict, app.dependency_overrides; or NULL */
+    PyObject *override;   /* owned: called with a plan: the one to run instead; or NULL */
+    struct wf_http_app *next;
+};
+
+/* applications.c. new: appended to the server's, or NULL with an exception */
+struct wf_http_app *wf_http_app_new(struct wf_http_server *s, PyObject *app);
+int wf_http_apps_traverse(struct wf_http_server *s, visitproc visit, void *arg);
+void wf_http_apps_clear(struct wf_http_server *s);
+void wf_http_apps_free(struct wf_http_server *s);
+/* Arguments as the methods of _core.Server of these names have them: NULL with an exception. */
+PyObject *wf_http_add_mount(struct wf_http_server *s, PyObject *args);
+PyObject *wf_http_set_exception_handlers(struct wf_http_server *s, PyObject *args);
+PyObject *wf_http_set_middleware(struct wf_http_server *s, PyObject *args);
+PyObject *wf_http_set_overrides(struct wf_http_server *s, PyObject *args);
+/* The router with that index, or NULL with an exception. */
+struct wf_router *wf_http_router(struct wf_http_server *s, unsigned index);
+static inline struct wf_http_app *wf_http_app_of(const struct wf_router *r) {
+    return wf_router_options_of(r)->user;
+}
+
+/* static.c: add_static's arguments; owned by the server. */
+struct wf_static_leaf;
+PyObject *wf_http_add_static(struct wf_http_server *s, PyObject *args);
+void wf_http_statics_free(struct wf_http_server *s); /* once the server is gone */
 
 /* _core.Server */
 struct wf_http_server {
@@ -97,21 +134,23 @@ struct wf_http_server {
     struct wf_layer *recorder; /* borrowed: the server's; NULL where nothing is recorded */
     struct wf_server_config config;
     struct wf_stepper stepper;
-    struct wf_pool calls;       /* of struct wf_call */
-    struct wf_list parked;      /* of wf_call.node */
-    unsigned nleft;             /* calls that go on without their exchange */
-    struct wf_list jobs_done;   /* of wf_job.node, owned: back from the thread pool */
-    struct wf_loop *reactor;    /* borrowed: of `loop` */
-    struct wf_timer sweep;      /* runs while there is garbage: an idle loop wakes up for it */
-    struct wf_release *garbage; /* bodies the kernel has taken: released with the GIL */
-    struct wf_route **routes;   /* owned */
+    struct wf_pool calls;           /* of struct wf_call */
+    struct wf_list parked;          /* of wf_call.node */
+    unsigned nleft;                 /* calls that go on without their exchange */
+    struct wf_list jobs_done;       /* of wf_job.node, owned: back from the thread pool */
+    struct wf_loop *reactor;        /* borrowed: of `loop` */
+    struct wf_timer sweep;          /* runs while there is garbage: an idle loop wakes up for it */
+    struct wf_release *garbage;     /* bodies the kernel has taken: released with the GIL */
+    struct wf_route **routes;       /* owned */
+    struct wf_static_leaf *statics; /* owned */
     uint32_t nroutes, routes_cap;
     PyObject *loop;           /* owned */
-    PyObject *app;            /* owned, or NULL */
+    struct wf_http_app *apps; /* owned: its own App first, then those mounted */
+    struct wf_router *
+        *routers; /* borrowed from `router`, which is the first; by index of a mount */
+    uint32_t nrouters;
     PyObject *request_class;  /* owned: type made for handlers that ask */
     PyObject *response_class; /* owned: type of the injected `response: Response`, or NULL */
-    PyObject *by_class;       /* owned: dict, exception class -> handler */
-    PyObject *by_status;      /* owned: dict, int -> handler */
     PyObject *layers;         /* owned: list, what the layers' texts are in; goes after `server` */
     PyObject *http_exception; /* owned: weft.exceptions.HTTPException */
     PyObject *validation_error;  /* owned: weft.exceptions.RequestValidationError */
@@ -128,11 +167,7 @@ struct wf_http_server {
     PyObject *server_name;       /* owned: bytes behind config.server_name */
     PyObject *session_open, *session_save; /* owned: SessionMiddleware's, or NULL */
     PyObject *networks;                    /* owned: bytes behind config.forwarded, or NULL */
-    PyObject *middleware;                  /* owned: called with (request, call_next); or NULL */
-    PyObject *rescue;    /* owned: weft.middleware.rescue(app, request, exc); with middleware */
-    PyObject *overrides; /* owned: dict, app.dependency_overrides; or NULL */
-    PyObject *override;  /* owned: called with a plan: the one to run instead; or NULL */
-    PyObject *fatal;     /* owned: a KeyboardInterrupt on its way out of run_forever, or NULL */
+    PyObject *fatal; /* owned: a KeyboardInterrupt on its way out of run_forever, or NULL */
     PyObject *weakrefs;
     unsigned long thread; /* the loop's, as of its last turn */
     unsigned busy;        /* how many of our C functions may be calling Python at the moment */
@@ -160,8 +195,10 @@ struct wf_request {
     PyObject *path_params;
     PyObject *client;
     PyObject *local;
-    PyObject *session; /* owned, or NULL before it is asked for */
-    PyObject *host;    /* owned, or NULL: str, as a trusted proxy has it */
+    PyObject *root_path;
+    struct wf_http_app *app; /* borrowed from `server` */
+    PyObject *session;       /* owned, or NULL before it is asked for */
+    PyObject *host;          /* owned, or NULL: str, as a trusted proxy has it */
     bool https;
     bool session_was_there; /* it came from a cookie */
     bool body_taken;        /* BUFFER: the one chunk has been handed over */

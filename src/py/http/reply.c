@@ -411,7 +411,8 @@ static int reply_file(struct wf_call *call, struct wf_response *r, struct wf_res
         return -1;
     }
     struct wf_reply_head head = {.status = status, .fields = f.list, .nfields = f.n};
-    return wf_reply_status(wf_reply_file(call->plan.ex, &head, &file, 0), "the reply");
+    return wf_reply_status(wf_reply_file(call->plan.ex, &head, &file, WF_FILE_CONDITIONS),
+                           "the reply");
 }
 
 /* beside  the injected `response: Response`, where a response class made this one; else NULL: one
@@ -768,9 +769,9 @@ int wf_reply_validation(struct wf_call *call, PyObject *errors) {
         return -1;
     }
     struct wf_http_server *s = call->server;
-    if (PyDict_GET_SIZE(s->by_class) != 0 || PyDict_GET_SIZE(s->by_status) != 0) {
+    if (PyDict_GET_SIZE(call->app->by_class) != 0 || PyDict_GET_SIZE(call->app->by_status) != 0) {
         /* The app may want to answer: RequestValidationError goes to its handlers. */
-        PyObject *key = PyDict_GetItemWithError(s->by_class, s->validation_error);
+        PyObject *key = PyDict_GetItemWithError(call->app->by_class, s->validation_error);
         if (key == NULL && PyErr_Occurred()) {
             return -1;
         }

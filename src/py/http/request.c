@@ -14,6 +14,7 @@ PyObject *wf_request_new(struct wf_plan_call *plan_call) {
     r->server = (struct wf_http_server *)Py_NewRef((PyObject *)s);
     r->base = ex->base;
     r->head = ex->head;
+    r->app = call->app;
     r->https = ex->https;
     if (wf_unlikely(ex->host.n != 0)) {
         r->host = PyUnicode_DecodeLatin1(ex->host.p, (Py_ssize_t)ex->host.n, NULL);
@@ -27,6 +28,11 @@ PyObject *wf_request_new(struct wf_plan_call *plan_call) {
 /* The decoded path, new reference. */
 static PyObject *path_text(struct wf_exchange *ex) {
     return PyUnicode_DecodeUTF8(ex->path.p, (Py_ssize_t)ex->path.n, "replace");
+}
+
+/* Of what is mounted its prefix. */
+static PyObject *root_path_text(struct wf_exchange *ex) {
+    return PyUnicode_DecodeUTF8(ex->path.p, (Py_ssize_t)ex->match.root_n, "replace");
 }
 
 static PyObject *addr_tuple(const struct wf_addr *a) {
@@ -70,11 +76,12 @@ static PyObject *params_dict(struct wf_call *call) {
     PyObject *params =
         call->route != NULL ? call->route->params : NULL; /* borrowed, never changed */
     const struct wf_match *m = &call->plan.ex->match;
-    PyObject *name, *type; /* borrowed */
-    Py_ssize_t at = 0;
-    for (unsigned i = 0;
-         dict != NULL && params != NULL && i < m->nparams && PyDict_Next(params, &at, &name, &type);
-         i++) {
+    for (unsigned i = 0; dict != NULL && params != NULL && i < m->nparams; i++) {
+        PyObject *name, *type; /* borrowed */
+        if (i >= (unsigned)PyTuple_GET_SIZE(params) ||
+            !PyArg_ParseTuple(PyTuple_GET_ITEM(params, i), "OO", &name, &type)) {
+            break;
+        }
         PyObject *value = param_value(m->params[i], type);
         if (value == NULL || PyDict_SetItem(dict, name, value) < 0) {
             Py_CLEAR(dict);
@@ -114,6 +121,9 @@ void wf_request_detach(struct wf_request *r) {
         }
         if (r->path == NULL) {
             r->path = path_text(call->plan.ex);
+        }
+        if (r->root_path == NULL) {
+            r->root_path = root_path_text(call->plan.ex);
         }
         if (r->path_params == NULL) {
             r->path_params = params_dict(call);
@@ -250,8 +260,24 @@ static PyObject *get_server(PyObject *self, void *closure) {
 }
 
 static PyObject *get_app(PyObject *self, void *closure) {
-    PyObject *app = ((struct wf_request *)self)->server->app;
-    return Py_NewRef(app != NULL ? app : Py_None);
+    struct wf_http_app *app = ((struct wf_request *)self)->app;
+    return Py_NewRef(app != NULL && app->app != NULL ? app->app : Py_None);
+}
+
+static PyObject *get_outermost_app(PyObject *self, void *closure) {
+    struct wf_http_app *app = ((struct wf_request *)self)->server->apps;
+    return Py_NewRef(app != NULL && app->app != NULL ? app->app : Py_None);
+}
+
+static PyObject *get_root_path(PyObject *self, void *closure) {
+    struct wf_request *r = (struct wf_request *)self;
+    if (r->root_path == NULL) {
+        if (r->call == NULL) {
+            return over();
+        }
+        r->root_path = root_path_text(r->call->plan.ex);
+    }
+    return Py_XNewRef(r->root_path);
 }
 
 static PyObject *get_session(PyObject *self, void *closure) {
@@ -277,7 +303,11 @@ static PyGetSetDef request_getset[] = {
      NULL},
     {"server", get_server, NULL, "tuple[str, int | None]: the address the client connected to",
      NULL},
-    {"app", get_app, NULL, "the App that was given to Server", NULL},
+    {"app", get_app, NULL, "the App whose route it is; of a mounted one that", NULL},
+    {"_outermost_app", get_outermost_app, NULL, "the App that was given to Server", NULL},
+    {"root_path", get_root_path, NULL,
+     "str: what is in front of the paths of the App's own routes: of a mounted one its prefix",
+     NULL},
     {NULL},
 };
 
@@ -438,6 +468,7 @@ static int request_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(r->path_params);
     Py_VISIT(r->client);
     Py_VISIT(r->local);
+    Py_VISIT(r->root_path);
     Py_VISIT(r->host);
     Py_VISIT(r->session);
     return 0;
@@ -450,6 +481,7 @@ static int request_clear(PyObject *self) {
     Py_CLEAR(r->path_params);
     Py_CLEAR(r->client);
     Py_CLEAR(r->local);
+    Py_CLEAR(r->root_path);
     Py_CLEAR(r->host);
     Py_CLEAR(r->session);
     return 0;

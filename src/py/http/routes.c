@@ -8,15 +8,30 @@ struct spec {
     PyObject *methods, *plan, *response_class, *text_type, *body_max, *name, *params, *model,
         *shape;
     unsigned long long files_max, fields_max, field_bytes_max; /* of a form */
-    int status, cancel;
-    unsigned shape_flags;
+    unsigned long long timeout_ms;
+    unsigned mount, shape_flags;
+    int status, cancel, strict;
 };
 
 static int parse(struct wf_http_server *s, PyObject *args, PyObject *kwargs, struct spec *out) {
-    static const char *const names[] = {"path",        "methods",        "plan",      "kind",
-                                        "status_code", "response_class", "text_type", "body_max",
-                                        "name",        "params",         "cancel",    "form_limits",
-                                        "model",       "shape",          NULL};
+    static const char *const names[] = {"path",
+                                        "methods",
+                                        "plan",
+                                        "kind",
+                                        "status_code",
+                                        "response_class",
+                                        "text_type",
+                                        "body_max",
+                                        "name",
+                                        "params",
+                                        "cancel",
+                                        "form_limits",
+                                        "model",
+                                        "shape",
+                                        "mount",
+                                        "timeout_ms",
+                                        "strict_content_type",
+                                        NULL};
     struct wf_form_config form;
     wf_form_config_default(&form);
     *out = (struct spec){.kind = "async",
@@ -25,6 +40,7 @@ static int parse(struct wf_http_server *s, PyObject *args, PyObject *kwargs, str
                          .field_bytes_max = form.field_bytes_max,
                          .status = 200,
                          .cancel = 1,
+                         .strict = 1,
                          .response_class = Py_None,
                          .text_type = Py_None,
                          .body_max = Py_None,
@@ -32,15 +48,16 @@ static int parse(struct wf_http_server *s, PyObject *args, PyObject *kwargs, str
                          .model = Py_None,
                          .shape = NULL};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "s#OO!|$siOOOUOp(KKK)O(O!I)", (char **)names, &out->path, &out->path_n,
+            args, kwargs, "s#OO!|$siOOOUOp(KKK)O(O!I)IKp", (char **)names, &out->path, &out->path_n,
             &out->methods, s->state->plan.plan_type, &out->plan, &out->kind, &out->status,
             &out->response_class, &out->text_type, &out->body_max, &out->name, &out->params,
             &out->cancel, &out->files_max, &out->fields_max, &out->field_bytes_max, &out->model,
-            s->state->shape.shape_type, &out->shape, &out->shape_flags)) {
+            s->state->shape.shape_type, &out->shape, &out->shape_flags, &out->mount,
+            &out->timeout_ms, &out->strict)) {
         return -1;
     }
-    if (out->params != Py_None && !PyDict_Check(out->params)) {
-        PyErr_SetString(PyExc_TypeError, "params must be a dict of types");
+    if (out->params != Py_None && !PyTuple_Check(out->params)) {
+        PyErr_SetString(PyExc_TypeError, "params must be a tuple of names and types");
         return -1;
     }
     return 0;
@@ -93,7 +110,8 @@ static PyObject *or_null(PyObject *o) {
 }
 
 /* Fills a zeroed route. 0, or -1 with an exception. */
-static int fill(struct wf_http_server *s, struct wf_route *route, const struct spec *spec) {
+static int fill(struct wf_http_server *s, const struct wf_http_app *app, struct wf_route *route,
+                const struct spec *spec) {
     int kind = kind_of(spec->kind);
     if (kind < 0 || method_bits(spec->methods, &route->leaf.methods) < 0) {
         return -1;
@@ -109,9 +127,13 @@ static int fill(struct wf_http_server *s, struct wf_route *route, const struct s
         PyErr_SetString(PyExc_ValueError, "text_type must be bytes fit for a header");
         return -1;
     }
-    if (spec->params != Py_None && (route->params = PyDict_Copy(spec->params)) == NULL) {
+    if (spec->timeout_ms != 0 &&
+        (route->leaf.timeout = wf_server_handler_timeout(s->server, spec->timeout_ms)) == NULL) {
+        PyErr_NoMemory();
         return -1;
     }
+    route->params = or_null(spec->params);
+    route->lenient = !spec->strict;
     route->plan = (struct wf_plan *)Py_NewRef(spec->plan);
     route->response_class = or_null(spec->response_class);
     route->model = or_null(spec->model);
@@ -126,7 +148,7 @@ static int fill(struct wf_http_server *s, struct wf_route *route, const struct s
         kind == WF_ENDPOINT_INLINE || wf_plan_runs_python(route->plan) || s->recorder != NULL;
     unsigned n, nvalues;
     (void)wf_plan_dependencies(route->plan, &n, &nvalues);
-    route->surrounded = s->middleware != NULL;
+    route->surrounded = app->middleware != NULL;
     route->chained = n != 0 || route->surrounded;
     route->leaf.plan = route;
     route->leaf.body_mode = (uint8_t)wf_plan_body_mode(route->plan);
@@ -173,7 +195,8 @@ static int reserve(struct wf_http_server *s) {
 
 int wf_route_add(struct wf_http_server *s, PyObject *args, PyObject *kwargs) {
     struct spec spec;
-    if (parse(s, args, kwargs, &spec) < 0) {
+    struct wf_router *router;
+    if (parse(s, args, kwargs, &spec) < 0 || (router = wf_http_router(s, spec.mount)) == NULL) {
         return -1;
     }
     struct wf_route *route = wf_calloc(1, sizeof(*route));
@@ -181,12 +204,13 @@ int wf_route_add(struct wf_http_server *s, PyObject *args, PyObject *kwargs) {
         PyErr_NoMemory();
         return -1;
     }
-    if (fill(s, route, &spec) < 0 || reserve(s) < 0) { /* from here on no Python code runs */
+    if (fill(s, wf_http_app_of(router), route, &spec) < 0 ||
+        reserve(s) < 0) { /* from here on no Python code runs */
         free_route(route);
         return -1;
     }
     const char *why = NULL;
-    int rc = wf_router_add(s->router, wf_span(spec.path, (size_t)spec.path_n), &route->leaf, &why);
+    int rc = wf_router_add(router, wf_span(spec.path, (size_t)spec.path_n), &route->leaf, &why);
     if (rc == 0) {
         route->index = s->nroutes;
         s->routes[s->nroutes++] = route;

@@ -221,6 +221,7 @@ static void end(struct wf_http_server *s) {
     wf_garbage_collect(s);
     wf_router_free(s->router);
     s->router = NULL;
+    wf_http_statics_free(s);
     s->owed = WF_OWED_NOTHING;
     s->busy--;
 }
@@ -271,21 +272,30 @@ static int import_helpers(struct wf_http_server *s) {
 }
 
 static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static const char *const names[] = {
-        "loop",     "app",           "request_class",     "response_class",
-        "config",   "server_name",   "access_log_fd",     "on_error",
-        "unrouted", "decode_bodies", "access_log_format", "forwarded",
-        NULL};
+    static const char *const names[] = {"loop",
+                                        "app",
+                                        "request_class",
+                                        "response_class",
+                                        "config",
+                                        "server_name",
+                                        "access_log_fd",
+                                        "on_error",
+                                        "unrouted",
+                                        "decode_bodies",
+                                        "access_log_format",
+                                        "forwarded",
+                                        "redirect_slashes",
+                                        NULL};
     PyObject *loop, *app = Py_None, *request_class, *response_class = Py_None, *limits = Py_None,
                     *server_name = Py_None, *on_error = Py_None;
     struct wf_forwarding proxies = {0};
-    int log_fd = -1, unrouted = 0, decode_bodies = 1;
+    int log_fd = -1, unrouted = 0, decode_bodies = 1, redirect_slashes = 1;
     const char *log_format = "short";
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO!|$OOOiOpps(SppB)", (char **)names, &loop,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO!|$OOOiOpps(SppB)p", (char **)names, &loop,
                                      &app, &PyType_Type, &request_class, &response_class, &limits,
                                      &server_name, &log_fd, &on_error, &unrouted, &decode_bodies,
                                      &log_format, &proxies.networks, &proxies.anyone,
-                                     &proxies.unix_sockets, &proxies.fields)) {
+                                     &proxies.unix_sockets, &proxies.fields, &redirect_slashes)) {
         return NULL;
     }
     struct wf_state *state = wf_state_of_type(type);
@@ -319,18 +329,15 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     wf_list_init(&s->jobs_done);
     wf_pool_init(&s->calls, sizeof(struct wf_call), CALLS_KEPT);
     s->loop = Py_NewRef(loop);
-    s->app = Py_NewRef(app);
     s->request_class = Py_NewRef(request_class);
     s->response_class = response_class != Py_None ? Py_NewRef(response_class) : NULL;
     s->on_error = on_error != Py_None ? Py_NewRef(on_error) : NULL;
-    s->by_class = PyDict_New();
-    s->by_status = PyDict_New();
     s->layers = PyList_New(0);
     wf_server_config_default(&s->config);
     s->config.access_log_fd = log_fd;
     s->config.keep_codings = !decode_bodies;
     wf_http_set_forwarding(s, &proxies);
-    if (s->by_class == NULL || s->by_status == NULL || s->layers == NULL ||
+    if (wf_http_app_new(s, app) == NULL || s->layers == NULL ||
         wf_http_set_limits(&s->config, limits) < 0 ||
         wf_http_set_log_format(&s->config, log_format) < 0 ||
         wf_http_set_server_name(s, server_name) < 0 || import_helpers(s) < 0 ||
@@ -339,7 +346,10 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     }
     s->router = wf_router_new();
     if (s->router != NULL) {
-        wf_router_options(s->router)->unrouted = unrouted;
+        struct wf_router_options *options = wf_router_options(s->router);
+        options->unrouted = unrouted;
+        options->redirect_slashes = redirect_slashes;
+        options->user = s->apps;
         s->server = wf_server_new(reactor, &s->config, s->router);
     }
     if (s->server == NULL) {
@@ -377,11 +387,8 @@ static int server_traverse(PyObject *self, visitproc visit, void *arg) {
     struct wf_http_server *s = (struct wf_http_server *)self;
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(s->loop);
-    Py_VISIT(s->app);
     Py_VISIT(s->request_class);
     Py_VISIT(s->response_class);
-    Py_VISIT(s->by_class);
-    Py_VISIT(s->by_status);
     Py_VISIT(s->http_exception);
     Py_VISIT(s->validation_error);
     Py_VISIT(s->client_disconnect);
@@ -394,16 +401,13 @@ static int server_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(s->submit);
     Py_VISIT(s->logger_error);
     Py_VISIT(s->on_error);
-    Py_VISIT(s->overrides);
-    Py_VISIT(s->middleware);
     Py_VISIT(s->session_open);
     Py_VISIT(s->session_save);
-    Py_VISIT(s->rescue);
-    Py_VISIT(s->override);
     Py_VISIT(s->fatal);
     Py_VISIT(s->stepper.loop);
     Py_VISIT((PyObject *)s->stepper.spare);
-    int rc = wf_routes_traverse(s, visit, arg);
+    int rc = wf_http_apps_traverse(s, visit, arg);
+    rc = rc != 0 ? rc : wf_routes_traverse(s, visit, arg);
     return rc != 0 ? rc : traverse_calls(s, visit, arg);
 }
 
@@ -414,11 +418,8 @@ static int server_clear(PyObject *self) {
     wf_router_free(s->router);
     s->router = NULL;
     wf_routes_clear(s);
-    Py_CLEAR(s->app);
     Py_CLEAR(s->request_class);
     Py_CLEAR(s->response_class);
-    Py_CLEAR(s->by_class);
-    Py_CLEAR(s->by_status);
     Py_CLEAR(s->http_exception);
     Py_CLEAR(s->validation_error);
     Py_CLEAR(s->client_disconnect);
@@ -431,10 +432,7 @@ static int server_clear(PyObject *self) {
     Py_CLEAR(s->submit);
     Py_CLEAR(s->logger_error);
     Py_CLEAR(s->on_error);
-    Py_CLEAR(s->overrides);
-    Py_CLEAR(s->middleware);
-    Py_CLEAR(s->rescue);
-    Py_CLEAR(s->override);
+    wf_http_apps_clear(s);
     Py_CLEAR(s->fatal);
     Py_CLEAR(s->loop);
     return 0;
@@ -453,6 +451,7 @@ static void server_dealloc(PyObject *self) {
     Py_CLEAR(s->session_open);
     Py_CLEAR(s->session_save);
     wf_pool_free_all(&s->calls);
+    wf_http_apps_free(s);
     Py_XDECREF(s->layers);
     type->tp_free(self);
     Py_DECREF(type);
@@ -512,42 +511,35 @@ static PyObject *server_add_layer(PyObject *self, PyObject *args) {
 }
 
 PyDoc_STRVAR(handlers_doc,
-             "set_exception_handlers($self, by_class, by_status, /)\n--\n\n"
+             "set_exception_handlers($self, by_class, by_status, mount=0, /)\n--\n\n"
              "dict[type, handler] and dict[int, handler]; a handler is called with (request, exc), "
              "may be async, and returns the reply.");
 
-static PyObject *server_set_middleware(PyObject *self, PyObject *args) {
-    struct wf_http_server *s = (struct wf_http_server *)self;
-    PyObject *middleware, *rescue;
-    if (!PyArg_ParseTuple(args, "OO", &middleware, &rescue)) {
-        return NULL;
-    }
-    Py_XSETREF(s->middleware, Py_NewRef(middleware));
-    Py_XSETREF(s->rescue, Py_NewRef(rescue));
-    Py_RETURN_NONE;
-}
+PyDoc_STRVAR(
+    add_mount_doc,
+    "add_mount($self, parent, pattern, host, app, unrouted, redirect_slashes, /)\n--\n\n"
+    "int: of a router for all that is beneath a path, or with `host` behind a host name, within "
+    "router `parent` (0: the server's own). app: None for that of the parent.");
 
-static PyObject *server_set_overrides(PyObject *self, PyObject *args) {
-    struct wf_http_server *s = (struct wf_http_server *)self;
-    PyObject *overrides, *override;
-    if (!PyArg_ParseTuple(args, "O!O", &PyDict_Type, &overrides, &override)) {
-        return NULL;
-    }
-    Py_XSETREF(s->overrides, Py_NewRef(overrides));
-    Py_XSETREF(s->override, Py_NewRef(override));
-    Py_RETURN_NONE;
-}
+PyDoc_STRVAR(
+    add_static_doc,
+    "add_static($self, mount, pattern, directories, types, html, follow_symlink,\n"
+    "           precompressed, /)\n--\n\n"
+    "Answers with files, in C; the pattern ends with a path parameter. directories: tuple of "
+    "bytes. types: tuple of (suffix, media type), bytes, sorted.");
 
-static PyObject *server_set_exception_handlers(PyObject *self, PyObject *args) {
-    struct wf_http_server *s = (struct wf_http_server *)self;
-    PyObject *by_class, *by_status;
-    if (!PyArg_ParseTuple(args, "O!O!", &PyDict_Type, &by_class, &PyDict_Type, &by_status)) {
-        return NULL;
+/* A method that is another file's, while the server is open. */
+#define METHOD(name)                                                                               \
+    static PyObject *server_##name(PyObject *self, PyObject *args) {                               \
+        struct wf_http_server *s = (struct wf_http_server *)self;                                  \
+        return server_open(s) < 0 ? NULL : wf_http_##name(s, args);                                \
     }
-    Py_SETREF(s->by_class, Py_NewRef(by_class));
-    Py_SETREF(s->by_status, Py_NewRef(by_status));
-    Py_RETURN_NONE;
-}
+METHOD(set_middleware)
+METHOD(set_overrides)
+METHOD(set_exception_handlers)
+METHOD(add_mount)
+METHOD(add_static)
+#undef METHOD
 
 /* ---- listening ---- */
 
@@ -727,12 +719,16 @@ static PyMethodDef server_methods[] = {
      add_route_doc},
     {"set_exception_handlers", server_set_exception_handlers, METH_VARARGS, handlers_doc},
     {"set_middleware", server_set_middleware, METH_VARARGS,
-     "set_middleware($self, middleware, rescue, /)\n--\n\n"
-     "Requests are answered by middleware(request, call_next), but those to routes added before; "
-     "rescue(app, request, exc) makes a Response of an exception, or raises it again."},
+     "set_middleware($self, middleware, rescue, mount=0, /)\n--\n\n"
+     "Requests are answered by middleware(request, call_next): those to routes that are added "
+     "later, "
+     "and to none. rescue(app, request, exc) makes a Response of an exception, or raises it "
+     "again."},
     {"set_overrides", server_set_overrides, METH_VARARGS,
-     "set_overrides($self, overrides, override, /)\n--\n\n"
+     "set_overrides($self, overrides, override, mount=0, /)\n--\n\n"
      "While the dict `overrides` is not empty, a plan with dependencies is run as override(plan)."},
+    {"add_mount", server_add_mount, METH_VARARGS, add_mount_doc},
+    {"add_static", server_add_static, METH_VARARGS, add_static_doc},
     {"listen", server_listen, METH_VARARGS, listen_doc},
     {"listen_unix", server_listen_unix, METH_O, listen_unix_doc},
     {"listen_fd", server_listen_fd, METH_O, listen_fd_doc},

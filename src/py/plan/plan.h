@@ -79,6 +79,7 @@ struct wf_plan_call {
     PyObject *(*make_background)(struct wf_plan_call *call);
     PyObject *parsed; /* owned, or NULL without one: what wf_plan_read found in the body */
     PyObject *shaped; /* owned, or NULL: it found the value of the one step that takes the body */
+    bool lenient;     /* a body without content-type is JSON */
     bool read;        /* wf_plan_read was called: the body is in `parsed` or `shaped` */
     PyObject
         *body; /* owned, or NULL without one: what the body held, for RequestValidationError.body */

@@ -388,7 +388,7 @@ static enum conv_result step_path(struct plan_run *run, const struct step *s, Py
     if (wf_unlikely(s->index >= match->nparams)) {
         return plan_error_missing(run);
     }
-    struct text t = {.utf8 = match->params[s->index]}; /* the path is UTF-8 */
+    struct text t = {.utf8 = match->params[match->nouter + s->index]}; /* the path is UTF-8 */
     enum conv_result result = convert_text(run, &s->conv, &t, out);
     Py_XDECREF(t.str);
     return result;

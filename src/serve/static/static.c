@@ -136,7 +136,6 @@ static int open_file(struct wf_static *s, const char *path, uint64_t now_ns, str
             continue; /* perhaps the next one */
         case EINVAL:  /* no regular file, nor a directory */
         case ENXIO:
-        case ENAMETOOLONG:
             return -ENOENT;
         default:
             return rc;
@@ -149,6 +148,7 @@ static enum wf_static_result failure(int rc) {
     switch (-rc) {
     case ENOENT:
     case EISDIR:
+    case ENAMETOOLONG:
         return WF_STATIC_NOT_FOUND;
     case EACCES:
     case EPERM:
@@ -222,7 +222,7 @@ enum wf_static_result wf_static_find(struct wf_static *s, struct wf_span path,
     if (wf_likely(rc == 0)) {
         return found(s, name, accept, now_ns, 200, out);
     }
-    if (!s->config.html) {
+    if (!s->config.html || rc == -ENAMETOOLONG) { /* as with Starlette: no 404.html for that */
         return failure(rc);
     }
     if (rc == -EISDIR && join(name, "/", "index.html")) {

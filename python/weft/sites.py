@@ -1,0 +1,138 @@
+"""An App and what is mounted in it, compiled: routers and their routes, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from weft import _core
+from weft.dependencies import Overrides, Tree
+from weft.dispatch import Dispatch, compose
+from weft.exceptions import HTTPException, SignatureError
+from weft.mounts import Host, Mount
+from weft.openapi.pages import documentation_routes
+from weft.reply_model import ReplyModel, compile_model
+from weft.routing import Route, Router
+from weft.staticfiles import StaticFiles
+
+if TYPE_CHECKING:
+    from weft.app import App
+
+PARAMETERS_MAX = 16  # WF_ROUTE_PARAMS_MAX
+_ANY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+
+Params = tuple[tuple[str, type], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compiled:
+    """A route, ready to be served."""
+
+    route: Route
+    plan: _core.Plan
+    model: ReplyModel | None
+    params: Params  # all of them, those of prefixes and hosts around it first
+
+
+@dataclass(slots=True, eq=False)
+class Site:
+    """A router where it stands: the App's own, or one that is mounted."""
+
+    router: Router
+    app: App
+    at: Mount | Host | None  # None: the server's own App
+    dispatches: tuple[Dispatch, ...]  # middleware in Python, those of outer Apps first
+    entries: list[Compiled | Site | Mount] = field(default_factory=list)  # Mount: static files
+    overrides: Overrides = field(default_factory=dict)
+    overridden: dict[_core.Plan, _core.Plan] = field(default_factory=dict)
+
+    @property
+    def is_app(self) -> bool:
+        return self.router is self.app
+
+    @property
+    def unrouted(self) -> bool:
+        """Is there somebody to tell of 404 and 405? Else the core answers them by itself."""
+        told = (401, 404, 405, HTTPException)
+        return bool(self.dispatches) or not self.app.exception_handlers.keys().isdisjoint(told)
+
+    @property
+    def middleware(self) -> Dispatch | None:
+        return compose(self.dispatches)
+
+    def compiled(self) -> Iterator[Compiled]:
+        """All routes, also of what is mounted, in the order in which they are added."""
+        for entry in self.entries:
+            if isinstance(entry, Compiled):
+                yield entry
+            elif isinstance(entry, Site):
+                yield from entry.compiled()
+
+    def override(self, plan: _core.Plan) -> _core.Plan:
+        """The plan with what the App overrides at the moment."""
+        overrides = dict(self.app.dependency_overrides)
+        if overrides != self.overrides:
+            self.overrides = overrides
+            self.overridden.clear()
+        if plan not in self.overridden:
+            route = next(c.route for c in self.compiled() if c.plan is plan)
+            self.overridden[plan] = Tree.of(route, overrides).compile()
+        return self.overridden[plan]
+
+
+def compile_site(app: App, first: Sequence[Route] = ()) -> Site:
+    """Of an App; `SignatureError` names the function and parameter that no plan can be made of."""
+    return _compile(Site(app, app, None, tuple(app._dispatches)), (), first)
+
+
+def _compile(site: Site, outer: Params, first: Sequence[Route] = ()) -> Site:
+    entries = [
+        *first,
+        *(documentation_routes(site.app) if site.is_app else ()),
+        *site.router.entries,
+    ]
+    for entry in entries:
+        if isinstance(entry, Route):
+            site.entries.append(_compile_route(entry, outer))
+        elif isinstance(entry, Mount) and isinstance(entry.app, StaticFiles):
+            surrounded = bool(site.dispatches)
+            site.entries.append(
+                _compile_route(_static_route(entry), outer) if surrounded else entry
+            )
+        else:
+            site.entries.append(_compile_mounted(site, entry, outer))
+    return site
+
+
+def _compile_mounted(site: Site, entry: Mount | Host, outer: Params) -> Site:
+    router: Any = entry.app
+    app, dispatches = site.app, site.dispatches
+    if router is not site.app and hasattr(router, "exception_handlers"):
+        app = router
+        dispatches += tuple(app._dispatches)
+        if app.middleware_stack:
+            raise SignatureError(
+                f"{app!r} is mounted, and {type(app.middleware_stack[0]).__name__} stands around "
+                "all of a server: add it to the outermost App"
+            )
+    inner = Site(router, app, entry, dispatches)
+    return _compile(inner, (*outer, *entry.params.items()))
+
+
+def _compile_route(route: Route, outer: Params) -> Compiled:
+    params = (*outer, *route.params.items())
+    if len(params) > PARAMETERS_MAX:
+        raise SignatureError(f"the path of {route.name} has more than {PARAMETERS_MAX} parameters")
+    return Compiled(route, Tree.of(route).compile(), compile_model(route), params)
+
+
+def _static_route(entry: Mount) -> Route:
+    files: Any = entry.app
+    return Route(
+        path=entry.path + "/{path:path}",
+        endpoint=files.respond,
+        methods=_ANY_METHOD,
+        name=entry.name or "static",
+        include_in_schema=False,
+    )
