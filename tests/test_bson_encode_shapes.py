@@ -303,6 +303,10 @@ def test_text_that_is_no_object_id(text: str) -> None:
         assert caught.value.path == "id"  # type: ignore[attr-defined]
 
 
+def test_a_struct_with_an_object_id_is_written() -> None:
+    assert json.encode(Tagged(1, ID)) == f'{{"type":"t","n":1,"_id":"{ID}"}}'.encode()
+
+
 def test_an_object_id_in_schemas_and_explained() -> None:
     shape = weft.shape(Doc)
     assert "id: ObjectId: native" in shape.explain()

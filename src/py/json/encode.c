@@ -406,6 +406,51 @@ static char *encode_model(struct encoder *e, char *d, PyObject *o) {
     return encode_stolen(e, d, dump);
 }
 
+/* {"builtin_types": [ObjectId, Int64, ...]}: what msgspec does not know is looked at here. New reference. */
+static PyObject *pass_bson_types(void) {
+    static const char *const names[][2] = {
+        {"bson.objectid", "ObjectId"},
+        {"bson.int64", "Int64"},
+        {"bson.decimal128", "Decimal128"},
+        {"bson.timestamp", "Timestamp"},
+        {"bson.binary", "Binary"},
+        {"bson.regex", "Regex"},
+        {"bson.code", "Code"},
+        {"bson.dbref", "DBRef"},
+        {"bson.datetime_ms", "DatetimeMS"},
+        {"bson.min_key", "MinKey"},
+        {"bson.max_key", "MaxKey"},
+    };
+    PyObject *types = PyList_New(0);
+    for (size_t i = 0; types != NULL && i < 2 * WF_ARRAY_LEN(names); i++) {
+        const char *const *name = names[i / 2];
+        PyObject *cls;
+        if (wf_json_loaded(i % 2 == 0 ? name[0] : "weft.bson._classes", name[1], &cls) < 0 ||
+            (cls != NULL && PyList_Append(types, cls) < 0)) {
+            Py_CLEAR(types);
+        }
+        Py_XDECREF(cls);
+    }
+    PyObject *kwargs = types != NULL ? Py_BuildValue("{s:O}", "builtin_types", types) : NULL;
+    Py_XDECREF(types);
+    return kwargs;
+}
+
+/* msgspec.to_builtins(o); a TypeError where BSON's own types are in it, so that then they are let through. */
+static PyObject *struct_builtins(PyObject *to_builtins, PyObject *o) {
+    PyObject *plain = PyObject_CallOneArg(to_builtins, o);
+    if (wf_likely(plain != NULL) || !PyErr_ExceptionMatches(PyExc_TypeError)) {
+        return plain;
+    }
+    PyErr_Clear();
+    PyObject *kwargs = pass_bson_types();
+    PyObject *args = kwargs != NULL ? PyTuple_Pack(1, o) : NULL;
+    plain = args != NULL ? PyObject_Call(to_builtins, args, kwargs) : NULL;
+    Py_XDECREF(args);
+    Py_XDECREF(kwargs);
+    return plain;
+}
+
 static char *encode_struct(struct encoder *e, char *d, PyObject *o) {
     PyObject *to_builtins;
     if (wf_json_loaded("msgspec", "to_builtins", &to_builtins) < 0) {
@@ -415,7 +460,7 @@ static char *encode_struct(struct encoder *e, char *d, PyObject *o) {
         PyErr_SetString(e->s->encode_error, "msgspec has no to_builtins");
         return NULL;
     }
-    PyObject *plain = PyObject_CallOneArg(to_builtins, o);
+    PyObject *plain = struct_builtins(to_builtins, o);
     Py_DECREF(to_builtins);
     return encode_stolen(e, d, plain);
 }
