@@ -1,4 +1,5 @@
-/* Any bytes: validate them, read each text in them that is one, and write it back. */
+/* Any bytes: validate them, read each text in them that is one, in both ways there are, and write it back;
+ * and lay out what is a document. */
 #include <stdlib.h>
 
 #include "base/buf.h"
@@ -38,6 +39,71 @@ static void text_survives(const char *p, const char *end) {
     free(units);
 }
 
+/* What is read and unescaped at once is what is measured first and unescaped then. */
+static void unescaping_agrees(const char *first, const char *end) {
+    size_t cap = (size_t)(end - first) + 2 * WF_JSON_UNESCAPE_ROOM;
+    char *out = malloc(cap), *behind = out;
+    const char *p = first, *q = first;
+    enum wf_json_unescaped state = wf_json_unescape(&p, end, &behind, out + cap);
+    if (state == WF_JSON_UNESCAPE_FULL) {
+        abort(); /* unescaped it is no longer */
+    }
+    if (state == WF_JSON_UNESCAPED) {
+        struct wf_json_text t;
+        size_t n = (size_t)(behind - out);
+        if (wf_json_text_read(&q, end, 0, &t) != WF_JSON_OK || q != p || t.chars != n ||
+            t.max_char != 0x7f) {
+            abort();
+        }
+        char *again = malloc(n + 1);
+        wf_json_text_copy(&t, again, 1);
+        if (memcmp(out, again, n) != 0) {
+            abort();
+        }
+        free(again);
+    }
+    free(out);
+}
+
+/* A document without the spaces between its tokens, which is what is laid out. Returns its length. */
+static size_t strip(const char *p, size_t n, char *out) {
+    size_t len = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < n; i++) {
+        if (quoted && p[i] == '\\') {
+            out[len++] = p[i++];
+        } else if (p[i] == '"') {
+            quoted = !quoted;
+        } else if (!quoted && strchr(" \n\r\t", p[i]) != NULL) {
+            continue;
+        }
+        out[len++] = p[i];
+    }
+    return len;
+}
+
+/* Laid out it is still the document. */
+static void layout_survives(const char *in, size_t size) {
+    char *stripped = malloc(size + 1);
+    size_t n = strip(in, size, stripped), at;
+    struct wf_buf b;
+    struct wf_json_buf_out o;
+    wf_buf_init(&b, SIZE_MAX / 2);
+    wf_json_buf_open(&o, &b);
+    if (wf_json_indent(wf_span(stripped, n), size % 5, &o.out) != WF_BUF_OK) {
+        abort();
+    }
+    wf_json_buf_close(&o);
+    char *again = malloc(b.len + 1);
+    if (wf_json_validate(wf_buf_span(&b), WF_JSON_DEPTH_MAX, &at) != WF_JSON_OK ||
+        strip(b.p, b.len, again) != n || memcmp(again, stripped, n) != 0) {
+        abort();
+    }
+    free(again);
+    free(stripped);
+    wf_buf_free(&b);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     /* at the end of its own allocation, so that reading past it is seen */
     char *in = malloc(size ? size : 1);
@@ -53,7 +119,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     for (size_t i = 0; i < size; i++) {
         if (in[i] == '"') {
             text_survives(in + i + 1, in + size);
+            unescaping_agrees(in + i + 1, in + size);
         }
+    }
+    if (e == WF_JSON_OK) {
+        layout_survives(in, size);
     }
     free(in);
     return 0;

@@ -1,0 +1,165 @@
+"""Random types, random documents and damaged ones, with pydantic as a judge, until the time is up.
+
+    python fuzz/shapes.py SECONDS [SEED]
+
+Each round makes a type and some documents of JSON and BSON for it, whole and with bytes changed.
+Only the documented exceptions may come, models must be what pydantic makes of them, errors too, and
+BSON to JSON must be what goes by way of objects. What fails says the seed of its round.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json as stdlib
+import random
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pydantic
+from typing_extensions import TypedDict
+
+from weft import bson, json
+
+SCALARS = (int, float, str, bool, type(None), Any)
+RICH = (datetime.datetime, datetime.date, uuid.UUID, Decimal, bson.ObjectId)
+NAMES = ("a", "b", "id", "long_name_of_a_field", "ü", 'q"')
+TEXTS = (
+    "",
+    "x",
+    "1",
+    "true",
+    "2024-02-29",
+    "2024-02-29T01:02:03Z",
+    "0" * 24,
+    "é",
+    "\\",
+    "\n",
+    "😀",
+)
+FAILURES = (json.DecodeError, json.EncodeError, bson.DecodeError, bson.EncodeError)
+Pick = random.Random
+
+
+def object_of(pick: Pick, depth: int) -> Any:
+    fields = [(n, type_of(pick, depth - 1)) for n in pick.sample(NAMES[:4], pick.randrange(1, 4))]
+    match pick.randrange(4):
+        case 0:
+            return dataclasses.make_dataclass("D", fields)
+        case 1:
+            return msgspec.defstruct("S", fields)
+        case 2:
+            return TypedDict("T", dict(fields), total=pick.random() < 0.5)  # type: ignore[operator]
+        case _:
+            made: Any = {name: (type_, ...) for name, type_ in fields}
+            config = pydantic.ConfigDict(arbitrary_types_allowed=True)
+            return pydantic.create_model("M", __config__=config, **made)
+
+
+def type_of(pick: Pick, depth: int) -> Any:
+    if depth == 0 or pick.random() < 0.3:
+        return pick.choice(SCALARS if pick.random() < 0.7 else RICH)
+    match pick.randrange(5):
+        case 0:
+            return list[type_of(pick, depth - 1)]  # type: ignore[misc]
+        case 1:
+            return dict[str, type_of(pick, depth - 1)]  # type: ignore[misc]
+        case 2:
+            return type_of(pick, depth - 1) | None
+        case 3:
+            return tuple[type_of(pick, depth - 1), type_of(pick, depth - 1)]  # type: ignore[misc]
+        case _:
+            return object_of(pick, depth)
+
+
+def value_of(pick: Pick, depth: int) -> Any:
+    if depth == 0 or pick.random() < 0.4:
+        return pick.choice((None, True, 0, -1, 2**31, 2**63 - 1, 0.5, 1e300, *TEXTS))
+    if pick.random() < 0.4:
+        return [value_of(pick, depth - 1) for _ in range(pick.randrange(4))]
+    return {name: value_of(pick, depth - 1) for name in pick.sample(NAMES, pick.randrange(5))}
+
+
+def damaged(pick: Pick, data: bytes) -> bytes:
+    changed = bytearray(data)
+    for _ in range(pick.randrange(1, 4)):
+        at = pick.randrange(len(changed) + 1)
+        match pick.randrange(3):
+            case 0:
+                changed[at : at + 1] = bytes([pick.randrange(256)])
+            case 1:
+                del changed[at : at + pick.randrange(4)]
+            case _:
+                changed[at:at] = changed[: pick.randrange(8)]
+    return bytes(changed)
+
+
+def attempt(call: Callable[[], Any]) -> Any:
+    """What it gives, or the class of a failure that is one of those documented."""
+    try:
+        return repr(call())
+    except pydantic.ValidationError as error:
+        return error.errors(include_url=False, include_context=False, include_input=False)
+    except FAILURES as error:
+        return type(error)
+
+
+def judge(type_: Any, data: bytes, ours: Any) -> None:
+    if isinstance(type_, type) and issubclass(type_, pydantic.BaseModel):
+        try:
+            plain = stdlib.loads(data)
+        except (ValueError, RecursionError):
+            return
+        theirs = attempt(lambda: type_.model_validate(plain))
+        assert ours == theirs, (type_, data, ours, theirs)
+
+
+def one_round(seed: int) -> None:
+    pick = Pick(seed)
+    type_ = type_of(pick, 3)
+    try:
+        json.decode(b"null", type=type_)
+    except (TypeError, *FAILURES, pydantic.ValidationError) as error:
+        if type(error) is TypeError:
+            return  # a type that cannot be read: members that look alike, say
+    for _ in range(30):
+        value = value_of(pick, 4)
+        text = stdlib.dumps(value).encode()
+        for data in (text, damaged(pick, text)):
+            judge(type_, data, attempt(lambda data=data: json.decode(data, type=type_)))
+        if not isinstance(value, dict):
+            continue
+        raw = bson.encode(value)
+        for data in (raw, damaged(pick, raw)):
+            straight = attempt(lambda data=data: bson.to_json(data, type=type_))
+            around = attempt(lambda data=data: json.encode(bson.decode(data, type=type_)))
+            assert straight == around, (type_, data, straight, around)
+            try:
+                made = bson.decode(data, type=type_)
+                again = bson.encode(made, type=type_)
+            except (*FAILURES, pydantic.ValidationError):
+                continue
+            bson.validate(again)
+
+
+def main() -> None:
+    seconds = float(sys.argv[1])
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(2**63)
+    end, rounds = time.monotonic() + seconds, 0
+    while rounds == 0 or time.monotonic() < end:
+        try:
+            one_round(seed)
+        except BaseException:
+            print(f"the round of seed {seed} failed: python fuzz/shapes.py 0 {seed}", flush=True)
+            raise
+        seed, rounds = seed + 1, rounds + 1
+    print(f"{rounds} rounds, the last of seed {seed - 1}")
+
+
+if __name__ == "__main__":
+    main()
