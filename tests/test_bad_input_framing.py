@@ -434,7 +434,8 @@ def test_a_head_that_ends_early(server: Served) -> None:
         with server.connect() as client:
             client.send(get("/ok")[:n]).socket.shutdown(socket.SHUT_WR)
             reply = client.reply()
-            assert reply is not None and reply.status == 400
+            assert reply is not None
+            assert reply.status == 400
     assert server.is_well()
 
 

@@ -145,6 +145,24 @@ def test_what_is_no_descriptor_is_refused(loop: Loop, bad: object) -> None:
         loop.remove_reader(bad)  # type: ignore[arg-type]
 
 
+def test_a_closed_file_can_still_be_removed(loop: Loop) -> None:
+    """It has no number any more; anyio's unix sockets do that to wake up who reads."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        for add, remove in (
+            (loop.add_reader, loop.remove_reader),
+            (loop.add_writer, loop.remove_writer),
+        ):
+            add(ours, print)
+            other = ours.dup()
+            ours.close()
+            assert remove(ours)
+            with pytest.raises(ValueError, match="Invalid file"):
+                remove(ours)
+            ours = other
+        ours.close()
+
+
 def test_a_closed_or_unwatchable_file_is_an_os_error(loop: Loop) -> None:
     r, w = os.pipe()
     os.close(r)

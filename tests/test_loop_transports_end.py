@@ -335,6 +335,21 @@ def test_debug_mode_logs(
     loop.set_debug(False)
 
 
+def test_a_write_of_ones_own(loop: Loop, pair: tuple[Peer, Peer]) -> None:
+    """As tests of aiohttp's and uvicorn's clients do it, to lose what is sent."""
+    transport = connect(loop, pair[0], Recorder())
+    writer = asyncio.StreamWriter(transport, transport.get_protocol(), None, loop)
+    lost: list[bytes] = []
+    transport.write = lost.append
+    writer.write(b"x")
+    del transport.write
+    writer.write(b"y")
+    assert lost == [b"x"]
+    assert pair[1].recv(10) == b"y"
+    transport.close()
+    turn(loop)
+
+
 # ---- life and death
 
 

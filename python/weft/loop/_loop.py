@@ -79,6 +79,17 @@ def _has_child_watcher() -> bool:
 _USUAL_WATCHERS = {"ThreadedChildWatcher", "PidfdChildWatcher"}
 
 
+def _exit_code(pid: int) -> int:
+    try:
+        _, status = os.waitpid(pid, 0)
+        return os.waitstatus_to_exitcode(status)
+    except ChildProcessError:
+        log.logger.warning(
+            "child process pid %d exit status already read: will report returncode 255", pid
+        )
+        return 255
+
+
 class _Reactor:
     """What asyncio sees as `loop._selector`: enough for a transport's repr, and to close."""
 
@@ -415,6 +426,14 @@ class Loop(_core.Loop, _Inherited):  # type: ignore[misc]
         except ProcessLookupError:  # somebody else's waitpid(-1) has it
             self.call_soon(self._child_ended, transport, pid)
             return
+        except OSError:  # no descriptor is left: a thread needs none
+            threading.Thread(
+                target=self._wait_for_child,
+                args=(transport, pid),
+                name=f"waitpid-{pid}",
+                daemon=True,
+            ).start()
+            return
         self._pidfds.add(pidfd)
         self.add_reader(pidfd, self._child_ended, transport, pid, pidfd)
 
@@ -423,15 +442,13 @@ class Loop(_core.Loop, _Inherited):  # type: ignore[misc]
             self.remove_reader(pidfd)
             self._pidfds.remove(pidfd)
             os.close(pidfd)
-        try:
-            _, status = os.waitpid(pid, 0)
-            code = os.waitstatus_to_exitcode(status)
-        except ChildProcessError:
-            code = 255
-            log.logger.warning(
-                "child process pid %d exit status already read: will report returncode 255", pid
-            )
-        self.call_soon(transport._process_exited, code)  # after what its pipes bring this turn
+        # after what its pipes bring this turn
+        self.call_soon(transport._process_exited, _exit_code(pid))
+
+    def _wait_for_child(self, transport: Any, pid: int) -> None:
+        code = _exit_code(pid)
+        with contextlib.suppress(RuntimeError):  # the loop may be closed by now
+            self.call_soon_threadsafe(transport._process_exited, code)
 
     def close(self) -> None:
         """Close the loop; a child that still runs is not waited for any more."""

@@ -1,6 +1,7 @@
 /* Descriptors a Python program asks to watch: add_reader, add_writer, and what asyncio's transports
  * build on them. One wf_watch a descriptor, two handles. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 
 #include "base/alloc.h"
@@ -114,6 +115,11 @@ static struct wf_fd *find(struct wf_pyloop *l, int fd) {
 
 static struct wf_fd *find_or_make(struct wf_pyloop *l, int fd) {
     if ((uint32_t)fd >= l->nfds) {
+        /* or a wrong number would make the table as long as it says */
+        if (fcntl(fd, F_GETFD) < 0) {
+            PyErr_SetFromErrno(PyExc_OSError);
+            return NULL;
+        }
         uint32_t n = l->nfds != 0 ? l->nfds : 64;
         while (n <= (uint32_t)fd) {
             n *= 2;
@@ -138,6 +144,17 @@ static struct wf_fd *find_or_make(struct wf_pyloop *l, int fd) {
         l->fds[fd] = f;
     }
     return l->fds[fd];
+}
+
+/* A file that has been closed has no number any more, and may still be removed, as asyncio's
+ * selectors allow. NULL: it is not watched. */
+static struct wf_fd *find_file(struct wf_pyloop *l, const PyObject *file) {
+    for (uint32_t i = 0; i < l->nfds; i++) {
+        if (l->fds[i] != NULL && l->fds[i]->file == file) {
+            return l->fds[i];
+        }
+    }
+    return NULL;
 }
 
 static struct wf_handle **slot_of(struct wf_fd *f, unsigned way) {
@@ -172,6 +189,8 @@ static PyObject *add(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t narg
         Py_CLEAR(*slot);
         (void)apply(l, f);
         Py_CLEAR(h);
+    } else {
+        Py_XSETREF(f->file, PyLong_Check(args[0]) ? NULL : Py_NewRef(args[0]));
     }
     if (old != NULL) {
         if (wf_handle_cancel(old) < 0) {
@@ -193,18 +212,24 @@ static PyObject *drop(struct wf_pyloop *l, PyObject *arg, unsigned way) {
         Py_RETURN_FALSE;
     }
     int fd = fd_of(arg);
+    struct wf_fd *f = fd >= 0 ? find(l, fd) : find_file(l, arg);
     if (fd < 0) {
-        return NULL;
+        if (f == NULL) {
+            return NULL;
+        }
+        PyErr_Clear();
     }
-    struct wf_fd *f = find(l, fd);
     struct wf_handle *old = f != NULL ? *slot_of(f, way) : NULL;
     if (old == NULL) {
         Py_RETURN_FALSE;
     }
     *slot_of(f, way) = NULL;
     (void)apply(l, f);
+    PyObject *file = wanted(f) == 0 ? f->file : NULL; /* owned */
+    f->file = file != NULL ? NULL : f->file;
     int rc = wf_handle_cancel(old);
     Py_DECREF(old);
+    Py_XDECREF(file);
     if (rc < 0) {
         return NULL;
     }
@@ -220,6 +245,9 @@ int wf_pyloop_watch(PyObject *loop, int fd, unsigned way, PyObject *handle) {
         return -1;
     }
     struct wf_handle **slot = slot_of(f, way), *old = *slot;
+    if (wf_unlikely(old != NULL && (PyObject *)old != handle) && !wf_pyloop_hands_off(l)) {
+        wf_watch_stop(&l->reactor, &f->watch); /* as in add() */
+    }
     *slot = (struct wf_handle *)Py_NewRef(handle);
     int rc = apply(l, f);
     if (rc < 0) {
@@ -361,6 +389,7 @@ int wf_fd_traverse(struct wf_pyloop *l, visitproc visit, void *arg) {
         if (l->fds[i] != NULL) {
             Py_VISIT(l->fds[i]->reader);
             Py_VISIT(l->fds[i]->writer);
+            Py_VISIT(l->fds[i]->file);
         }
     }
     return 0;
@@ -379,6 +408,7 @@ void wf_fd_release(struct wf_pyloop *l) {
             wf_watch_stop(&l->reactor, &fds[i]->watch);
             Py_XDECREF(fds[i]->reader);
             Py_XDECREF(fds[i]->writer);
+            Py_XDECREF(fds[i]->file);
             wf_free(fds[i]);
         }
     }

@@ -152,9 +152,8 @@ static int handle_clear(struct wf_handle *h) {
     return 0;
 }
 
-static void handle_dealloc(struct wf_handle *h) {
+static void bury(struct wf_handle *h) {
     PyTypeObject *type = Py_TYPE(h);
-    PyObject_GC_UnTrack(h);
     if (wf_unlikely(h->weakrefs != NULL)) {
         PyObject_ClearWeakRefs((PyObject *)h);
     }
@@ -170,6 +169,24 @@ static void handle_dealloc(struct wf_handle *h) {
     }
     Py_XDECREF(l);
     Py_DECREF(type);
+}
+
+static void handle_dealloc(struct wf_handle *h);
+
+static bool is_handle(const PyObject *o) {
+    return o != NULL && Py_TYPE(o)->tp_dealloc == (destructor)handle_dealloc;
+}
+
+/* Handles that are each other's arguments may make a chain of any length, and the C stack is only so deep. All
+ * else that a handle holds sees to that by itself. */
+static void handle_dealloc(struct wf_handle *h) {
+    PyObject_GC_UnTrack(h);
+    if (wf_likely(!is_handle(h->args[0]) && !is_handle(h->args[1]))) {
+        bury(h);
+        return;
+    }
+    Py_TRASHCAN_BEGIN(h, handle_dealloc) bury(h);
+    Py_TRASHCAN_END
 }
 
 /* ---- running and cancelling ---- */

@@ -97,6 +97,7 @@ struct wf_fd {
     struct wf_pyloop *loop;            /* borrowed: it owns this struct */
     struct wf_handle *reader, *writer; /* owned, or NULL */
     PyObject *transport; /* borrowed: whose descriptor it is while it is open; or NULL */
+    PyObject *file;      /* owned: what the program gave, where that was no number; or NULL */
     struct wf_fd *next_ready;
     struct wf_fd *next_late;
     uint8_t ready; /* what the reactor reported this turn */
