@@ -337,15 +337,6 @@ async def work(directory: Path) -> None:
     server.close()
 
 
-def test_signals_in_the_middle_of_everything(tmp_path: Path) -> None:
-    """Handlers in Python run at any moment; system calls are interrupted and go on."""
-    came: list[int] = []
-    with signals(lambda number, frame: came.append(number), every=0.0005):
-        for _ in range(3):
-            weft.run(asyncio.wait_for(work(tmp_path), 60))
-    assert len(came) > 10
-
-
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

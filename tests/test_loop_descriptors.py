@@ -160,7 +160,7 @@ def test_a_closed_file_can_still_be_removed(loop: Loop) -> None:
             with pytest.raises(ValueError, match="Invalid file"):
                 remove(ours)
             ours = other
-        ours.close()
+        other.close()
 
 
 def test_a_closed_or_unwatchable_file_is_an_os_error(loop: Loop) -> None:

@@ -348,12 +348,22 @@ static PyObject *add_writer_checked(struct wf_pyloop *l, PyObject *const *args, 
     return add_checked(l, args, nargs, WF_WRITE);
 }
 
+static PyObject *drop_checked(struct wf_pyloop *l, PyObject *file, unsigned way) {
+    if (check_free(l, file) < 0) {
+        if (!PyErr_ExceptionMatches(PyExc_ValueError) || find_file(l, file) == NULL) {
+            return NULL;
+        }
+        PyErr_Clear();
+    }
+    return drop(l, file, way);
+}
+
 static PyObject *remove_reader_checked(struct wf_pyloop *l, PyObject *fd) {
-    return check_free(l, fd) < 0 ? NULL : drop(l, fd, WF_READ);
+    return drop_checked(l, fd, WF_READ);
 }
 
 static PyObject *remove_writer_checked(struct wf_pyloop *l, PyObject *fd) {
-    return check_free(l, fd) < 0 ? NULL : drop(l, fd, WF_WRITE);
+    return drop_checked(l, fd, WF_WRITE);
 }
 
 static PyObject *add_reader(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs) {
