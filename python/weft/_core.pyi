@@ -23,7 +23,8 @@ from weft.shapes.nodes import Node
 
 # ---- py/json ----
 
-class EncodeError(TypeError, ValueError): ...
+class EncodeError(TypeError, ValueError):
+    path: str
 
 class DecodeError(ValueError):
     msg: str
