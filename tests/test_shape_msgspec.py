@@ -2,6 +2,9 @@
 
 import dataclasses
 import os
+import uuid
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any, Literal, NotRequired
 
 import msgspec
@@ -112,3 +115,21 @@ def test_ints_of_literals_and_enums_may_stand_in_strings_where_it_is_not_strict(
             assert not got[0] or same(got[1], expected[1])
             with pytest.raises(DecodeError):
                 shape(annotation).decode_json(document)
+
+
+def test_text_that_a_decimal_and_a_number_could_take_where_it_is_not_strict() -> None:
+    for annotation in (
+        float | Decimal, Decimal | float, int | Decimal, Decimal | bool, int | uuid.UUID, float | timedelta,
+    ):  # fmt: skip
+        for document in (b'"0.000"', b'"1"', b'"-7"', b'"true"', b'"P1D"', b'"x"', b"1", b"1.5"):
+            expected = outcome(
+                lambda d, a=annotation: msgspec.json.decode(d, type=a, strict=False),
+                document,
+                ValueError,
+            )
+            got = outcome(
+                lambda d, a=annotation: shape(a).decode_json(d, strict=False), document, DecodeError
+            )
+            assert got[0] == expected[0], (annotation, document, got, expected)
+            if got[0]:
+                assert same(got[1], expected[1]), (annotation, document, got, expected)

@@ -24,8 +24,8 @@ class ReplyModel(NamedTuple):
     """What `_core.Server.add_route` takes."""
 
     judge: Callable[[Any], Any]
-    """gives JSON, or plain values for a response class; by a second argument, for BSON, a dict where
-    it is one"""
+    """gives JSON, or plain values for a response class; by a second argument, for BSON, a dict
+    where it is one"""
     shape: tuple[_core.Shape, int] | None
     """writes the JSON where no judge is needed; None where none is written, or of chosen fields"""
 

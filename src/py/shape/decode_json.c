@@ -214,21 +214,31 @@ fail:
 
 /* ---- unions ---- */
 
-/* With strict=False: the first scalar member that takes the text. */
+/* Is what stands there the text of a number with a fraction or an exponent, that a Decimal beside it keeps as it is? */
+static bool is_left_to_decimal(const struct reader *r, const struct wf_node *n,
+                               const struct wf_node *member, enum wf_class class) {
+    const struct wf_node *text = n->one_of.by_class[WF_CLASS_STR];
+    return class == WF_CLASS_STR && member->kind == WF_NODE_INT && text != NULL &&
+           text->kind == WF_NODE_DECIMAL && number_class(r->p + 1, r->end) != WF_CLASS_INT;
+}
+
+/* With strict=False: the first scalar member that takes it, and the one that is written so at the end. */
 static enum wf_walk_result decode_lax_union(struct reader *r, const struct wf_node *n,
-                                            PyObject **out) {
+                                            enum wf_class class, PyObject **out) {
     const char *first = r->p;
-    for (unsigned i = 0; i < n->n; i++) {
-        const struct wf_node *member = n->one_of.members[i];
-        if (member->kind >= WF_NODE_LIST) {
+    const struct wf_node *own = n->one_of.by_class[class];
+    for (unsigned i = 0; i < n->n + (own != NULL); i++) {
+        const struct wf_node *member = i < n->n ? n->one_of.members[i] : own;
+        if (member->kind >= WF_NODE_LIST || (i < n->n && member == own) ||
+            is_left_to_decimal(r, n, member, class)) {
             continue;
         }
-        r->p = first;
         enum wf_walk_result result = json_decode(r, member, out);
         if (result != WF_WALK_INVALID || r->w->fail.fail == WF_FAIL_SYNTAX) {
             return result;
         }
         Py_CLEAR(r->w->fail.cause);
+        r->p = first;
     }
     return json_fail_expected(r, n, first);
 }
@@ -239,13 +249,12 @@ static enum wf_walk_result decode_union(struct reader *r, const struct wf_node *
         return WF_WALK_INVALID;
     }
     const struct wf_node *member = n->one_of.by_class[class];
-    if (wf_likely(member != NULL)) {
-        return json_decode(r, member, out);
+    bool lax = is_lax(r, n) && class < WF_CLASS_ARRAY &&
+               (member == NULL || (class == WF_CLASS_STR && member->kind != WF_NODE_STR));
+    if (wf_unlikely(lax)) {
+        return decode_lax_union(r, n, class, out);
     }
-    if (is_lax(r, n) && class < WF_CLASS_ARRAY) {
-        return decode_lax_union(r, n, out);
-    }
-    return json_fail_expected(r, n, r->p);
+    return wf_likely(member != NULL) ? json_decode(r, member, out) : json_fail_expected(r, n, r->p);
 }
 
 /* ---- judges ---- */
