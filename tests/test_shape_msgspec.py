@@ -119,8 +119,13 @@ def test_ints_of_literals_and_enums_may_stand_in_strings_where_it_is_not_strict(
 
 def test_text_that_a_decimal_and_a_number_could_take_where_it_is_not_strict() -> None:
     for annotation in (
-        float | Decimal, Decimal | float, int | Decimal, Decimal | bool, int | uuid.UUID, float | timedelta,
-    ):  # fmt: skip
+        float | Decimal,
+        Decimal | float,
+        int | Decimal,
+        Decimal | bool,
+        int | uuid.UUID,
+        float | timedelta,
+    ):
         for document in (b'"0.000"', b'"1"', b'"-7"', b'"true"', b'"P1D"', b'"x"', b"1", b"1.5"):
             expected = outcome(
                 lambda d, a=annotation: msgspec.json.decode(d, type=a, strict=False),

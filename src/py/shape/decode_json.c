@@ -214,12 +214,17 @@ fail:
 
 /* ---- unions ---- */
 
-/* Is what stands there the text of a number with a fraction or an exponent, that a Decimal beside it keeps as it is? */
+/* Is what stands there the text of a number that a Decimal beside the member takes first? Of ints it
+ * leaves those without a fraction or an exponent, of floats all. */
 static bool is_left_to_decimal(const struct reader *r, const struct wf_node *n,
                                const struct wf_node *member, enum wf_class class) {
-    const struct wf_node *text = n->one_of.by_class[WF_CLASS_STR];
-    return class == WF_CLASS_STR && member->kind == WF_NODE_INT && text != NULL &&
-           text->kind == WF_NODE_DECIMAL && number_class(r->p + 1, r->end) != WF_CLASS_INT;
+    const struct wf_node *own = n->one_of.by_class[WF_CLASS_STR];
+    if (class != WF_CLASS_STR || own == NULL || own->kind != WF_NODE_DECIMAL) {
+        return false;
+    }
+    const char *text = r->p + 1;
+    return (member->kind == WF_NODE_BOOL && text < r->end && wf_json_is_digit(*text)) ||
+           (member->kind == WF_NODE_INT && number_class(text, r->end) != WF_CLASS_INT);
 }
 
 /* With strict=False: the first scalar member that takes it, and the one that is written so at the end. */
