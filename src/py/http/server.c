@@ -469,7 +469,8 @@ PyDoc_STRVAR(
     add_route_doc,
     "add_route($self, path, methods, plan, *, kind='async', status_code=200,\n"
     "          response_class=None, text_type=None, body_max=None, name='', params=None,\n"
-    "          cancel=True, form_limits=..., model=None, shape=...)\n--\n\n"
+    "          cancel=True, form_limits=..., model=None, shape=..., mount=0,\n"
+    "          timeout_ms=0, strict_content_type=True)\n--\n\n"
     "Adds a route; before start(). response_class: called as (content, status_code=) with "
     "a result that "
     "is no Response; None: results become JSON. text_type: bytes, the content-type a str "
@@ -479,7 +480,10 @@ PyDoc_STRVAR(
     "params: dict, the path's parameters in order, and the type of each in path_params. "
     "cancel: the endpoint, when its client leaves. model: called with a result that is no "
     "Response, gives its JSON, or plain values for response_class. shape: (Shape, flags), by "
-    "which the JSON of such a result is written where it is proved to be the model's. Raises "
+    "which the JSON of such a result is written where it is proved to be the model's. mount: the "
+    "router it is in, of add_mount. timeout_ms: 0 for none. strict_content_type: a body is JSON "
+    "only "
+    "where its content-type says so. Raises "
     "ValueError for a bad pattern or method.");
 
 static PyObject *server_add_route(PyObject *self, PyObject *args, PyObject *kwargs) {
@@ -758,7 +762,8 @@ PyDoc_STRVAR(
     server_doc,
     "Server(loop, app, request_class, *, response_class=None, config=None, server_name=None,\n"
     "       access_log_fd=-1, on_error=None, unrouted=False, decode_bodies=True,\n"
-    "       access_log_format='short', forwarded=(b'', False, False, 0))\n--\n\n"
+    "       access_log_format='short', forwarded=(b'', False, False, 0),\n"
+    "       redirect_slashes=True)\n--\n\n"
     "The HTTP server on a weft loop. config: limits by name (docs: limits). unrouted: 404 and 405 "
     "go "
     "through the exception handlers instead of being answered in C. decode_bodies: undo the gzip, "

@@ -146,7 +146,8 @@ static inline enum wf_walk_result read_text(struct reader *r, struct wf_json_tex
     const char *p = r->p + 1;
     enum wf_json_error e = wf_json_text_read(&p, r->end, 0, t);
     if (wf_unlikely(e != WF_JSON_OK)) {
-        return json_fail_syntax(r, e, p);
+        json_fail_syntax(r, e, p);
+        return WF_WALK_INVALID;
     }
     r->p = p;
     return WF_WALK_OK;
@@ -156,7 +157,8 @@ static inline enum wf_walk_result read_number(struct reader *r, struct wf_json_n
     const char *p = r->p;
     enum wf_json_error e = wf_json_number_read(&p, r->end, 0, number);
     if (wf_unlikely(e != WF_JSON_OK)) {
-        return json_fail_syntax(r, e, p);
+        json_fail_syntax(r, e, p);
+        return WF_WALK_INVALID;
     }
     r->p = p;
     return WF_WALK_OK;
@@ -164,7 +166,8 @@ static inline enum wf_walk_result read_number(struct reader *r, struct wf_json_n
 
 static inline enum wf_walk_result open_container(struct reader *r) {
     if (wf_unlikely(r->w->depth == WF_JSON_DEPTH_MAX)) {
-        return json_fail_syntax(r, WF_JSON_DEPTH, r->p);
+        json_fail_syntax(r, WF_JSON_DEPTH, r->p);
+        return WF_WALK_INVALID;
     }
     r->w->depth++;
     r->p = skip_space(r->p + 1, r->end);
@@ -194,7 +197,8 @@ static inline enum wf_walk_result read_colon(struct reader *r) {
     if (wf_unlikely(p >= r->end || *p != ':')) {
         p = skip_space(p, r->end);
         if (p >= r->end || *p != ':') {
-            return json_fail_end(r, WF_JSON_COLON, p);
+            json_fail_end(r, WF_JSON_COLON, p);
+            return WF_WALK_INVALID;
         }
     }
     r->p = skip_space(p + 1, r->end);
@@ -204,7 +208,8 @@ static inline enum wf_walk_result read_colon(struct reader *r) {
 /* The key at r->p and its colon. */
 static inline enum wf_walk_result read_key(struct reader *r, struct wf_json_text *t) {
     if (wf_unlikely(r->p >= r->end || *r->p != '"')) {
-        return json_fail_end(r, WF_JSON_KEY, r->p);
+        json_fail_end(r, WF_JSON_KEY, r->p);
+        return WF_WALK_INVALID;
     }
     return read_text(r, t);
 }
