@@ -352,6 +352,8 @@ def test_a_finalizer_may_use_the_loop_as_it_closes(loop: Loop, pair: tuple[Peer,
 def test_a_finalizer_may_close_a_transport_that_is_written_to(
     loop: Loop, pair: tuple[Peer, Peer]
 ) -> None:
+    if type(loop) is asyncio.SelectorEventLoop and sys.version_info >= (3, 12):
+        pytest.skip("asyncio keeps what is written until it is sent, which here it never is")
     protocol = Recorder()
     transport = connect(loop, pair[0], protocol)
 
