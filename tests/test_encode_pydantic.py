@@ -91,7 +91,7 @@ def test_random_types_and_values() -> None:
     @settings(
         max_examples=EXAMPLES,
         deadline=None,
-        derandomize="WEFT_SHAPE_EXAMPLES" not in os.environ,
+        derandomize="CI" in os.environ or "WEFT_SHAPE_EXAMPLES" not in os.environ,
         suppress_health_check=list(HealthCheck),
     )
     @given(TYPES, st.data())

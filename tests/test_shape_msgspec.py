@@ -67,7 +67,7 @@ def test_values_and_errors(strict: bool) -> None:
     @settings(
         max_examples=EXAMPLES,
         deadline=None,
-        derandomize="WEFT_SHAPE_EXAMPLES" not in os.environ,
+        derandomize="CI" in os.environ or "WEFT_SHAPE_EXAMPLES" not in os.environ,
         suppress_health_check=list(HealthCheck),
     )
     @given(TYPES, st.data())
