@@ -178,6 +178,8 @@ def test_the_wrong_thread_breaks_nothing(pair: tuple[Peer, Peer]) -> None:
 
 
 def test_a_loop_that_runs_in_another_thread_is_not_run_again(loop: Loop) -> None:
+    if type(loop) is asyncio.SelectorEventLoop and sys.version_info >= (3, 13):
+        pytest.skip("asyncio's loop of 3.13 lets itself be closed then")
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
@@ -531,7 +533,8 @@ def test_without_descriptors_nothing_is_left_half_made(loop: Loop, what: str) ->
             try:
                 made = loop.run_until_complete(call(loop, what))
             except OSError as error:
-                if error.errno not in (errno.EMFILE, errno.ECONNREFUSED):
+                unbound = "could not bind on any address" in str(error)  # 3.13 says no more
+                if error.errno not in (errno.EMFILE, errno.ECONNREFUSED) and not unbound:
                     raise
             except RuntimeError as error:
                 if not isinstance(error.__cause__ or error.__context__, OSError):
