@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
+import sys
 import threading
 
 import pytest
 
 from weft import App, JSONResponse, Request
 from weft.testing import TestClient
+
+var: contextvars.ContextVar[str] = contextvars.ContextVar("var")
 
 
 def test_a_sync_exception_handler_runs_off_the_loop_and_blocks_nobody() -> None:
@@ -94,3 +99,30 @@ def test_what_a_failing_handler_was_handling_is_in_the_log(
         assert client.get("/").status_code == 500
     assert "ValueError: the handler's" in caplog.text
     assert 'KeyError: "the endpoint\'s"' in caplog.text
+
+
+def test_a_sync_exception_handler_shares_no_context_with_the_task_that_raised(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The thread entered the request's context while the task was on its way out of it."""
+    app = App()
+
+    @app.exception_handler(KeyError)
+    def missing(request: Request, exc: KeyError) -> JSONResponse:
+        return JSONResponse({"var": var.get()}, 404)
+
+    @app.get("/")
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        var.set("the request's")
+        raise KeyError("x")
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with TestClient(app) as client:
+            for _ in range(300):
+                assert client.get("/").json() == {"var": "the request's"}
+    finally:
+        sys.setswitchinterval(interval)
+    assert [r for r in caplog.records if r.name == "asyncio"] == []

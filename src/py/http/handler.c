@@ -445,14 +445,21 @@ PyObject *wf_call_request(struct wf_call *call) {
     return call->plan.request;
 }
 
-/* A plain function may block, so it gets a thread like a plain endpoint does. */
+/* A plain function may block, so it gets a thread like a plain endpoint does; and a copy of the context, as
+ * the task that has raised may not be out of its own yet. */
 static void rescue_in_thread(struct wf_call *call, PyObject *rescuer, PyObject *exc) {
     PyObject *functools = PyImport_ImportModule("functools");
     PyObject *bound = functools != NULL ? PyObject_CallMethod(functools, "partial", "OOO", rescuer,
                                                               call->plan.request, exc)
                                         : NULL;
     Py_XDECREF(functools);
-    int rc = bound != NULL && call_context(call) == 0 ? wf_job_submit(call, bound) : -1;
+    PyObject *context =
+        bound != NULL && call_context(call) == 0 ? PyContext_Copy(call->context) : NULL;
+    int rc = -1;
+    if (context != NULL) {
+        Py_SETREF(call->context, context);
+        rc = wf_job_submit(call, bound);
+    }
     Py_XDECREF(bound);
     if (rc < 0) {
         wf_call_fail(call);
