@@ -251,6 +251,8 @@ async def a_child(loop: Loop) -> Any:
 @pytest.mark.parametrize("make", [a_pipe_to_read, a_child])
 @pytest.mark.filterwarnings("ignore:subprocess .* is still running")
 def test_what_is_collected_unclosed_says_so(loop: Loop, make: Made) -> None:
+    if type(loop) is asyncio.SelectorEventLoop and make is a_child:
+        pytest.skip("asyncio's thread that waits for the child holds the transport as long")
     transport = loop.run_until_complete(make(loop))
     turn(loop)
     loop.close()
