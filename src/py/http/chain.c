@@ -482,6 +482,6 @@ PySendResult chain_throw_in(struct wf_chain *c, PyObject *exc, PyObject **out) {
         return chain_step(c, Py_None, out);
     }
     PySendResult sent =
-        c->job != NULL ? throw_at_job(c, exc, &value) : coro_throw(c->inner, exc, &value);
+        c->job != NULL ? throw_at_job(c, exc, &value) : wf_coro_throw(c->inner, exc, &value);
     return go_on(c, sent, value, out);
 }

@@ -113,8 +113,6 @@ int chain_surround(struct wf_chain *c, PyObject *request);
 bool coro_is_awaitable(PyObject *o);
 /* What PyIter_Send takes in order to await `o`; new reference or NULL. */
 PyObject *coro_iterator(PyObject *o);
-/* inner.throw(exc), as PyIter_Send answers. */
-PySendResult coro_throw(PyObject *inner, PyObject *exc, PyObject **out);
 /* PyIter_Send's answer (`out` is stolen) to what a method returns. */
 PyObject *coro_answer(PySendResult sent, PyObject *out);
 /* The exception that throw() was called with, new reference; NULL with an exception. */

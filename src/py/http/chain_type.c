@@ -145,7 +145,7 @@ static PyObject *chain_throw(PyObject *self, PyObject *args) {
     PySendResult sent;
     if (c->outer != NULL) {
         PyObject *value = NULL;
-        sent = coro_throw(c->outer, exc, &value);
+        sent = wf_coro_throw(c->outer, exc, &value);
         sent = chain_outer_went_on(c, sent, value, &out);
     } else {
         sent = chain_throw_in(c, exc, &out);

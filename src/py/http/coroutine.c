@@ -19,22 +19,6 @@ PyObject *coro_iterator(PyObject *o) {
     return async->am_await(o);
 }
 
-PySendResult coro_throw(PyObject *inner, PyObject *exc, PyObject **out) {
-    PyObject *throw = PyObject_GetAttrString(inner, "throw");
-    *out = throw != NULL ? PyObject_CallOneArg(throw, exc) : NULL;
-    Py_XDECREF(throw);
-    if (*out != NULL) {
-        return PYGEN_NEXT;
-    }
-    if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
-        return PYGEN_ERROR;
-    }
-    PyObject *stop = wf_err_take();
-    *out = PyObject_GetAttrString(stop, "value");
-    Py_DECREF(stop);
-    return *out != NULL ? PYGEN_RETURN : PYGEN_ERROR;
-}
-
 PyObject *coro_answer(PySendResult sent, PyObject *out) {
     if (sent == PYGEN_RETURN) {
         PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, out);

@@ -526,8 +526,7 @@ static int park(PyObject *task, struct part *p, PyObject *yielded) {
 
 /* ---- stepping ---- */
 
-/* coro.throw(exc), as PyIter_Send answers. */
-static PySendResult throw_in(PyObject *coro, PyObject *exc, PyObject **out) {
+PySendResult wf_coro_throw(PyObject *coro, PyObject *exc, PyObject **out) {
     PyObject *throw = PyObject_GetAttrString(coro, "throw");
     *out = throw != NULL ? PyObject_CallOneArg(throw, exc) : NULL;
     Py_XDECREF(throw);
@@ -572,7 +571,7 @@ static int resume(PyObject *task, PyObject *exc) {
     p->at = RUNNING;
     PyObject *value = NULL, *coro = Py_NewRef(p->coro);
     PySendResult sent =
-        exc == NULL ? PyIter_Send(coro, Py_None, &value) : throw_in(coro, exc, &value);
+        exc == NULL ? PyIter_Send(coro, Py_None, &value) : wf_coro_throw(coro, exc, &value);
     Py_DECREF(coro);
     Py_XDECREF(exc);
 

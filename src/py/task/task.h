@@ -85,4 +85,8 @@ int wf_task_cancel(struct wf_task *t);
  * loop's exception handler. */
 void wf_task_detach(struct wf_task *t);
 
+/* coro.throw(exc), as PyIter_Send answers: *out is what it waits for, or its result; owned, NULL with an
+ * exception. */
+PySendResult wf_coro_throw(PyObject *coro, PyObject *exc, PyObject **out);
+
 #endif
