@@ -1,6 +1,7 @@
 """Apps and routers beneath paths and behind hosts, beside Starlette's; lifespans; timeouts."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 import weft
-from tests.peer import Ask, Framework, answers, get, on_weft
+from tests.peer import Ask, Framework, answers, get, on_weft, weft_names
 from tests.peer import ask as send
 from weft.exceptions import SignatureError
 from weft.middleware import CORSMiddleware, Middleware
@@ -353,3 +354,28 @@ def test_a_handler_has_the_time_its_route_gives_it() -> None:
         assert send(port, get("/quick")).status == 200
         assert send(port, get("/stream")).body == b"ab"  # it is until the reply begins
     assert ended == ["cancelled"] * 2
+
+
+def test_the_documentation_of_a_mounted_app_knows_where_it_is() -> None:
+    def make(fw: Framework) -> Any:
+        app, sub = fw.App(), fw.App(title="sub")
+
+        @sub.get("/item")
+        async def item() -> Any:
+            return 1
+
+        app.mount("/v1", sub)
+        return app
+
+    ours, theirs, _, _ = answers(make, [get("/v1/openapi.json")])
+    document = json.loads(ours[0].body)
+    assert document["servers"] == [{"url": "/v1"}]
+    assert list(document) == list(json.loads(theirs[0].body))
+    assert document == json.loads(theirs[0].body)
+    with TestClient(make(weft_names())) as client:
+        page = client.get("/v1/docs").text
+        assert '"/v1/docs/-/swagger-initializer.js"' in page
+        assert client.get("/v1/docs/-/swagger-ui.css").status_code == 200
+        assert '"/v1/openapi.json"' in client.get("/v1/docs/-/swagger-initializer.js").text
+        assert 'spec-url="/v1/openapi.json"' in client.get("/v1/redoc").text
+        assert 'spec-url="/openapi.json"' in client.get("/redoc").text

@@ -101,9 +101,17 @@ class _Document:
 
     async def reply(self, request: Request) -> Response:
         if self.bytes is None:
-            self.bytes = _Bytes.of(encode(self.app.openapi()), "application/json")
+            document = _beneath(request.root_path, self.app.openapi())
+            self.bytes = _Bytes.of(encode(document), "application/json")
             request._always((b"application/json", self.bytes.etag.encode(), self.bytes.content))
         return self.bytes.reply(request)
+
+
+def _beneath(root_path: str, document: dict[str, Any]) -> dict[str, Any]:
+    """That of an App which is mounted names where, as the first of its servers."""
+    if not root_path:
+        return document
+    return document | {"servers": [{"url": root_path}, *document.get("servers", ())]}
 
 
 class _Files:
@@ -165,19 +173,22 @@ class _SwaggerUI:
         self.app = app
         self.files = files
         self.title = f"{app.title} - Swagger UI"
-        self.folder = html.escape(f"{app.docs_url}/-/")
 
-    async def reply(self) -> HTMLResponse:
+    def _folder(self, request: Request) -> str:
+        return html.escape(f"{request.root_path}{self.app.docs_url}/-/")
+
+    async def reply(self, request: Request) -> HTMLResponse:
         if not self.files.has(_SWAGGER):
-            return _missing(self.title, self.app.openapi_url or "")
+            return _missing(self.title, f"{request.root_path}{self.app.openapi_url}")
+        folder = self._folder(request)
         head = (
-            f'<link rel="stylesheet" href="{self.folder}swagger-ui.css">\n'
-            f'<link rel="icon" type="image/png" href="{self.folder}favicon-32x32.png">\n'
+            f'<link rel="stylesheet" href="{folder}swagger-ui.css">\n'
+            f'<link rel="icon" type="image/png" href="{folder}favicon-32x32.png">\n'
         )
         body = (
             '<div id="swagger-ui"></div>\n'
-            f'<script src="{self.folder}swagger-ui-bundle.js"></script>\n'
-            f'<script src="{self.folder}swagger-initializer.js"></script>\n'
+            f'<script src="{folder}swagger-ui-bundle.js"></script>\n'
+            f'<script src="{folder}swagger-initializer.js"></script>\n'
         )
         return _page(self.title, head, body, _SWAGGER_POLICY)
 
@@ -185,7 +196,7 @@ class _SwaggerUI:
         """The script that starts Swagger UI; a file of its own, since the page may hold none."""
         app = self.app
         parameters: dict[str, Any] = {
-            "url": app.openapi_url,
+            "url": f"{request.root_path}{app.openapi_url}",
             "dom_id": "#swagger-ui",
             "layout": "BaseLayout",
             "deepLinking": True,
@@ -195,7 +206,8 @@ class _SwaggerUI:
         }
         script = f"const parameters = {encode(parameters).decode()};\n"
         if app.swagger_ui_oauth2_redirect_url is not None:
-            redirect = encode(app.swagger_ui_oauth2_redirect_url).decode()
+            path = f"{request.root_path}{app.swagger_ui_oauth2_redirect_url}"
+            redirect = encode(path).decode()
             script += f"parameters.oauth2RedirectUrl = window.location.origin + {redirect};\n"
         script += "parameters.presets = [SwaggerUIBundle.presets.apis];\n"
         script += "window.ui = SwaggerUIBundle(parameters);\n"
@@ -204,11 +216,11 @@ class _SwaggerUI:
             script += f"window.ui.initOAuth({encode(oauth).decode()});\n"
         return _Bytes.of(script.encode(), "text/javascript").reply(request)
 
-    async def oauth2_redirect(self) -> HTMLResponse:
+    async def oauth2_redirect(self, request: Request) -> HTMLResponse:
         """Where an authorization server sends the browser back to (RFC 6749 section 3.1.2)."""
         if not self.files.has(_SWAGGER):
-            return _missing(self.title, self.app.openapi_url or "")
-        body = f'<script src="{self.folder}oauth2-redirect.js"></script>\n'
+            return _missing(self.title, f"{request.root_path}{self.app.openapi_url}")
+        body = f'<script src="{self._folder(request)}oauth2-redirect.js"></script>\n'
         return _page("Swagger UI: OAuth2 Redirect", "", body, _SWAGGER_POLICY)
 
 
@@ -217,11 +229,11 @@ class _Redoc:
         self.app = app
         self.files = files
 
-    async def reply(self) -> HTMLResponse:
-        title, url = f"{self.app.title} - Redoc", self.app.openapi_url or ""
+    async def reply(self, request: Request) -> HTMLResponse:
+        title, url = f"{self.app.title} - Redoc", f"{request.root_path}{self.app.openapi_url}"
         if not self.files.has(_REDOC):
             return _missing(title, url)
-        folder = html.escape(f"{self.app.redoc_url}/-/")
+        folder = html.escape(f"{request.root_path}{self.app.redoc_url}/-/")
         body = (
             f'<redoc spec-url="{html.escape(url)}"></redoc>\n'
             f'<script src="{folder}redoc.standalone.js"></script>\n'
