@@ -12,6 +12,7 @@ import faulthandler
 import importlib
 import json
 import os
+import signal
 import sys
 import tempfile
 import types
@@ -20,6 +21,11 @@ from asyncio import base_events, unix_events
 from typing import Any, TextIO
 
 from test import support
+
+# A shell starts what runs in the background with Ctrl-C ignored, and Python then leaves it so; the
+# tests of runners send it to themselves.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HANGS_AFTER_S = 60  # a test; the slowest takes 6 s on an idle machine, and CI's are seldom idle
 
