@@ -20,7 +20,7 @@ from weft.testing import Worker
 _SERVERS_OWN = {"date", "server"}
 _MODULES = (
     *("", ".security", ".security.http", ".responses", ".requests", ".exceptions"),
-    *(".background", ".sse", ".staticfiles", ".middleware", ".middleware.cors"),
+    *(".background", ".sse", ".staticfiles", ".templating", ".middleware", ".middleware.cors"),
 )
 
 

@@ -131,6 +131,24 @@ def test_the_guide_tests_its_service() -> None:
     namespace["test_root"]()
 
 
+def test_the_guide_renders_its_templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = PAGES["templates"]
+    (tmp_path / "templates").mkdir()
+    shown = re.findall(
+        r"^`templates/(\S+)`:\n\n```html\n(.*?)^```$", page, re.MULTILINE | re.DOTALL
+    )
+    assert [name for name, _ in shown] == ["book.html", "hello.html"]
+    for name, source in shown:
+        (tmp_path / "templates" / name).write_text(source)
+    monkeypatch.chdir(tmp_path)
+    books, hello = [app_of(source) for source in blocks(page, "python")]
+    with TestClient(books, base_url="http://127.0.0.1:8000") as client:
+        assert client.get("/books/2").text + "\n" == blocks(page, "html")[1]
+        assert client.get("/books/9").status_code == 404
+    with TestClient(hello) as client:
+        assert client.get("/hello", headers={"cookie": "user=ann"}).text == "Hello ann!"
+
+
 def test_limits_are_those_of_the_server() -> None:
     named = set(re.findall(r"^\| `(\w+)` \|", PAGES["limits"], re.MULTILINE))
     left_out = {"body_grace_ms", "requests_per_connection_max"}
