@@ -133,9 +133,7 @@ def test_events_are_sent_as_they_happen(client: TestClient) -> None:
     with client.stream("GET", "/events") as events:
         assert events.headers["content-type"] == "text/event-stream; charset=utf-8"
         lines = events.iter_lines()
-        assert next(lines) == ": listening"
         client.delete("/books/3")
-        assert next(lines) == ""
         told = json.loads(next(lines).removeprefix("data: "))
         assert (told["what"], told["book"]["title"]) == ("removed", "Solaris")
     until = time.monotonic() + 20
@@ -188,4 +186,3 @@ def test_the_page(client: TestClient, browser: Any, tmp_path: Path) -> None:
     wait_until(browser, "document.querySelector('#problem').innerText.startsWith('A cover is one')")
     said = complaints(browser)
     assert all("415" in line for line in said), said
-    browser.get("about:blank")  # else the end would wait for its events

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from weft import (
     App,
+    EventSourceResponse,
     FileResponse,
     HTTPException,
     Path,
@@ -235,22 +236,16 @@ def printable(text: str) -> str:
 # ---- events ----
 
 
-@app.get("/events", responses={200: {"content": {"text/event-stream": {}}}})
-async def events() -> StreamingResponse:
+@app.get("/events", response_class=EventSourceResponse)
+async def events() -> AsyncIterator[Change]:
     """What happens to books from now on, as server-sent events."""
-
-    async def changes() -> AsyncIterator[bytes]:
-        queue: asyncio.Queue[Change] = asyncio.Queue(EVENTS_KEPT)
-        listeners.add(queue)
-        try:
-            yield b": listening\n\n"
-            while True:
-                yield b"data: " + json.encode(await queue.get()) + b"\n\n"
-        finally:
-            listeners.discard(queue)
-
-    headers = {"cache-control": "no-store"}
-    return StreamingResponse(changes(), media_type="text/event-stream", headers=headers)
+    queue: asyncio.Queue[Change] = asyncio.Queue(EVENTS_KEPT)
+    listeners.add(queue)
+    try:
+        while True:
+            yield await queue.get()
+    finally:
+        listeners.discard(queue)
 
 
 # ---- the page ----

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import os
 import signal
 import socket
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from weft.app import App
     from weft.dev.view import View
 
-DRAIN_SECONDS = 30.0  # for running requests, once asked to stop; Kubernetes waits as long
+DRAIN_SECONDS = 30.0  # where drain_timeout_ms does not say; Kubernetes waits as long
 _BACKLOG = 2048
 AccessLogFormat = Literal["short", "common", "combined", "json"]
 DEFAULT_HEADERS = ("x-forwarded-for", "x-forwarded-proto")
@@ -69,6 +70,8 @@ class Limits(TypedDict, total=False):
     """65,536; then 503"""
     requests_per_connection_max: int
     """0, which is any number"""
+    drain_timeout_ms: int
+    """for requests that run, once asked to stop: 30,000; then they are cancelled"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +172,7 @@ class Server:
             self.app,
             Request,
             response_class=Response,
-            config=cast("dict[str, int]", self.config.limits),
+            config=_limits_of_core(self.config.limits),
             server_name=b"weft",
             access_log_fd=_access_log_fd(self.config),
             on_error=self.on_error,
@@ -187,10 +190,12 @@ class Server:
         return core
 
     async def _drain(self, core: _core.Server) -> None:
+        """Streams of events end at once, everything else gets its time."""
         self.phase = "draining"
         core.drain()
+        seconds = self.config.limits.get("drain_timeout_ms", DRAIN_SECONDS * 1000) / 1000
         if not await self._wait_for(
-            lambda: core.open_connections == 0 and core.running == 0, DRAIN_SECONDS
+            lambda: core.open_connections == 0 and core.running == 0, seconds or math.inf
         ):
             log.logger.warning(
                 "Closing %d connections that are not done, cancelling %d handlers and background "
@@ -233,6 +238,11 @@ class Server:
         if self.phase == "serving":
             log.logger.info("Shutting down; once more to do so at once.")
         self.stop()
+
+
+def _limits_of_core(limits: Limits) -> dict[str, int]:
+    named = cast("dict[str, int]", limits)
+    return {name: value for name, value in named.items() if name != "drain_timeout_ms"}
 
 
 def _serve(core: _core.Server, site: Site, mount: int, unsurrounded: int = 0) -> None:

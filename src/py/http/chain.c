@@ -231,6 +231,9 @@ void chain_got(struct wf_chain *c, PyObject *value) {
         return;
     case FOR_STREAM:
         if (c->call != NULL) {
+            if (value == NULL) {
+                wf_call_stream_failed(c->call);
+            }
             c->call->stage = WF_CALL_AFTER;
         }
         break;

@@ -276,6 +276,15 @@ static bool ends_with_client(const struct wf_call *call) {
     return call->route == NULL || call->route->cancel;
 }
 
+bool wf_call_ends_with_drain(const struct wf_call *call) {
+    return call->server->draining && call->of_events && call->stage == WF_CALL_STREAMING &&
+           call->plan.ex != NULL && call->plan.ex->reply != WF_REPLY_COMPLETE;
+}
+
+static bool has_to_end(const struct wf_call *call) {
+    return (call->gone && ends_with_client(call)) || wf_call_ends_with_drain(call);
+}
+
 void wf_call_step(struct wf_call *call, PyObject *coro, uint8_t stage) {
     struct wf_http_server *s = call->server;
     call->stage = stage;
@@ -303,7 +312,7 @@ void wf_call_step(struct wf_call *call, PyObject *coro, uint8_t stage) {
     } else if (outcome == WF_TASK_PARKED) {
         call->task = task;
         wf_list_push(&s->parked, &call->node);
-        if (wf_unlikely(call->gone) && ends_with_client(call) && wf_task_cancel(task) < 0) {
+        if (wf_unlikely(has_to_end(call)) && wf_task_cancel(task) < 0) {
             PyErr_WriteUnraisable(NULL);
         }
     } else {
@@ -546,8 +555,17 @@ static void answer_unexpected(struct wf_call *call, PyObject *exc) {
     plain_500(call);
 }
 
+void wf_call_stream_failed(struct wf_call *call) {
+    if (wf_call_ends_with_drain(call) &&
+        PyErr_ExceptionMatches(call->server->state->task.cancelled_error)) {
+        call->drained = true;
+        (void)wf_reply_end(call->plan.ex); /* if that fails, finish cuts it short */
+    }
+}
+
 void wf_call_fail(struct wf_call *call) {
     struct wf_http_server *s = call->server;
+    wf_call_stream_failed(call);
     PyObject *exc = wf_err_take(); /* owned */
     WF_ASSERT(exc != NULL);
     if (wf_unlikely(call->chain != NULL)) {
@@ -568,6 +586,11 @@ void wf_call_fail(struct wf_call *call) {
             !PyErr_GivenExceptionMatches(exc, s->state->task.cancelled_error)) {
             log_exception(call, exc);
         }
+        wf_call_finish(call);
+        Py_DECREF(exc);
+        return;
+    }
+    if (call->drained && PyErr_GivenExceptionMatches(exc, s->state->task.cancelled_error)) {
         wf_call_finish(call);
         Py_DECREF(exc);
         return;

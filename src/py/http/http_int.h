@@ -86,6 +86,8 @@ struct wf_call {
     PyObject *background;     /* owned: run once the reply is queued, or NULL */
     PyObject *rescued;        /* owned: the exception a RESCUE handler is answering */
     uint8_t stage;            /* enum wf_call_stage */
+    bool of_events;           /* streaming, text/event-stream: it ends when the server drains */
+    bool drained;             /* and so it did */
     bool gone;                /* EV_GONE was seen: whatever comes is dropped */
     bool timed_out;           /* and that because it took too long */
 };
@@ -173,7 +175,8 @@ struct wf_http_server {
     unsigned busy;        /* how many of our C functions may be calling Python at the moment */
     uint8_t owed;         /* enum wf_owed: what was asked for meanwhile */
     bool started;
-    bool aborted; /* everything has to end, whatever routes say */
+    bool draining; /* drain() was called: streams of events have to end */
+    bool aborted;  /* everything has to end, whatever routes say */
 };
 
 /* Ending the server frees what those functions still look at, so it waits for them. */
@@ -287,6 +290,12 @@ void wf_routes_clear(struct wf_http_server *s); /* once the router is gone */
 /* handler.c */
 void wf_call_start(struct wf_http_server *s, struct wf_exchange *ex);
 void wf_call_event(struct wf_call *call, unsigned events);
+/* Has it to end now that the server drains? So it is with a stream of events until its last byte: it has no
+ * end of its own to be waited for, and its client comes back by itself. */
+bool wf_call_ends_with_drain(const struct wf_call *call);
+/* The exception that is set (and stays) may have come out of the call's stream. Where that was cancelled since
+ * the server drains, what has been sent is a whole reply: nothing is wrong with it. */
+void wf_call_stream_failed(struct wf_call *call);
 /* Answers the exception that is set (takes it), by a handler of the app or by default. */
 void wf_call_fail(struct wf_call *call);
 void wf_call_finish(struct wf_call *call);

@@ -101,6 +101,15 @@ static int64_t stated_length(const struct fields *f) {
     return v.n != 0 ? n : -1;
 }
 
+/* Is it text/event-stream, whatever its parameters? */
+static bool is_of_events(const struct fields *f) {
+    const struct wf_span media = WF_SPAN("text/event-stream");
+    const struct wf_reply_field *field = find_field(f, WF_SPAN("content-type"));
+    struct wf_span type = field != NULL ? field->value : WF_SPAN("");
+    return type.n >= media.n && wf_span_eq_lower(wf_span(type.p, media.n), media) &&
+           (type.n == media.n || type.p[media.n] == ';' || type.p[media.n] == ' ');
+}
+
 /* Puts the fields into the head. A content-type among them is the only one. */
 static void set_fields(struct wf_reply_head *head, const struct fields *f) {
     head->fields = f->list;
@@ -327,6 +336,7 @@ static int start_stream(struct wf_call *call, struct wf_response *r, struct wf_r
         return -1;
     }
     struct wf_reply_head head = {.status = status, .fields = f.list, .nfields = f.n};
+    call->of_events = is_of_events(&f);
     return wf_reply_status(wf_reply_start(call->plan.ex, &head, stated_length(&f)), "the reply");
 }
 
@@ -360,6 +370,7 @@ static int reply_stream(struct wf_call *call, struct wf_response *r, struct wf_r
         return -1;
     }
     call->writer = writer;
+    writer->wanted &= !(call->of_events && s->draining); /* too late to begin with events */
     if (call->chain != NULL) {
         call->stage = WF_CALL_STREAMING;
         call->pull = coro; /* the chain takes it */

@@ -101,12 +101,16 @@ static void cancel_background(struct wf_http_server *s) {
 }
 
 /* Calls that go on without an exchange hear of no event. */
-static void cancel_left(struct wf_http_server *s) {
+static bool has_left(const struct wf_call *call) {
+    return call->plan.ex == NULL;
+}
+
+/* Cancels the tasks of the calls that are such. */
+static void cancel_parked(struct wf_http_server *s, bool (*such)(const struct wf_call *call)) {
     PyObject *tasks = PyList_New(0); /* the list of calls changes as they end */
     for (struct wf_list *n = s->parked.next; tasks != NULL && n != &s->parked; n = n->next) {
         struct wf_call *call = wf_container_of(n, struct wf_call, node);
-        if (call->plan.ex == NULL && call->task != NULL &&
-            PyList_Append(tasks, (PyObject *)call->task) < 0) {
+        if (such(call) && call->task != NULL && PyList_Append(tasks, (PyObject *)call->task) < 0) {
             Py_CLEAR(tasks);
         }
     }
@@ -129,7 +133,7 @@ static void abort_or_end(struct wf_http_server *s, enum wf_owed what) {
     } else if (s->server != NULL) {
         s->aborted = true;
         wf_server_abort(s->server);
-        cancel_left(s);
+        cancel_parked(s, has_left);
         cancel_background(s);
     }
 }
@@ -632,7 +636,9 @@ static PyObject *server_start(PyObject *self, PyObject *ignored) {
 static PyObject *server_drain(PyObject *self, PyObject *ignored) {
     struct wf_http_server *s = (struct wf_http_server *)self;
     if (s->server != NULL) {
+        s->draining = true;
         wf_server_drain(s->server);
+        cancel_parked(s, wf_call_ends_with_drain);
     }
     Py_RETURN_NONE;
 }
@@ -739,7 +745,7 @@ static PyMethodDef server_methods[] = {
     {"start", server_start, METH_NOARGS, "start($self, /)\n--\n\nTakes part in the loop's turns."},
     {"drain", server_drain, METH_NOARGS,
      "drain($self, /)\n--\n\nStops accepting and closes idle connections; replies say connection: "
-     "close."},
+     "close, and streams of events end."},
     {"abort", server_abort, METH_NOARGS,
      "abort($self, /)\n--\n\nCloses every connection now, cancels running handlers and background "
      "tasks."},
