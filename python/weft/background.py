@@ -35,6 +35,7 @@ class BackgroundTasks(BackgroundTask):
         self.tasks = list(tasks or ())
 
     def add_task(self, func: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Adds `func(*args, **kwargs)` to the end of the row."""
         self.tasks.append(BackgroundTask(func, *args, **kwargs))
 
     async def __call__(self) -> None:

@@ -35,48 +35,60 @@ class URL:
 
     @property
     def components(self) -> SplitResult:
+        """Its parts as `urllib.parse.urlsplit` has them (RFC 3986); `ValueError` for what is no
+        URL."""
         if self._parts is None:
             self._parts = urlsplit(self._text)
         return self._parts
 
     @property
     def scheme(self) -> str:
+        """Such as "https"; empty where it has none."""
         return self.components.scheme
 
     @property
     def netloc(self) -> str:
+        """User, host and port as they stand in it (the authority of RFC 3986, section 3.2)."""
         return self.components.netloc
 
     @property
     def path(self) -> str:
+        """Percent-encoded, as it stands in the URL."""
         return self.components.path
 
     @property
     def query(self) -> str:
+        """Without its question mark, percent-encoded."""
         return self.components.query
 
     @property
     def fragment(self) -> str:
+        """Without its `#`."""
         return self.components.fragment
 
     @property
     def username(self) -> str | None:
+        """None where it names no user."""
         return self.components.username
 
     @property
     def password(self) -> str | None:
+        """None where it has none."""
         return self.components.password
 
     @property
     def hostname(self) -> str | None:
+        """In lower case and without the brackets of an IPv6 address; None where it has no host."""
         return self.components.hostname
 
     @property
     def port(self) -> int | None:
+        """None where it says none; `ValueError` for one that is no number up to 65535."""
         return self.components.port
 
     @property
     def is_secure(self) -> bool:
+        """Is it of `https` or `wss`?"""
         return self.scheme in ("https", "wss")
 
     def replace(self, **components: Any) -> URL:
@@ -179,18 +191,23 @@ class ImmutableMultiDict(Mapping[K, V]):
         self._dict = dict(pairs)
 
     def getlist(self, key: object) -> list[V]:
+        """All values of a key in their order; an empty list where it is not there."""
         return [value for name, value in self._list if name == key]
 
     def multi_items(self) -> list[tuple[K, V]]:
+        """All pairs in their order, a key as often as it is there."""
         return list(self._list)
 
     def keys(self) -> KeysView[K]:
+        """Each key once."""
         return self._dict.keys()
 
     def values(self) -> ValuesView[V]:
+        """The last value of each key."""
         return self._dict.values()
 
     def items(self) -> ItemsView[K, V]:
+        """Each key once, with its last value."""
         return self._dict.items()
 
     def __getitem__(self, key: K) -> V:
@@ -243,28 +260,34 @@ class MultiDict(ImmutableMultiDict[Any, Any]):
             self._dict.pop(key, None)
 
     def append(self, key: Any, value: Any) -> None:
+        """Adds a value beside those that the key has."""
         self._list.append((key, value))
         self._dict[key] = value
 
     def pop(self, key: Any, default: Any = None) -> Any:
+        """Removes a key; gives its last value, or `default` where it is not there."""
         self._drop(key)
         return self._dict.pop(key, default)
 
     def popitem(self) -> tuple[Any, Any]:
+        """Removes a key; gives it with its last value. `KeyError` when there is none."""
         key, value = self._dict.popitem()
         self._drop(key)
         return key, value
 
     def poplist(self, key: Any) -> list[Any]:
+        """Removes a key; gives all its values."""
         values = self.getlist(key)
         self.pop(key)
         return values
 
     def clear(self) -> None:
+        """Removes everything."""
         self._list.clear()
         self._dict.clear()
 
     def setdefault(self, key: Any, default: Any = None) -> Any:
+        """The last value of a key, which gets `default` where it is not there."""
         if key not in self._dict:
             self.append(key, default)
         return self._dict[key]
@@ -321,23 +344,29 @@ class Headers(Mapping[str, str]):
 
     @property
     def raw(self) -> list[tuple[bytes, bytes]]:
+        """A copy of its fields in the order of the message; names in lower case."""
         return list(self._list)
 
     def getlist(self, key: str) -> list[str]:
+        """All values of a field in their order; an empty list where it is not there."""
         wanted = key.lower().encode("latin-1")
         return [value.decode("latin-1") for name, value in self._list if name == wanted]
 
     def mutablecopy(self) -> MutableHeaders:
+        """The same fields, to be changed."""
         return MutableHeaders(raw=list(self._list))
 
     # A field may be there several times; then so it is in these, unlike in a dict.
     def keys(self) -> list[str]:  # type: ignore[override]
+        """The names in lower case, each as often as its field is there."""
         return [name.decode("latin-1") for name, _ in self._list]
 
     def values(self) -> list[str]:  # type: ignore[override]
+        """All values, in the order of the message."""
         return [value.decode("latin-1") for _, value in self._list]
 
     def items(self) -> list[tuple[str, str]]:  # type: ignore[override]
+        """All fields, in the order of the message."""
         return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._list]
 
     def __getitem__(self, key: str) -> str:
@@ -381,6 +410,7 @@ class MutableHeaders(Headers):
 
     @property
     def raw(self) -> list[tuple[bytes, bytes]]:
+        """The list of fields itself."""
         return self._list
 
     def __setitem__(self, key: str, value: str) -> None:
@@ -399,11 +429,13 @@ class MutableHeaders(Headers):
         self._list[:] = [pair for pair in self._list if pair[0] != unwanted]
 
     def setdefault(self, key: str, value: str) -> str:
+        """The first value of a field, which is set to `value` where it is not there."""
         if key not in self:
             self.append(key, value)
         return self[key]
 
     def update(self, other: Mapping[str, str]) -> None:
+        """Sets each of these fields, as `headers[name] = value` does."""
         for key, value in other.items():
             self[key] = value
 
@@ -412,6 +444,7 @@ class MutableHeaders(Headers):
         self._list.append(_encode(key, value))
 
     def add_vary_header(self, vary: str) -> None:
+        """Adds a name to the `vary` field (RFC 9110, section 12.5.5)."""
         self["vary"] = ", ".join([*self.getlist("vary"), vary])
 
     def __ior__(self, other: Mapping[str, str]) -> Self:
@@ -511,6 +544,7 @@ class UploadFile:
 
     @property
     def content_type(self) -> str | None:
+        """Its media type as the client said, which nobody has checked; None where it said none."""
         return self.headers.get("content-type")
 
     @property
@@ -531,6 +565,7 @@ class UploadFile:
         return await to_thread(self.file.read, size)
 
     async def write(self, data: bytes) -> None:
+        """Writes `data` where it is; `size` grows by its length."""
         if self.size is not None:
             self.size += len(data)
         if self._in_memory:
@@ -546,6 +581,7 @@ class UploadFile:
             await to_thread(self.file.seek, offset)
 
     async def close(self) -> None:
+        """Closes the file; a temporary one is gone then."""
         if self._in_memory:
             self.file.close()
         else:

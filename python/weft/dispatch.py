@@ -30,6 +30,7 @@ class BaseHTTPMiddleware:
             self.dispatch = dispatch  # type: ignore[method-assign, assignment]
 
     async def dispatch(self, request: Request, call_next: CallNext) -> Response:
+        """Answers `request`: with `await call_next(request)`, or with a reply of its own."""
         raise NotImplementedError(f"{type(self).__name__} has no dispatch()")
 
 

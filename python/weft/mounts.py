@@ -24,6 +24,7 @@ class Mount:
 
     @property
     def params(self) -> dict[str, type]:
+        """Parameters of its path."""
         return parameters(self.path)
 
     def url_path(self, name: str, params: dict[str, Any]) -> URLPath | None:
@@ -56,6 +57,7 @@ class Host:
 
     @property
     def params(self) -> dict[str, type]:
+        """Parameters of its host."""
         return parameters(self.host)
 
     def url_path(self, name: str, params: dict[str, Any]) -> URLPath | None:
@@ -91,6 +93,7 @@ def entries_of(app: Any) -> Iterator[Route | Mount | Host]:
 
 
 def url_path_in(entry: Route | Mount | Host, name: str, params: dict[str, Any]) -> URLPath | None:
+    """The path of the route `name` within an entry of a router; None where it is not in there."""
     if isinstance(entry, Mount | Host):
         return entry.url_path(name, params)
     if entry.name == name and entry.takes(params):

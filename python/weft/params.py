@@ -106,6 +106,7 @@ class Marker:
 
     @property
     def name(self) -> str:
+        """What it is called, as in "Query"."""
         return self.source.capitalize()
 
     def __repr__(self) -> str:
@@ -117,6 +118,8 @@ def _given(options: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]
 
 
 class PathMarker(Marker):
+    """What `Path()` gives."""
+
     source = "path"
 
     def __init__(self, default: Any, options: Mapping[str, Any]) -> None:
@@ -126,10 +129,14 @@ class PathMarker(Marker):
 
 
 class QueryMarker(Marker):
+    """What `Query()` gives."""
+
     source = "query"
 
 
 class HeaderMarker(Marker):
+    """What `Header()` gives."""
+
     source = "header"
 
     def __init__(
@@ -140,10 +147,14 @@ class HeaderMarker(Marker):
 
 
 class CookieMarker(Marker):
+    """What `Cookie()` gives."""
+
     source = "cookie"
 
 
 class BodyMarker(Marker):
+    """What `Body()` gives."""
+
     source = "body"
 
     def __init__(
@@ -160,6 +171,8 @@ class BodyMarker(Marker):
 
 
 class FormMarker(BodyMarker):
+    """What `Form()` gives."""
+
     def __init__(self, default: Any, options: Mapping[str, Any], **more: Any) -> None:
         more.setdefault("media_type", "application/x-www-form-urlencoded")
         super().__init__(default, options, **more)
@@ -170,6 +183,8 @@ class FormMarker(BodyMarker):
 
 
 class FileMarker(FormMarker):
+    """What `File()` gives."""
+
     def __init__(self, default: Any, options: Mapping[str, Any], **more: Any) -> None:
         more.setdefault("media_type", "multipart/form-data")
         super().__init__(default, options, **more)

@@ -32,14 +32,17 @@ class HTTPConnection(_core.Request):
 
     @cached_property
     def headers(self) -> Headers:
+        """Its header fields, case-insensitive (RFC 9110, section 5)."""
         return Headers(raw=self.raw_headers)
 
     @cached_property
     def query_params(self) -> QueryParams:
+        """The parameters of its query, percent-decoded."""
         return QueryParams(self.query_string)
 
     @cached_property
     def cookies(self) -> dict[str, str]:
+        """Its cookies by name, values as they came (RFC 6265)."""
         cookies: dict[str, str] = {}
         for field in self.headers.getlist("cookie"):
             cookies.update(parse_cookies(field))
@@ -58,6 +61,7 @@ class HTTPConnection(_core.Request):
 
     @cached_property
     def url(self) -> URL:
+        """What was asked for, with scheme and host as the client, or a trusted proxy, has them."""
         return self._make_url(self.path, self.query_string.decode("latin-1"))
 
     @cached_property

@@ -57,6 +57,8 @@ class Response(_core.Response):
         )
 
     def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        """Sets `raw_headers` of these fields and the media type; what a subclass without
+        `super().__init__` calls."""
         raw: list[tuple[bytes, bytes]] = []
         media_type = self.media_type
         if headers is not None:
@@ -153,10 +155,14 @@ def _content_type_field(media_type: str, charset: str) -> tuple[bytes, bytes]:
 
 
 class HTMLResponse(Response):
+    """Text that a browser shows: `text/html`, in UTF-8."""
+
     media_type = "text/html"
 
 
 class PlainTextResponse(Response):
+    """Text as it is: `text/plain`, in UTF-8."""
+
     media_type = "text/plain"
 
 
@@ -169,6 +175,7 @@ class JSONResponse(Response):
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
+        """The JSON of `content`, as `weft.json.encode` writes it."""
         return encode(content)
 
 

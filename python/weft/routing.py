@@ -211,6 +211,7 @@ class Route:
         return URLPath(fill(self.path, params))
 
     def takes(self, params: Iterable[str]) -> bool:
+        """Are these names just the parameters of its path?"""
         return self.params.keys() == set(params)
 
 
@@ -321,6 +322,7 @@ class Router:
 
     @property
     def prefix(self) -> str:
+        """What all its paths begin with; empty for none."""
         return self._group.prefix
 
     @property
@@ -426,24 +428,36 @@ class Router:
         return declare
 
     def get(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Endpoint], Endpoint]:
+        """Declares the decorated function as the endpoint of GET (RFC 9110, section 9.3.1), and so
+        of HEAD.
+
+        `options` are those of `RouteOptions`. `ValueError` for a path that cannot be one; what is
+        wrong with the signature is told when the App is served.
+        """
         return self.api_route(path, methods=("GET",), **options)
 
     def post(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Endpoint], Endpoint]:
+        """The same for POST (RFC 9110, section 9.3.3)."""
         return self.api_route(path, methods=("POST",), **options)
 
     def put(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Endpoint], Endpoint]:
+        """The same for PUT (RFC 9110, section 9.3.4)."""
         return self.api_route(path, methods=("PUT",), **options)
 
     def patch(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Endpoint], Endpoint]:
+        """The same for PATCH (RFC 5789)."""
         return self.api_route(path, methods=("PATCH",), **options)
 
     def delete(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Endpoint], Endpoint]:
+        """The same for DELETE (RFC 9110, section 9.3.5)."""
         return self.api_route(path, methods=("DELETE",), **options)
 
     def head(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Endpoint], Endpoint]:
+        """The same for HEAD (RFC 9110, section 9.3.2), where GET has none or another."""
         return self.api_route(path, methods=("HEAD",), **options)
 
     def options(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Endpoint], Endpoint]:
+        """The same for OPTIONS (RFC 9110, section 9.3.7)."""
         return self.api_route(path, methods=("OPTIONS",), **options)
 
     def include_router(self, router: Router, *, prefix: str = "", **shared: Unpack[Shared]) -> None:
@@ -529,6 +543,7 @@ def is_a(check: Callable[[Any], bool], call: Any) -> bool:
 
 
 def unpartial(call: Any) -> Any:
+    """What a `functools.partial` calls in the end."""
     while isinstance(call, functools.partial):
         call = call.func
     return call

@@ -49,6 +49,7 @@ class Site:
 
     @property
     def is_app(self) -> bool:
+        """Is it of an App, with middleware and handlers of its own?"""
         return self.router is self.app
 
     @property
@@ -59,6 +60,7 @@ class Site:
 
     @property
     def middleware(self) -> Dispatch | None:
+        """Its middleware in Python as one function; None without any."""
         return compose(self.dispatches)
 
     def compiled(self) -> Iterator[Compiled]:

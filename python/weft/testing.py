@@ -72,6 +72,7 @@ class TestClient(httpx.Client):
         _end(self._worker, self._link)
 
     def close(self) -> None:
+        """Closes its connections and stops the server, if it runs."""
         super().close()
         self._worker.stop()
 
@@ -96,6 +97,7 @@ class Worker:
 
     @property
     def running(self) -> bool:
+        """Has it been started, and not stopped?"""
         return self._thread is not None
 
     def start(self, *, lifespan: bool) -> None:

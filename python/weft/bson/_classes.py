@@ -76,10 +76,12 @@ class ObjectId:
 
     @property
     def binary(self) -> bytes:
+        """Its twelve bytes."""
         return self.__id
 
     @property
     def generation_time(self) -> datetime.datetime:
+        """When it was made, in UTC and whole seconds."""
         seconds = int.from_bytes(self.__id[:4], "big")
         return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
 
@@ -119,6 +121,8 @@ class Decimal128:
 
     @classmethod
     def from_bid(cls, value: bytes) -> Decimal128:
+        """Of its 16 bytes in BSON (IEEE 754-2008, binary integer decimal); `ValueError` for other
+        lengths."""
         _decimal128_write(value)  # it knows what is wrong with other than 16 bytes
         self = cls.__new__(cls)
         self.__low, self.__high = struct.unpack("<QQ", value)
@@ -126,9 +130,11 @@ class Decimal128:
 
     @property
     def bid(self) -> bytes:
+        """Its 16 bytes as they are in BSON."""
         return struct.pack("<QQ", self.__low, self.__high)
 
     def to_decimal(self) -> decimal.Decimal:
+        """The same number as a `decimal.Decimal`."""
         return decimal.Decimal(str(self))
 
     def __getstate__(self) -> bytes:
@@ -165,13 +171,16 @@ class Timestamp:
 
     @property
     def time(self) -> int:
+        """Seconds since 1970."""
         return self.__time
 
     @property
     def inc(self) -> int:
+        """Its place among those of the same second."""
         return self.__inc
 
     def as_datetime(self) -> datetime.datetime:
+        """Its second, in UTC."""
         return datetime.datetime.fromtimestamp(self.__time, datetime.UTC)
 
     def _pair(self) -> tuple[int, int]:
@@ -214,6 +223,7 @@ class Binary(bytes):
 
     @property
     def subtype(self) -> int:
+        """What the bytes are, from 0 to 255."""
         return self.__subtype
 
     def __eq__(self, other: object) -> bool:
@@ -257,9 +267,11 @@ class Regex:
 
     @classmethod
     def from_native(cls, regex: re.Pattern[Any]) -> Regex:
+        """Of one of Python's, with its flags."""
         return cls(regex.pattern, regex.flags)
 
     def try_compile(self) -> re.Pattern[Any]:
+        """As one of Python's; `re.error` where it is none."""
         return re.compile(self.pattern, self.flags)
 
     def __repr__(self) -> str:
@@ -285,6 +297,7 @@ class Code(str):
 
     @property
     def scope(self) -> Mapping[str, Any] | None:
+        """Variables of its scope, or None."""
         return self.__scope
 
     def __eq__(self, other: object) -> bool:
@@ -318,6 +331,7 @@ class DBRef:
         self._extra = {**(_extra or {}), **kwargs}
 
     def as_doc(self) -> dict[str, Any]:
+        """The document that stands for it: `$ref`, `$id`, and `$db` where it has a database."""
         doc = {"$ref": self.collection, "$id": self.id}
         if self.database is not None:
             doc["$db"] = self.database

@@ -44,6 +44,7 @@ class Middleware:
         return super().__new__(cls)
 
     def layer(self) -> tuple[str, tuple[object, ...]]:
+        """Its kind and configuration, for the core."""
         raise NotImplementedError
 
 

@@ -103,6 +103,7 @@ class RedisRateLimitMiddleware(BaseHTTPMiddleware):
         self._gone_until = 0.0
 
     async def dispatch(self, request: Request, call_next: CallNext) -> Response:
+        """Answers 429 where the client has asked too often; 503 without Redis, if it says so."""
         wait = await self._wait(request)
         if wait is None and not self._allow:
             return _refusal(503, "Service Unavailable", self._retry_after)

@@ -21,6 +21,7 @@ class Session(dict[str, Any]):
     modified: bool = False
 
     def mark_modified(self) -> None:
+        """Has it written again though no key was set: for a value that was changed in place."""
         self.modified = True
 
     def __setitem__(self, key: str, value: Any) -> None:
@@ -71,6 +72,7 @@ class Signer:
         return mac.digest()
 
     def sign(self, text: bytes) -> bytes:
+        """The text with its time and signature."""
         now = int(time.time())
         stamp = _encode(now.to_bytes((now.bit_length() + 7) // 8, "big"))
         value = text + b"." + stamp

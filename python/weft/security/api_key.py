@@ -10,6 +10,8 @@ from weft.security.models import APIKey
 
 
 class APIKeyBase(SecurityBase):
+    """What the three have in common. `name` is that of the parameter, field or cookie."""
+
     model: APIKey
     location: ClassVar[str]
 
@@ -25,9 +27,11 @@ class APIKeyBase(SecurityBase):
         self.describe_as(model, scheme_name, auto_error)
 
     def make_authenticate_headers(self) -> dict[str, str]:
+        """Fields of the 401."""
         return {"WWW-Authenticate": "APIKey"}
 
     def check_api_key(self, api_key: str | None) -> str | None:
+        """The key; without one, 401, or None where `auto_error` is False."""
         if not api_key:
             self.refuse()
             return None

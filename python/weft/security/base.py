@@ -20,6 +20,7 @@ class SecurityBase:
     auto_error: bool
 
     def describe_as(self, model: SecurityScheme, scheme_name: str | None, auto_error: bool) -> None:
+        """Sets what the document says of it; its name is that of the class where none is given."""
         self.model = model
         self.scheme_name = scheme_name or type(self).__name__
         self.auto_error = auto_error
@@ -29,6 +30,7 @@ class SecurityBase:
         return {"WWW-Authenticate": "Bearer"}
 
     def make_not_authenticated_error(self) -> HTTPException:
+        """The `HTTPException` (401) of a request without credentials."""
         return HTTPException(401, NOT_AUTHENTICATED, self.make_authenticate_headers())
 
     def refuse(self) -> None:

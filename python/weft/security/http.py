@@ -13,6 +13,8 @@ from weft.security.base import SecurityBase, split_authorization
 
 @dataclass
 class HTTPBasicCredentials:
+    """What HTTP basic authentication sends (RFC 7617)."""
+
     username: str
     password: str
 
@@ -43,6 +45,7 @@ class HTTPBase(SecurityBase):
         self.describe_as(model, scheme_name, auto_error)
 
     def make_authenticate_headers(self) -> dict[str, str]:
+        """Fields of the 401 (RFC 9110, section 11.6.1)."""
         return {"WWW-Authenticate": self.model.scheme.title()}
 
     async def __call__(self, request: HTTPConnection) -> Any:

@@ -21,12 +21,16 @@ class _Object:
 
 @dataclass(kw_only=True)
 class SecurityScheme(_Object):
+    """OpenAPI's Security Scheme Object, and what its kinds have in common."""
+
     type_: str
     description: str | None = None
 
 
 @dataclass(kw_only=True)
 class APIKey(SecurityScheme):
+    """A key in the query, in a header field or in a cookie."""
+
     type_: str = "apiKey"
     in_: str
     name: str
@@ -34,12 +38,16 @@ class APIKey(SecurityScheme):
 
 @dataclass(kw_only=True)
 class HTTPBase(SecurityScheme):
+    """An HTTP authentication scheme (RFC 9110, section 11)."""
+
     type_: str = "http"
     scheme: str
 
 
 @dataclass(kw_only=True)
 class HTTPBearer(HTTPBase):
+    """Bearer tokens (RFC 6750), and what they look like."""
+
     scheme: str = "bearer"
     bearerFormat: str | None = None
 
@@ -56,6 +64,8 @@ class OAuthFlow(_Object):
 
 @dataclass(kw_only=True)
 class OAuthFlows(_Object):
+    """The flows of OAuth 2 (RFC 6749) that are offered."""
+
     implicit: OAuthFlow | None = None
     password: OAuthFlow | None = None
     clientCredentials: OAuthFlow | None = None
@@ -64,11 +74,15 @@ class OAuthFlows(_Object):
 
 @dataclass(kw_only=True)
 class OAuth2(SecurityScheme):
+    """OAuth 2 by those flows."""
+
     type_: str = "oauth2"
     flows: OAuthFlows
 
 
 @dataclass(kw_only=True)
 class OpenIdConnect(SecurityScheme):
+    """OpenID Connect, by the URL of its discovery document."""
+
     type_: str = "openIdConnect"
     openIdConnectUrl: str
