@@ -10,6 +10,7 @@ from weft.datastructures import State
 from weft.dispatch import BaseHTTPMiddleware, Dispatch, compose
 from weft.middleware import Middleware
 from weft.middleware.layers import Declared
+from weft.paths import normalized_root
 from weft.requests import Request
 from weft.responses import Response
 from weft.routing import Router, Webhooks, is_async_callable
@@ -38,6 +39,8 @@ class Documentation(TypedDict, total=False):
     """`name`, and `url` or `identifier` (SPDX)"""
     servers: Sequence[Mapping[str, Any]]
     """`url` and `description` of each"""
+    root_path_in_servers: bool
+    """name the root path as the first of them: True"""
     openapi_version: str
     openapi_tags: Sequence[Mapping[str, Any]]
     """`name` and `description` of each, in the order they are to be shown in"""
@@ -65,8 +68,9 @@ class App(Router):
     and statuses to functions of (request, exception) that give the reply. `dependencies` run before
     every endpoint. `middleware` is around all of it, the first outermost. With `redirect_slashes` a
     path with a slash too many or missing is redirected. Unless `strict_content_type`, a body
-    without a content-type is read as JSON. The rest is for its OpenAPI document and the pages that
-    show it, see `Documentation`.
+    without a content-type is read as JSON. `root_path` is what a proxy takes off the paths it
+    passes on, like "/api/v1"; paths that come with it are answered too. The rest is for its OpenAPI
+    document and the pages that show it, see `Documentation`.
     """
 
     summary: str | None = None
@@ -75,6 +79,7 @@ class App(Router):
     contact: Mapping[str, Any] | None = None
     license_info: Mapping[str, Any] | None = None
     servers: Sequence[Mapping[str, Any]] = ()
+    root_path_in_servers: bool = True
     openapi_version: str = "3.1.0"
     openapi_tags: Sequence[Mapping[str, Any]] = ()
     openapi_external_docs: Mapping[str, Any] | None = None
@@ -99,6 +104,7 @@ class App(Router):
         middleware: Sequence[Middleware | Declared] = (),
         redirect_slashes: bool = True,
         strict_content_type: bool = True,
+        root_path: str = "",
         **documentation: Unpack[Documentation],
     ) -> None:
         super().__init__(
@@ -111,6 +117,7 @@ class App(Router):
         )
         self.title = title
         self.version = version
+        self.root_path = normalized_root(root_path)
         self.webhooks = Webhooks()
         """Requests it sends to others, for its OpenAPI document only."""
         for name in Documentation.__annotations__:
@@ -265,14 +272,16 @@ class App(Router):
         access_log_format: AccessLogFormat = "short",
         forwarded_allow_ips: str | Sequence[str] | None = None,
         forwarded_headers: Sequence[str] = ("x-forwarded-for", "x-forwarded-proto"),
+        root_path: str = "",
     ) -> None:
         """Serves until SIGINT or SIGTERM, then finishes the requests it has.
 
         Listens on the unix socket `uds` instead, when given. `limits` are those that differ from
         the defaults. Bodies that come in gzip, br or zstd are decompressed, within their limit,
         unless `decode_bodies` is False. Proxies at `forwarded_allow_ips` (127.0.0.1, `"*"` for
-        all) are believed what they say of the client in `forwarded_headers`. A start that fails is
-        explained on stderr and raises `SystemExit`.
+        all) are believed what they say of the client in `forwarded_headers`, and take `root_path`
+        off the paths they pass on. A start that fails is explained on stderr and raises
+        `SystemExit`.
         """
         from weft.server import Config, Limits, run
 
@@ -286,6 +295,7 @@ class App(Router):
             access_log_format=access_log_format,
             forwarded_allow_ips=forwarded_allow_ips,
             forwarded_headers=forwarded_headers,
+            root_path=root_path,
             limits=limits or Limits(),
         )
         run(self, config)

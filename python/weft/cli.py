@@ -82,6 +82,7 @@ def _serve(options: argparse.Namespace) -> int:
         forwarded_allow_ips=options.forwarded_allow_ips,
         forwarded_headers=options.forwarded_headers.split(","),
         decode_bodies=not options.no_body_decoding,
+        root_path=options.root_path,
     )
     return 0
 
@@ -97,6 +98,7 @@ def _dev(options: argparse.Namespace) -> int:
         uds=options.uds,
         log_level=options.log_level,
         access_log=not options.no_access_log,
+        root_path=options.root_path,
     )
     return Reloader(options.target, os.path.abspath(options.app_dir), config).run()
 
@@ -113,6 +115,12 @@ def _add_serving(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on (%(default)s)")
     parser.add_argument("--uds", metavar="PATH", help="listen on this unix socket instead")
+    parser.add_argument(
+        "--root-path",
+        metavar="PATH",
+        default="",
+        help="what a proxy takes off the paths it passes on, like /api/v1",
+    )
     parser.add_argument(
         "--log-level", choices=log.LEVELS, default="info", help="least level shown (%(default)s)"
     )

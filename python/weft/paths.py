@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 EXPRESSION = re.compile(r"\{\$[^{}]*\}")  # OpenAPI's, in the paths of callbacks
+ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]+)*/*")
 PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?::([A-Za-z_][A-Za-z0-9_]*))?\}")
 
 
@@ -41,6 +42,16 @@ def _text(name: str, kind: str, value: Any) -> str:
     if kind in ("int", "float") and text.startswith("-"):
         raise ValueError(f"path parameter {name!r} must not be negative: {text}")
     return text
+
+
+def normalized_root(root_path: str) -> str:
+    """Without slashes at its end; `ValueError` for what is none or would have to be encoded."""
+    if not ROOT_PATH.fullmatch(root_path):
+        raise ValueError(
+            f"bad root_path {root_path!r}: it begins with a slash, as in '/api/v1', and has "
+            "nothing that is percent-encoded in a URL"
+        )
+    return root_path.rstrip("/")
 
 
 def check_path(path: object) -> None:

@@ -66,8 +66,8 @@ class HTTPConnection(_core.Request):
 
     @cached_property
     def base_url(self) -> URL:
-        """Where the application is: scheme and host with the path `/`."""
-        return self._make_url("/", "")
+        """Where the outermost application is: its root path on scheme and host, and a slash."""
+        return self._make_url(self._outermost_root_path + "/", "")
 
     def _make_url(self, path: str, query: str) -> URL:
         # The path is decoded: what would end it, or be read as a slash, is encoded again.

@@ -21,6 +21,7 @@ from weft.exceptions import SignatureError
 from weft.generators import reply_of_items
 from weft.loop import new_event_loop
 from weft.mounts import Host, Mount
+from weft.paths import normalized_root
 from weft.requests import Request
 from weft.responses import JSONResponse, Response
 from weft.routing import Route, endpoint_name
@@ -92,6 +93,8 @@ class Config:
     forwarded_headers: Sequence[str] = DEFAULT_HEADERS
     """what is read of theirs: also `x-forwarded-host` and `forwarded` (RFC 7239), which a proxy
     that does not set them passes on from its client"""
+    root_path: str = ""
+    """what a proxy takes off the paths it passes on, like /api/v1"""
     decode_bodies: bool = True
     """undo the Content-Encoding of requests: gzip, br, zstd"""
     limits: Limits = field(default_factory=Limits)
@@ -121,6 +124,7 @@ class Server:
         self.phase: Literal["startup", "serving", "draining", "shutdown"] = "startup"
         self.stopped_by: signal.Signals | None = None
         self._forwarded = _describe_proxies(config)
+        self._root_path = _root_path(app, config)
         own = view.routes if view is not None else []
         self._site = compile_site(app, own)
         self._unsurrounded = len(own)
@@ -181,6 +185,7 @@ class Server:
             decode_bodies=self.config.decode_bodies,
             access_log_format=self.config.access_log_format,
             forwarded=self._forwarded,
+            root_path=self._root_path,
         )
         if self.view is not None:
             self.view.watch(core, [compiled.route for compiled in self._site.compiled()])
@@ -338,6 +343,19 @@ def _describe_proxies(config: Config) -> tuple[bytes, bool, bool, int]:
         return forwarded.describe(config.forwarded_allow_ips, config.forwarded_headers)
     except ValueError as exc:
         raise StartupError(f"It is not clear {exc}.") from None
+
+
+def _root_path(app: App, config: Config) -> tuple[bytes, bool]:
+    """In bytes; and may a path have it already? One that the App names is not always taken off."""
+    try:
+        root_path = normalized_root(config.root_path)
+    except ValueError as exc:
+        raise StartupError(f"It is a {exc}.") from None
+    if root_path and app.root_path and root_path != app.root_path:
+        raise StartupError(
+            f"The root path is {root_path!r} here and {app.root_path!r} in {app!r}: say it once."
+        )
+    return (root_path or app.root_path).encode(), not root_path
 
 
 def run(app: App, config: Config) -> None:

@@ -118,6 +118,11 @@ def _compile_mounted(site: Site, entry: Mount | Host, outer: Params) -> Site:
                 f"{app!r} is mounted, and {type(app.middleware_stack[0]).__name__} stands around "
                 "all of a server: add it to the outermost App"
             )
+        if app.root_path:
+            raise SignatureError(
+                f"{app!r} is mounted, and its root_path {app.root_path!r} is what a proxy takes "
+                "off: give it to the outermost App"
+            )
     inner = Site(router, app, entry, dispatches)
     return _compile(inner, (*outer, *entry.params.items()))
 

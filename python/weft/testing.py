@@ -8,6 +8,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from weft.loop import new_event_loop
@@ -32,7 +33,8 @@ class TestClient(httpx.Client):
     `with TestClient(app) as client:` runs the lifespan around it, and raises what its startup
     raises. Used without `with`, it serves from the first request until `close()`, without a
     lifespan. An exception that the app does not answer is raised by the request; with
-    `raise_server_exceptions=False` it is the 500 that a client would get.
+    `raise_server_exceptions=False` it is the 500 that a client would get. `root_path` is the
+    server's: URLs do not have it.
     """
 
     __test__ = False  # not a test case, whatever pytest thinks of its name
@@ -46,9 +48,10 @@ class TestClient(httpx.Client):
         cookies: dict[str, str] | None = None,
         follow_redirects: bool = True,
         timeout: float | None = 30.0,
+        root_path: str = "",
     ) -> None:
         self.app = app
-        self._worker = Worker(app)
+        self._worker = Worker(app, replace(_CONFIG, root_path=root_path))
         self._link = _Transport(self._worker, raise_server_exceptions)
         # For clients that nobody closes: at the end of the process at the latest.
         self._end = weakref.finalize(self, _end, self._worker, self._link)

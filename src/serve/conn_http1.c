@@ -247,22 +247,6 @@ void wf_conn_finished(struct wf_conn *c) {
 
 /* ---- from HEAD ---- */
 
-/* 0, or the status to refuse with. */
-static int decode_path(struct wf_exchange *ex) {
-    struct wf_span raw = wf_head_span(ex->base, ex->head.path_at);
-    if (wf_likely(!ex->head.path_escaped)) {
-        ex->path = raw.n != 0 ? raw : WF_SPAN("/");
-        return 0;
-    }
-    char *p = wf_arena_alloc(&ex->arena, raw.n);
-    if (p == NULL) {
-        return 503;
-    }
-    ssize_t n = wf_path_decode(p, raw);
-    ex->path = wf_span(p, n < 0 ? 0 : (size_t)n);
-    return n < 0 ? 400 : 0;
-}
-
 /* Prepares for the body, if one is to come. false: it is announced to be too large. */
 static bool begin_body(struct wf_conn *c) {
     const struct wf_head *head = &c->ex->head;
@@ -342,19 +326,6 @@ static bool answered_by_layer(struct wf_conn *c) {
     return wf_layers_before(c->ex);
 }
 
-static enum wf_route_result match(const struct wf_server *s, struct wf_exchange *ex) {
-    if (wf_unlikely(ex->head.asterisk)) {
-        ex->match.router = s->router;
-        return WF_ROUTE_OPTIONS;
-    }
-    const struct wf_field *host = wf_unlikely(wf_router_wants_host(s->router))
-                                      ? wf_head_find(&ex->head, WF_FIELD_HOST)
-                                      : NULL;
-    return wf_router_match(s->router, (enum wf_method)ex->head.method,
-                           host != NULL ? wf_field_value_span(ex->base, host) : wf_span("", 0),
-                           ex->path, &ex->match);
-}
-
 /* The leaf answers by itself, or has said what to answer instead. */
 static bool answered_by_leaf(struct wf_conn *c) {
     const struct wf_leaf *leaf = c->ex->match.leaf;
@@ -387,11 +358,10 @@ static enum wf_conn_state dispatch(struct wf_conn *c) {
     if (wf_unlikely(s->layers != NULL) && answered_by_layer(c)) {
         return replied(c);
     }
-    int bad = decode_path(ex);
+    int bad = wf_find_route(s, ex);
     if (wf_unlikely(bad != 0)) {
         return refused(c, bad, bad == 400 ? "bad percent-encoding in the path" : "");
     }
-    ex->route = (uint8_t)match(s, ex);
     if (wf_unlikely(answered_by_leaf(c))) {
         return replied(c);
     }

@@ -47,6 +47,11 @@ struct wf_server_config {
     WF_SERVER_LIMITS(X)
 #undef X
     struct wf_span server_name; /* of the `server` field; empty sends none. Borrowed for life */
+    /* What a proxy in front takes off the paths it passes on, like "/api"; empty: nothing. It is put back: the path
+     * of an exchange and redirects have it, patterns of routes do not. Borrowed for life */
+    struct wf_span root_path;
+    bool
+        root_path_kept; /* there may be no such proxy: a path that has it in front is left as it is */
     bool
         keep_codings; /* bodies are handed over in the Content-Encoding they come in. Default false: gzip, br
                           and zstd are undone, as far as weft was built with them; others are 415 */

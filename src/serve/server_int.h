@@ -3,6 +3,7 @@
  *     server.c       listeners, the ready list, flush, ticks, drain     calls ▼
  *     conn_http1.c   one connection's states, reading, bodies           calls ▼
  *     refuse.c       what is answered without the embedder              calls ▼
+ *     find_route.c   from a target to its leaf
  *     body_coding.c  bodies in gzip, br and zstd
  *     exchange.c     one exchange's life, the body reader               calls ▼ (and conn_http1.c back)
  *     respond.c      reply heads and contents into the stream's output
@@ -232,6 +233,11 @@ void wf_refuse(struct wf_conn *c, int status, const char *detail);
 void wf_answer(struct wf_conn *c);
 /* The whole URL with a slash more or less at the end of its path, in the arena; without memory p is NULL. */
 struct wf_span wf_slash_location(struct wf_exchange *ex);
+
+/* ---- find_route.c ---- */
+/* Sets the path, the route and the match of an exchange whose head is there. 0, or the status to refuse with: 400,
+ * 503. */
+int wf_find_route(const struct wf_server *s, struct wf_exchange *ex);
 
 /* ---- body_coding.c ---- */
 #define WF_BAD_CODING "the request body is not what its Content-Encoding says"

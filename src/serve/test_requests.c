@@ -249,6 +249,31 @@ static void unrouted_requests_can_go_to_the_embedder(void **state) {
     router_options = (struct wf_router_options){.redirect_slashes = true};
 }
 
+static void a_root_path_is_put_back(void **state) {
+    struct wf_server_config config = quiet();
+    config.root_path = WF_SPAN("/api");
+    static const struct row rows[] = {
+        {"GET /hello HTTP/1.1\nHost: a\n\n", HELLO},
+        {"GET /h%65llo HTTP/1.1\nHost: a\n\n", HELLO},
+        {"GET /api/hello HTTP/1.1\nHost: a\n\n", ERROR("404 Not Found", "22", "Not Found")},
+        {"OPTIONS * HTTP/1.1\nHost: a\n\n", "HTTP/1.1 200 OK\ncontent-length: 0\n\n"},
+        {"GET /slash?a HTTP/1.1\nHost: a\n\n",
+         "HTTP/1.1 307 Temporary Redirect\nlocation: http://a/api/slash/?a\ncontent-length: 0\n\n"},
+    };
+    check_rows(rows, WF_ARRAY_LEN(rows), &config);
+    config.root_path_kept = true;
+    static const struct row kept[] = {
+        {"GET /hello HTTP/1.1\nHost: a\n\n", HELLO},
+        {"GET /api/hello HTTP/1.1\nHost: a\n\n", HELLO},
+        {"GET /api/api/hello HTTP/1.1\nHost: a\n\n", ERROR("404 Not Found", "22", "Not Found")},
+        {"GET /apis/hello HTTP/1.1\nHost: a\n\n", ERROR("404 Not Found", "22", "Not Found")},
+        {"GET /api HTTP/1.1\nHost: a\n\n", ERROR("404 Not Found", "22", "Not Found")},
+        {"GET /api/slash?a HTTP/1.1\nHost: a\n\n",
+         "HTTP/1.1 307 Temporary Redirect\nlocation: http://a/api/slash/?a\ncontent-length: 0\n\n"},
+    };
+    check_rows(kept, WF_ARRAY_LEN(kept), &config);
+}
+
 static void the_redirect_repeats_no_host_that_is_not_one(void **state) {
     static const char *const hosts[] = {"",    "a/b",       "a b",      "\"",   "a\\b",
                                         "a?b", "evil@good", "<script>", "[::1", "a,b:x"};
@@ -316,6 +341,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(expects_continue),
         cmocka_unit_test(refuses_what_is_not_http),
         cmocka_unit_test(unrouted_requests_can_go_to_the_embedder),
+        cmocka_unit_test(a_root_path_is_put_back),
         cmocka_unit_test(the_redirect_repeats_no_host_that_is_not_one),
         cmocka_unit_test(garbage_harms_nobody_else),
     };

@@ -1,6 +1,6 @@
 """The child of `weft dev`: serves the App on sockets it is handed, or a page that says why not.
 
-`python -m weft.dev.child TARGET DIRECTORY LOG_LEVEL ACCESS_LOG ALIVE FD ...`
+`python -m weft.dev.child TARGET DIRECTORY LOG_LEVEL ACCESS_LOG ROOT_PATH ALIVE FD ...`
 
 ALIVE is the reading end of a pipe: at its end the parent is gone, and so are we.
 """
@@ -23,9 +23,14 @@ from weft.server import Config, Server
 
 
 def main() -> None:
-    target, directory, level, access_log, alive, *fds = sys.argv[1:]
+    target, directory, level, access_log, root_path, alive, *fds = sys.argv[1:]
     log.configure(level)
-    config = Config(log_level=level, access_log=access_log == "1", fds=tuple(map(int, fds)))
+    config = Config(
+        log_level=level,
+        access_log=access_log == "1",
+        root_path=root_path,
+        fds=tuple(map(int, fds)),
+    )
     try:
         app = load_app(target, directory)
         install(app)

@@ -82,7 +82,7 @@ class Reloader:
     def _start(self) -> subprocess.Popen[bytes]:
         fds = [sock.fileno() for sock in self.sockets]
         command = [sys.executable, "-m", "weft.dev.child", self.target, self.directory]
-        command += [self.config.log_level, str(int(self.config.access_log))]
+        command += [self.config.log_level, str(int(self.config.access_log)), self.config.root_path]
         command += [str(self.alive), *map(str, fds)]
         return subprocess.Popen(command, pass_fds=(self.alive, *fds))
 

@@ -101,17 +101,20 @@ class _Document:
 
     async def reply(self, request: Request) -> Response:
         if self.bytes is None:
-            document = _beneath(request.root_path, self.app.openapi())
+            document = self.app.openapi()
+            if self.app.root_path_in_servers:
+                document = _beneath(request.root_path, document)
             self.bytes = _Bytes.of(encode(document), "application/json")
             request._always((b"application/json", self.bytes.etag.encode(), self.bytes.content))
         return self.bytes.reply(request)
 
 
 def _beneath(root_path: str, document: dict[str, Any]) -> dict[str, Any]:
-    """That of an App which is mounted names where, as the first of its servers."""
-    if not root_path:
+    """That of an App which is mounted, or behind a proxy, names where as the first server."""
+    servers = document.get("servers", ())
+    if not root_path or any(server.get("url") == root_path for server in servers):
         return document
-    return document | {"servers": [{"url": root_path}, *document.get("servers", ())]}
+    return document | {"servers": [{"url": root_path}, *servers]}
 
 
 class _Files:

@@ -82,3 +82,12 @@ void wf_http_set_forwarding(struct wf_http_server *s, const struct wf_forwarding
             (size_t)PyBytes_GET_SIZE(f->networks) / sizeof(struct wf_network);
     }
 }
+
+void wf_http_set_root_path(struct wf_http_server *s, PyObject *root_path, bool kept) {
+    if (root_path != NULL) {
+        s->root_path = Py_NewRef(root_path);
+        s->config.root_path =
+            wf_span(PyBytes_AS_STRING(root_path), (size_t)PyBytes_GET_SIZE(root_path));
+        s->config.root_path_kept = kept;
+    }
+}

@@ -169,6 +169,7 @@ struct wf_http_server {
     PyObject *server_name;       /* owned: bytes behind config.server_name */
     PyObject *session_open, *session_save; /* owned: SessionMiddleware's, or NULL */
     PyObject *networks;                    /* owned: bytes behind config.forwarded, or NULL */
+    PyObject *root_path;                   /* owned: bytes behind config.root_path, or NULL */
     PyObject *fatal; /* owned: a KeyboardInterrupt on its way out of run_forever, or NULL */
     PyObject *weakrefs;
     unsigned long thread; /* the loop's, as of its last turn */
@@ -272,6 +273,8 @@ struct wf_forwarding {
 void wf_http_set_forwarding(struct wf_http_server *s, const struct wf_forwarding *f);
 int wf_http_set_limits(struct wf_server_config *c, PyObject *limits);
 int wf_http_set_log_format(struct wf_server_config *c, const char *name);
+/* Bytes, or NULL for none. */
+void wf_http_set_root_path(struct wf_http_server *s, PyObject *root_path, bool kept);
 int wf_http_set_server_name(struct wf_http_server *s, PyObject *name);
 
 /* layers.c: (kind, config) as weft.middleware describes it; the server is open and not started. 0 or -1. */

@@ -30,7 +30,7 @@ static PyObject *path_text(struct wf_exchange *ex) {
     return PyUnicode_DecodeUTF8(ex->path.p, (Py_ssize_t)ex->path.n, "replace");
 }
 
-/* Of what is mounted its prefix. */
+/* The server's, and of what is mounted its prefix. */
 static PyObject *root_path_text(struct wf_exchange *ex) {
     return PyUnicode_DecodeUTF8(ex->path.p, (Py_ssize_t)ex->match.root_n, "replace");
 }
@@ -269,6 +269,11 @@ static PyObject *get_outermost_app(PyObject *self, void *closure) {
     return Py_NewRef(app != NULL && app->app != NULL ? app->app : Py_None);
 }
 
+static PyObject *get_outermost_root_path(PyObject *self, void *closure) {
+    struct wf_span root = ((struct wf_request *)self)->server->config.root_path;
+    return PyUnicode_DecodeUTF8(root.p, (Py_ssize_t)root.n, "replace");
+}
+
 static PyObject *get_root_path(PyObject *self, void *closure) {
     struct wf_request *r = (struct wf_request *)self;
     if (r->root_path == NULL) {
@@ -305,6 +310,7 @@ static PyGetSetDef request_getset[] = {
      NULL},
     {"app", get_app, NULL, "the App whose route it is; of a mounted one that", NULL},
     {"_outermost_app", get_outermost_app, NULL, "the App that was given to Server", NULL},
+    {"_outermost_root_path", get_outermost_root_path, NULL, "str: the root_path of Server", NULL},
     {"root_path", get_root_path, NULL,
      "str: what is in front of the paths of the App's own routes: of a mounted one its prefix",
      NULL},

@@ -289,17 +289,18 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
                                         "access_log_format",
                                         "forwarded",
                                         "redirect_slashes",
+                                        "root_path",
                                         NULL};
     PyObject *loop, *app = Py_None, *request_class, *response_class = Py_None, *limits = Py_None,
-                    *server_name = Py_None, *on_error = Py_None;
+                    *server_name = Py_None, *on_error = Py_None, *root_path = NULL;
     struct wf_forwarding proxies = {0};
-    int log_fd = -1, unrouted = 0, decode_bodies = 1, redirect_slashes = 1;
+    int log_fd = -1, unrouted = 0, decode_bodies = 1, redirect_slashes = 1, root_kept = 0;
     const char *log_format = "short";
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO!|$OOOiOpps(SppB)p", (char **)names, &loop,
-                                     &app, &PyType_Type, &request_class, &response_class, &limits,
-                                     &server_name, &log_fd, &on_error, &unrouted, &decode_bodies,
-                                     &log_format, &proxies.networks, &proxies.anyone,
-                                     &proxies.unix_sockets, &proxies.fields, &redirect_slashes)) {
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "OOO!|$OOOiOpps(SppB)p(Sp)", (char **)names, &loop, &app, &PyType_Type,
+            &request_class, &response_class, &limits, &server_name, &log_fd, &on_error, &unrouted,
+            &decode_bodies, &log_format, &proxies.networks, &proxies.anyone, &proxies.unix_sockets,
+            &proxies.fields, &redirect_slashes, &root_path, &root_kept)) {
         return NULL;
     }
     struct wf_state *state = wf_state_of_type(type);
@@ -341,6 +342,7 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     s->config.access_log_fd = log_fd;
     s->config.keep_codings = !decode_bodies;
     wf_http_set_forwarding(s, &proxies);
+    wf_http_set_root_path(s, root_path, root_kept != 0);
     if (wf_http_app_new(s, app) == NULL || s->layers == NULL ||
         wf_http_set_limits(&s->config, limits) < 0 ||
         wf_http_set_log_format(&s->config, log_format) < 0 ||
@@ -452,6 +454,7 @@ static void server_dealloc(PyObject *self) {
     server_clear(self);
     Py_CLEAR(s->server_name);
     Py_CLEAR(s->networks);
+    Py_CLEAR(s->root_path);
     Py_CLEAR(s->session_open);
     Py_CLEAR(s->session_save);
     wf_pool_free_all(&s->calls);
@@ -769,7 +772,7 @@ PyDoc_STRVAR(
     "Server(loop, app, request_class, *, response_class=None, config=None, server_name=None,\n"
     "       access_log_fd=-1, on_error=None, unrouted=False, decode_bodies=True,\n"
     "       access_log_format='short', forwarded=(b'', False, False, 0),\n"
-    "       redirect_slashes=True)\n--\n\n"
+    "       redirect_slashes=True, root_path=(b'', False))\n--\n\n"
     "The HTTP server on a weft loop. config: limits by name (docs: limits). unrouted: 404 and 405 "
     "go "
     "through the exception handlers instead of being answered in C. decode_bodies: undo the gzip, "

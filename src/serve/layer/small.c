@@ -27,6 +27,27 @@ static bool answer_text(struct wf_exchange *ex, int status, struct wf_span text,
     return answered(ex, wf_reply_send(ex, &head, text));
 }
 
+/* 307 to the parts, one behind the other. */
+static bool redirect(struct wf_exchange *ex, const struct wf_span *parts, size_t count) {
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        n += parts[i].n;
+    }
+    char *text = wf_arena_alloc(&ex->arena, n), *at = text;
+    if (text == NULL) {
+        return answered(ex, WF_REPLY_NOMEM);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].n != 0) {
+            memcpy(at, parts[i].p, parts[i].n);
+            at += parts[i].n;
+        }
+    }
+    struct wf_reply_field location = {WF_SPAN("location"), wf_span(text, n)};
+    struct wf_reply_head head = {.status = 307, .fields = &location, .nfields = 1};
+    return answered(ex, wf_reply_send(ex, &head, wf_span("", 0)));
+}
+
 /* ---- trusted hosts ---- */
 
 struct hosts {
@@ -60,19 +81,10 @@ static bool host_fits(struct wf_span host, struct wf_span pattern) {
 
 /* 307 to the same URL with "www." in front. */
 static bool redirect_to_www(struct wf_exchange *ex, struct wf_span host) {
-    struct wf_span scheme = ex->https ? WF_SPAN("https://www.") : WF_SPAN("http://www.");
-    struct wf_span target = wf_head_span(ex->base, ex->head.target_at);
-    char *text = wf_arena_alloc(&ex->arena, scheme.n + host.n + target.n);
-    if (text == NULL) {
-        return answered(ex, WF_REPLY_NOMEM);
-    }
-    memcpy(text, scheme.p, scheme.n);
-    memcpy(text + scheme.n, host.p, host.n);
-    memcpy(text + scheme.n + host.n, target.p, target.n);
-    struct wf_reply_field location = {WF_SPAN("location"),
-                                      wf_span(text, scheme.n + host.n + target.n)};
-    struct wf_reply_head head = {.status = 307, .fields = &location, .nfields = 1};
-    return answered(ex, wf_reply_send(ex, &head, wf_span("", 0)));
+    const struct wf_span parts[] = {ex->https ? WF_SPAN("https://www.") : WF_SPAN("http://www."),
+                                    host, wf_exchange_missing_root(ex),
+                                    wf_head_span(ex->base, ex->head.target_at)};
+    return redirect(ex, parts, WF_ARRAY_LEN(parts));
 }
 
 static bool hosts_before(struct wf_layer *l, struct wf_exchange *ex) {
@@ -127,20 +139,10 @@ static bool https_before(struct wf_layer *l, struct wf_exchange *ex) {
     struct wf_span path = wf_head_span(ex->base, ex->head.path_at);
     struct wf_span query = wf_head_span(ex->base, ex->head.query_at);
     path = ex->head.asterisk ? wf_span("", 0) : path.n == 0 ? WF_SPAN("/") : path;
-    size_t n = 8 + host.n + path.n + (query.n != 0 ? 1 + query.n : 0);
-    char *text = wf_arena_alloc(&ex->arena, n), *at = text;
-    if (text == NULL) {
-        return answered(ex, WF_REPLY_NOMEM);
-    }
-    const struct wf_span parts[] = {WF_SPAN("https://"), host, path,
-                                    query.n != 0 ? WF_SPAN("?") : wf_span("", 0), query};
-    for (size_t i = 0; i < WF_ARRAY_LEN(parts); i++) {
-        memcpy(at, parts[i].p, parts[i].n);
-        at += parts[i].n;
-    }
-    struct wf_reply_field location = {WF_SPAN("location"), wf_span(text, n)};
-    struct wf_reply_head head = {.status = 307, .fields = &location, .nfields = 1};
-    return answered(ex, wf_reply_send(ex, &head, wf_span("", 0)));
+    struct wf_span root = ex->head.asterisk ? wf_span("", 0) : wf_exchange_missing_root(ex);
+    const struct wf_span parts[] = {
+        WF_SPAN("https://"), host, root, path, query.n != 0 ? WF_SPAN("?") : wf_span("", 0), query};
+    return redirect(ex, parts, WF_ARRAY_LEN(parts));
 }
 
 static const struct wf_layer_ops https_ops = {.before = https_before, .free = free_layer};

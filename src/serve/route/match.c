@@ -228,10 +228,10 @@ static uint32_t allowed(const struct wf_router *r, struct wf_span path) {
 
 /* Starlette's redirect_slashes: a trailing slash too many or missing. All of them go, one comes. */
 static bool matches_toggled(const struct wf_router *r, struct wf_span path) {
-    if (path.n <= 1) {
+    if (path.n == 1) {
         return false;
     }
-    if (path.p[path.n - 1] == '/') {
+    if (path.n != 0 && path.p[path.n - 1] == '/') {
         while (path.n != 0 && path.p[path.n - 1] == '/') {
             path.n--;
         }

@@ -72,7 +72,8 @@ struct wf_match {
     const struct wf_leaf *leaf;     /* NULL unless FOUND */
     const struct wf_router *router; /* the innermost that was asked */
     uint32_t allow;                 /* method bits of the path, for 405 and OPTIONS */
-    uint32_t root_n; /* bytes at the front of the path that prefixes of mounts took */
+    uint32_t
+        root_n; /* bytes at the front of the path that prefixes of mounts, and the root path, took */
     uint8_t nparams;
     uint8_t nouter; /* of them, in front: of prefixes and hosts around the leaf's router */
     struct wf_span params[WF_ROUTE_PARAMS_MAX]; /* into the path or host given to wf_router_match */

@@ -47,7 +47,7 @@ function sortedTimes(requests) {
 // ---- asking ----
 
 async function get(path) {
-  const reply = await fetch(`/_weft/${path}`, { cache: "no-store" });
+  const reply = await fetch(path, { cache: "no-store" });
   if (!reply.ok) throw new Error(`${reply.status}`);
   return reply.json();
 }
