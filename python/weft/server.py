@@ -189,8 +189,6 @@ class Server:
         )
         if self.view is not None:
             self.view.watch(core, [compiled.route for compiled in self._site.compiled()])
-        for layer in self.app.middleware_stack:
-            core.add_layer(*layer.layer())
         _serve(core, self._site, 0, self._unsurrounded)
         return core
 
@@ -253,6 +251,8 @@ def _limits_of_core(limits: Limits) -> dict[str, int]:
 def _serve(core: _core.Server, site: Site, mount: int, unsurrounded: int = 0) -> None:
     """Adds the routes of a router, and what is mounted in it, to the router `mount` of the core."""
     if site.is_app:
+        for layer in site.app.middleware_stack:
+            core.add_layer(*layer.layer(), mount)
         handlers = site.app.exception_handlers
         core.set_exception_handlers(
             {key: handler for key, handler in handlers.items() if not isinstance(key, int)},

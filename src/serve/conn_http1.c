@@ -326,6 +326,17 @@ static bool answered_by_layer(struct wf_conn *c) {
     return wf_layers_before(c->ex);
 }
 
+static bool answered_by_layer_of_router(struct wf_conn *c) {
+    const struct wf_layers *layers = wf_router_options_of(c->ex->match.router)->layers;
+    if (layers == NULL) {
+        return false;
+    }
+    c->body_mode = WF_BODY_IGNORE;
+    c->body_max = UINT64_MAX;
+    (void)begin_body(c);
+    return wf_layers_before_inner(c->ex, layers);
+}
+
 /* The leaf answers by itself, or has said what to answer instead. */
 static bool answered_by_leaf(struct wf_conn *c) {
     const struct wf_leaf *leaf = c->ex->match.leaf;
@@ -355,12 +366,15 @@ static enum wf_conn_state dispatch(struct wf_conn *c) {
     if (wf_unlikely(c->trusted)) {
         wf_forwarded_read(&s->config.forwarded, ex);
     }
-    if (wf_unlikely(s->layers != NULL) && answered_by_layer(c)) {
+    if (wf_unlikely(s->layers.first != NULL) && answered_by_layer(c)) {
         return replied(c);
     }
     int bad = wf_find_route(s, ex);
     if (wf_unlikely(bad != 0)) {
         return refused(c, bad, bad == 400 ? "bad percent-encoding in the path" : "");
+    }
+    if (wf_unlikely(s->router_layers != NULL) && answered_by_layer_of_router(c)) {
+        return replied(c);
     }
     if (wf_unlikely(answered_by_leaf(c))) {
         return replied(c);
@@ -456,7 +470,7 @@ static enum wf_conn_state step_head(struct wf_conn *c) {
 
 /* What publish does, for a request whose body came after its head. */
 static enum wf_conn_state publish_late(struct wf_conn *c) {
-    if (wf_unlikely(c->ex->layered)) {
+    if (wf_unlikely(c->ex->passed != NULL)) {
         wf_layers_whole(c->ex);
     }
     return publish(c);

@@ -27,8 +27,7 @@ struct wf_exchange *wf_exchange_new(struct wf_conn *c) {
     ex->client = NULL;
     ex->host = wf_span("", 0);
     ex->request_id = wf_span(NULL, 0);
-    ex->layered = false;
-    ex->layers_end = c->server->layers; /* refused before them, it has none */
+    ex->around = ex->passed = NULL;
     ex->status = 0;
     ex->started_ns = c->started_ns;
     ex->reply_bytes = 0;
@@ -48,7 +47,7 @@ struct wf_exchange *wf_exchange_new(struct wf_conn *c) {
 
 void wf_exchange_release(struct wf_exchange *ex) {
     wf_list_remove(&ex->ready);
-    if (wf_unlikely(ex->layered)) {
+    if (wf_unlikely(ex->passed != NULL)) {
         wf_layers_over(ex);
     }
     if (wf_unlikely(ex->form != NULL)) {

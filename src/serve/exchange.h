@@ -66,15 +66,16 @@ struct wf_exchange {
     struct wf_span
         request_id; /* as the layer of that name has it, once the reply has begun; p may be NULL */
     struct wf_span
-        set_cookie; /* of the embedder, for the reply, in the arena; n is 0 without one */
-    const struct wf_layer *layers_end; /* the server's: layers from there on do not see the reply */
+        set_cookie;          /* of the embedder, for the reply, in the arena; n is 0 without one */
+    struct wf_layer *around; /* the server's: the innermost layer that sees the reply, or NULL */
+    struct wf_layer
+        *passed; /* the server's: the innermost of those that have let it pass, or NULL */
     struct wf_record *record; /* in `arena`, or NULL; the recorder's, indeterminate without one */
     uint8_t events;           /* WF_EV_*: what wf_server_next will report */
     uint8_t reply;            /* enum wf_exchange_reply */
     uint8_t route;            /* enum wf_route_result */
     bool close_after;         /* the connection ends with this reply */
     bool body_done;           /* STREAM: the whole body has been handed over */
-    bool layered;             /* the server's: all layers have let it pass */
     bool vary_cookie;         /* the reply depends on the request's cookies */
     bool taken;               /* the server's: the embedder has seen it */
     bool https;               /* so a trusted proxy says: the client came by https */

@@ -238,9 +238,8 @@ static WF_NOINLINE int begin_layered(struct wf_exchange *ex, const struct wf_rep
 
 static inline int begin(struct wf_exchange *ex, const struct wf_reply_head *head,
                         struct content *content, unsigned digits, size_t room, struct reply *r) {
-    return wf_likely(ex->server->layers == NULL)
-               ? begin_edited(ex, head, content->length, digits, room, r)
-               : begin_layered(ex, head, content, digits, room, r);
+    return wf_likely(ex->around == NULL) ? begin_edited(ex, head, content->length, digits, room, r)
+                                         : begin_layered(ex, head, content, digits, room, r);
 }
 
 /* Everything up to `end` is output now. */
@@ -346,7 +345,7 @@ static WF_NOINLINE int close_aside(struct wf_exchange *ex) {
 }
 
 int wf_reply_open(struct wf_exchange *ex, const struct wf_reply_head *head, struct wf_buf **buf) {
-    if (wf_unlikely(ex->server->layers != NULL) && open_aside(ex, head, buf)) {
+    if (wf_unlikely(ex->around != NULL) && open_aside(ex, head, buf)) {
         return WF_REPLY_OK;
     }
     const struct wf_leaf *leaf = ex->match.leaf;

@@ -216,7 +216,7 @@ void wf_server_free(struct wf_server *s) {
     wf_buf_free(&s->aside);
     wf_pool_free_all(&s->buffers);
     wf_pool_free_all(&s->exchanges);
-    wf_layers_free(s->layers);
+    wf_layers_free(s);
     while (s->handler_waits != NULL) {
         struct wf_wait_list *w = s->handler_waits;
         s->handler_waits = w->next;

@@ -90,6 +90,10 @@ void wf_server_free(struct wf_server *s);
 /* Inside of those that are there already; before the server listens. Owned by the server from now on. */
 struct wf_layer;
 void wf_server_add_layer(struct wf_server *s, struct wf_layer *layer);
+/* Around what r, one within the server's router, answers, and what is in it that starts with r's options. Inside of
+ * those that are there already: the server's and outer routers' are added first. false: no memory, and the layer is
+ * the caller's still. */
+bool wf_server_add_router_layer(struct wf_server *s, struct wf_router *r, struct wf_layer *layer);
 
 /* For wf_leaf.timeout: the handler has so long until its reply begins; then the client gets 504, and the embedder
  * GONE with TIMEOUT. Equal times are one list. Owned by the server. NULL: no memory */

@@ -159,7 +159,8 @@ struct wf_access_log {
 struct wf_server {
     struct wf_loop *loop;           /* borrowed */
     const struct wf_router *router; /* borrowed */
-    struct wf_layer *layers;        /* owned: the outermost; NULL where there are none */
+    struct wf_layers layers; /* owned: around all of it; its first is NULL where there are none */
+    struct wf_layers *router_layers; /* owned: of each router that has some, in no order */
     struct wf_server_config config;
     struct wf_http1_limits head_limits;
     struct wf_server_listener *listeners; /* owned, in order */
@@ -257,13 +258,15 @@ void wf_exchange_post(struct wf_exchange *ex, unsigned events);
 
 /* ---- layer/layer.c ---- */
 bool wf_layers_before(struct wf_exchange *ex); /* true: one has answered */
+/* Those of a router and of the routers around it, once the server's have let it pass. layers  may be NULL */
+bool wf_layers_before_inner(struct wf_exchange *ex, const struct wf_layers *layers);
 /* edit  in: content, length and body; out: what the layers have made of it all, with the head as they want it.
  *       false: it has too many fields */
 bool wf_layers_edit(struct wf_exchange *ex, const struct wf_reply_head *head,
                     struct wf_head_edit *edit);
 void wf_layers_whole(struct wf_exchange *ex);
 void wf_layers_over(struct wf_exchange *ex);
-void wf_layers_free(struct wf_layer *layers);
+void wf_layers_free(struct wf_server *s);
 
 /* ---- respond.c ---- */
 int wf_reply_error_with(struct wf_exchange *ex, int status, struct wf_span detail,

@@ -109,6 +109,8 @@ class SessionMiddleware(Middleware):
     empty.
     """
 
+    of_server = True
+
     def __init__(
         self,
         secret_key: str,

@@ -94,8 +94,11 @@ PyObject *wf_http_add_mount(struct wf_http_server *s, PyObject *args) {
         return PyErr_Format(PyExc_ValueError, "bad %s '%s': %s", host ? "host" : "path", pattern,
                             error);
     }
-    *wf_router_options(inner) = (struct wf_router_options){
-        .user = a, .unrouted = unrouted != 0, .redirect_slashes = redirect_slashes != 0};
+    *wf_router_options(inner) =
+        (struct wf_router_options){.layers = wf_router_options(outer)->layers,
+                                   .user = a,
+                                   .unrouted = unrouted != 0,
+                                   .redirect_slashes = redirect_slashes != 0};
     s->routers[s->nrouters++] = inner;
     return PyLong_FromUnsignedLong(s->nrouters);
 }

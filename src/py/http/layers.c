@@ -215,7 +215,10 @@ int wf_http_add_layer(struct wf_http_server *s, PyObject *args) {
     };
     const char *kind;
     PyObject *config;
-    if (!PyArg_ParseTuple(args, "sO!", &kind, &PyTuple_Type, &config) ||
+    unsigned mount = 0;
+    struct wf_router *router = NULL;
+    if (!PyArg_ParseTuple(args, "sO!|I", &kind, &PyTuple_Type, &config, &mount) ||
+        (mount != 0 && (router = wf_http_router(s, mount)) == NULL) ||
         PyList_Append(s->layers, config) < 0) {
         return -1;
     }
@@ -228,7 +231,13 @@ int wf_http_add_layer(struct wf_http_server *s, PyObject *args) {
                 }
                 return -1;
             }
-            wf_server_add_layer(s->server, layer);
+            if (router == NULL) {
+                wf_server_add_layer(s->server, layer);
+            } else if (!wf_server_add_router_layer(s->server, router, layer)) {
+                layer->ops->free(layer);
+                PyErr_NoMemory();
+                return -1;
+            }
             return 0;
         }
     }

@@ -505,9 +505,9 @@ static PyObject *server_add_route(PyObject *self, PyObject *args, PyObject *kwar
     return wf_route_add(s, args, kwargs) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
-PyDoc_STRVAR(add_layer_doc, "add_layer($self, kind, config, /)\n--\n\n"
-                            "A C step around every request, inside of those added before. See "
-                            "weft.middleware.");
+PyDoc_STRVAR(add_layer_doc, "add_layer($self, kind, config, mount=0, /)\n--\n\n"
+                            "A C step around every request, or those of a mount, inside of those "
+                            "added before. See weft.middleware.");
 
 static PyObject *server_add_layer(PyObject *self, PyObject *args) {
     struct wf_http_server *s = (struct wf_http_server *)self;

@@ -1,17 +1,17 @@
 /* What all layers share: running them, and editing heads. */
+#include "base/alloc.h"
 #include "base/check.h"
 #include "serve/server_int.h"
 
-bool wf_layers_before(struct wf_exchange *ex) {
-    for (struct wf_layer *l = ex->server->layers; l != NULL; l = l->next) {
-        ex->layers_end = l;
+static bool run_before(const struct wf_layers *layers, struct wf_exchange *ex) {
+    for (struct wf_layer *l = layers->first; l != NULL; l = l->next) {
+        ex->around = l->outer;
         if (l->ops->before != NULL && l->ops->before(l, ex)) {
             return true;
         }
     }
-    ex->layers_end = NULL;
-    ex->layered = true;
-    for (struct wf_layer *l = ex->server->layers; l != NULL; l = l->next) {
+    ex->around = ex->passed = layers->innermost;
+    for (struct wf_layer *l = layers->first; l != NULL; l = l->next) {
         if (l->ops->passed != NULL) {
             l->ops->passed(l);
         }
@@ -19,8 +19,17 @@ bool wf_layers_before(struct wf_exchange *ex) {
     return false;
 }
 
+bool wf_layers_before(struct wf_exchange *ex) {
+    return run_before(&ex->server->layers, ex);
+}
+
+/* As deep as mounts are. */
+bool wf_layers_before_inner(struct wf_exchange *ex, const struct wf_layers *layers) {
+    return layers != NULL && (wf_layers_before_inner(ex, layers->outer) || run_before(layers, ex));
+}
+
 void wf_layers_whole(struct wf_exchange *ex) {
-    for (struct wf_layer *l = ex->server->layers; l != NULL; l = l->next) {
+    for (struct wf_layer *l = ex->passed; l != NULL; l = l->outer) {
         if (l->ops->whole != NULL) {
             l->ops->whole(l, ex);
         }
@@ -28,23 +37,10 @@ void wf_layers_whole(struct wf_exchange *ex) {
 }
 
 void wf_layers_over(struct wf_exchange *ex) {
-    for (struct wf_layer *l = ex->server->layers; l != NULL; l = l->next) {
+    for (struct wf_layer *l = ex->passed; l != NULL; l = l->outer) {
         if (l->ops->over != NULL) {
             l->ops->over(l, ex);
         }
-    }
-}
-
-/* Inner ones first. There are a handful: the recursion is as deep as the list. */
-static void run_reply(struct wf_layer *l, struct wf_exchange *ex, struct wf_head_edit *edit) {
-    if (l == ex->layers_end) {
-        return;
-    }
-    if (l->next != NULL) {
-        run_reply(l->next, ex, edit);
-    }
-    if (l->ops->reply != NULL) {
-        l->ops->reply(l, ex, edit);
     }
 }
 
@@ -61,24 +57,64 @@ bool wf_layers_edit(struct wf_exchange *ex, const struct wf_reply_head *head,
         memcpy(edit->fields, head->fields, head->nfields * sizeof(*head->fields));
     }
     edit->head.fields = edit->fields;
-    run_reply(ex->server->layers, ex, edit);
+    for (struct wf_layer *l = ex->around; l != NULL; l = l->outer) {
+        if (l->ops->reply != NULL) {
+            l->ops->reply(l, ex, edit);
+        }
+    }
     return true;
 }
 
-void wf_server_add_layer(struct wf_server *s, struct wf_layer *layer) {
-    struct wf_layer **end = &s->layers;
-    while (*end != NULL) {
-        end = &(*end)->next;
+static void append(struct wf_server *s, struct wf_layers *layers, struct wf_layer *layer) {
+    if (layers->first == NULL) {
+        layers->first = layer;
+        layer->outer = layers->outer != NULL    ? layers->outer->innermost
+                       : layers->router != NULL ? s->layers.innermost
+                                                : NULL;
+    } else {
+        layer->outer = layers->innermost;
+        layer->outer->next = layer;
     }
-    *end = layer;
+    layers->innermost = layer;
     s->recodes |= layer->ops->recodes;
 }
 
-void wf_layers_free(struct wf_layer *l) {
+void wf_server_add_layer(struct wf_server *s, struct wf_layer *layer) {
+    append(s, &s->layers, layer);
+}
+
+bool wf_server_add_router_layer(struct wf_server *s, struct wf_router *r, struct wf_layer *layer) {
+    struct wf_router_options *options = wf_router_options(r);
+    struct wf_layers *layers = options->layers;
+    if (layers == NULL || layers->router != r) { /* those of a router around it */
+        layers = wf_calloc(1, sizeof(*layers));
+        if (layers == NULL) {
+            return false;
+        }
+        layers->outer = options->layers;
+        layers->router = r;
+        layers->next = s->router_layers;
+        s->router_layers = options->layers = layers;
+    }
+    append(s, layers, layer);
+    return true;
+}
+
+static void free_list(struct wf_layer *l) {
     while (l != NULL) {
         struct wf_layer *next = l->next;
         l->ops->free(l);
         l = next;
+    }
+}
+
+void wf_layers_free(struct wf_server *s) {
+    free_list(s->layers.first);
+    while (s->router_layers != NULL) {
+        struct wf_layers *layers = s->router_layers;
+        s->router_layers = layers->next;
+        free_list(layers->first);
+        wf_free(layers);
     }
 }
 

@@ -5,7 +5,9 @@
  *                    ▼
  *   head of a reply ◀─ reply: ..., 2nd, 1st ◀─ only the layers around who answered
  *
- * The first is the outermost. A layer is added before the server listens and lives as long as the server.
+ * The first is the outermost. A router may have layers of its own, around what it answers and what is mounted in it:
+ * they are inside of the server's, and their `before` comes once the request is routed. A layer is added before the
+ * server listens and lives as long as the server.
  * thread   the loop's; nothing here needs the GIL */
 #ifndef WF_SERVE_LAYER_H
 #define WF_SERVE_LAYER_H
@@ -17,12 +19,12 @@ struct wf_head_edit;
 struct wf_origin;
 
 struct wf_layer_ops {
-    /* The head is there, not its body; the request is not routed. true: it has answered by wf_reply_*.
-     * May be NULL, as the others. */
+    /* The head is there, not its body; the request is routed only where the layer is a router's. true: it has
+     * answered by wf_reply_*. May be NULL, as the others. */
     bool (*before)(struct wf_layer *l, struct wf_exchange *ex);
     /* A reply's head is about to be written, also of refusals (their request may have no fields). */
     void (*reply)(struct wf_layer *l, struct wf_exchange *ex, struct wf_head_edit *edit);
-    /* All layers have let the exchange pass: it will be routed. */
+    /* All layers of the same list have let the exchange pass. */
     void (*passed)(struct wf_layer *l);
     /* The rest of a body that did not come with its head. Not where the embedder reads it by itself. */
     void (*whole)(struct wf_layer *l, struct wf_exchange *ex);
@@ -36,7 +38,16 @@ struct wf_layer_ops {
 /* Embedded, first, in each kind. */
 struct wf_layer {
     const struct wf_layer_ops *ops;
-    struct wf_layer *next; /* the next inner one */
+    struct wf_layer *next;  /* the next inner one of the same list */
+    struct wf_layer *outer; /* the one around it, of whichever list; NULL for the outermost */
+};
+
+/* Those around a server, or around one of its routers. */
+struct wf_layers {
+    struct wf_layer *first, *innermost;
+    struct wf_layers *outer;        /* around these; NULL where that is the server's */
+    const struct wf_router *router; /* NULL: the server's */
+    struct wf_layers *next;         /* in the server's list of all routers' */
 };
 
 enum { WF_EDIT_FIELDS_MAX = 256 + 32 }; /* an application's, and what layers add */

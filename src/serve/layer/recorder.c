@@ -64,7 +64,8 @@ static void recorder_reply(struct wf_layer *l, struct wf_exchange *ex, struct wf
     }
     wf_record_at(ex, WF_AT_REPLY);
     ex->record->status = (uint16_t)edit->head.status;
-    if (!ex->layered) { /* a layer inside of this one answers: nobody will say that it is over */
+    if (ex->passed ==
+        NULL) { /* a layer inside of this one answers: nobody will say that it is over */
         keep((struct recorder *)l, ex);
     }
 }

@@ -352,6 +352,44 @@ static struct wf_layer *all_of_them(int i) {
 }
 enum { LAYERS = 9 };
 
+/* A router in a router in the server's, each with a layer. */
+static void layers_of_routers(void **state) {
+    static const struct wf_reply_field around[] = {{WF_SPAN("x-around"), WF_SPAN("1")}},
+                                       inside[] = {{WF_SPAN("x-inside"), WF_SPAN("1")}},
+                                       within[] = {{WF_SPAN("x-inside"), WF_SPAN("not first")}};
+    static const struct wf_span hosts[] = {WF_SPAN("a")};
+    const char *error;
+    struct fixture *f = start_with(wf_layer_fields(around, 1), NULL);
+    struct wf_router *inner = wf_router_mount(f->router, WF_SPAN("/inner"), &error);
+    struct wf_router *deep = wf_router_mount(inner, WF_SPAN("/deep"), &error);
+    assert_true(inner != NULL && deep != NULL);
+    assert_true(wf_server_add_router_layer(f->server, inner, wf_layer_fields(inside, 1)));
+    assert_true(wf_server_add_router_layer(f->server, inner, wf_layer_fields(within, 1)));
+    wf_router_options(deep)->layers = wf_router_options(inner)->layers;
+    assert_true(wf_server_add_router_layer(f->server, deep, wf_layer_hosts(hosts, 1, false)));
+    assert_ptr_not_equal(wf_router_options(deep)->layers, wf_router_options(inner)->layers);
+#define NOT_FOUND(more)                                                                            \
+    "HTTP/1.1 404 Not Found\ncontent-type: application/json\n" more                                \
+    "content-length: 22\n\n{\"detail\":\"Not Found\"}"
+    check(f, "GET /nothing HTTP/1.1\nHost: b\n\n", NOT_FOUND("x-around: 1\n"));
+    check(f, "GET /inner/x HTTP/1.1\nHost: b\n\n", NOT_FOUND("x-inside: not first\nx-around: 1\n"));
+    check(f, "GET /inner/deep/x HTTP/1.1\nHost: a\n\n",
+          NOT_FOUND("x-inside: not first\nx-around: 1\n"));
+    check(
+        f, "POST /inner/deep/x HTTP/1.1\nHost: b\nContent-Length: 3\n\nabc",
+        TEXT("400 Bad Request", "x-inside: not first\nx-around: 1\n", "19", "Invalid host header"));
+    check(f, "GET /hello HTTP/1.1\nHost: b\n\n", PLAIN("200 OK", "x-around: 1\n", "5", "hello"));
+#undef NOT_FOUND
+    struct wf_router *other = wf_router_mount(f->router, WF_SPAN("/other"), &error);
+    assert_non_null(other);
+    struct wf_layer *layer = wf_layer_fields(around, 1);
+    wf_alloc_fail_from(1);
+    assert_false(wf_server_add_router_layer(f->server, other, layer));
+    wf_alloc_fail_from(0);
+    layer->ops->free(layer);
+    stop(f);
+}
+
 static void without_memory(void **state) {
     for (int i = 0; i < LAYERS; i++) {
         wf_alloc_fail_from(1);
@@ -408,6 +446,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(so_many_in_so_much_time),
         cmocka_unit_test(a_table_that_is_full_forgets_who_owes_least),
         cmocka_unit_test(origins_that_match),
+        cmocka_unit_test(layers_of_routers),
         cmocka_unit_test(without_memory),
     };
     return RUN_OVER_EVERY_POLLER(tests, argc, argv);

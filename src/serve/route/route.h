@@ -94,9 +94,10 @@ void wf_router_free(struct wf_router *r); /* and the routers in it */
 
 /* To be set before anything is matched. */
 struct wf_router_options {
-    void *user;            /* the embedder's */
-    bool redirect_slashes; /* true: SLASH is an answer */
-    bool unrouted;         /* 404 and 405 are the embedder's to answer (serve) */
+    void *user;               /* the embedder's */
+    struct wf_layers *layers; /* serve's; NULL */
+    bool redirect_slashes;    /* true: SLASH is an answer */
+    bool unrouted;            /* 404 and 405 are the embedder's to answer (serve) */
 };
 struct wf_router_options *wf_router_options(struct wf_router *r);
 const struct wf_router_options *wf_router_options_of(const struct wf_router *r);

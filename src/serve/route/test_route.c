@@ -105,7 +105,7 @@ static void finds_the_routes_of_the_drawing(void **state) {
                                       {"/files/a/b/c", "3 a/b/c"},
                                       {"/file", "404"},
                                       {"/", "4"},
-                                      {"", "404"},
+                                      {"", "slash"},
                                       {"books", "404"}};
     CHECK(patterns, rows);
 }
