@@ -157,6 +157,7 @@ struct wf_pyloop {
                    */
     bool busy;    /* a guest has more to do */
 
+    bool found;            /* the turn before this one looked, and found something */
     unsigned quiet;        /* turns in a row whose glance at the descriptors found nothing */
     uint64_t glance_by_ns; /* when the next glance is due at the latest */
 };

@@ -117,11 +117,12 @@ static bool alone(PyThreadState *ts) {
 
 /* Is a glance at the descriptors not worth its price yet (ADR 11)? Guests want each turn whole. */
 static bool may_skip_glance(const struct wf_pyloop *l) {
-    return l->quiet >= WF_QUIET_TURNS && l->ready.len != 0 && wf_list_empty(&l->guests) &&
-           wf_clock_mono_ns() < l->glance_by_ns;
+    return (l->quiet >= WF_QUIET_TURNS || l->found) && l->ready.len != 0 &&
+           wf_list_empty(&l->guests) && wf_clock_mono_ns() < l->glance_by_ns;
 }
 
 static void plan_next_glance(struct wf_pyloop *l, bool found) {
+    l->found = found;
     l->quiet = found ? 0 : l->quiet + (l->quiet < WF_QUIET_TURNS);
     l->glance_by_ns = l->reactor.now_ns + WF_GLANCE_EVERY_NS;
     if (wf_heap_min(&l->reactor.timers) != NULL) {
@@ -131,6 +132,7 @@ static void plan_next_glance(struct wf_pyloop *l, bool found) {
 
 static int wait_for_events(struct wf_pyloop *l) {
     if (may_skip_glance(l)) {
+        l->found = false;
         return 0;
     }
     bool idle = l->ready.len == 0 && !l->stopping && !l->busy;
@@ -241,6 +243,7 @@ int wf_pyloop_turn(struct wf_pyloop *l) {
 
 PyObject *wf_pyloop_run(struct wf_pyloop *l) {
     l->quiet = 0;
+    l->found = false;
     Py_XSETREF(l->loop_keyword,
                Py_BuildValue("{OO}", PyTuple_GET_ITEM(l->state->loop.kw_loop, 0), l));
     if (l->loop_keyword == NULL) {
