@@ -20,7 +20,7 @@ import pytest
 
 import weft
 
-from .loops import Reports, loop, turn
+from .loops import KINDS, Reports, loop, turn
 
 __all__ = ["loop"]
 
@@ -360,6 +360,65 @@ def test_a_handle_lets_go_of_what_it_called(loop: Loop) -> None:
     turn(loop)
     turn(loop)
     assert ref() is None
+
+
+class Keeper:
+    """Keeps the handles of its own calls, so that they and it make a cycle."""
+
+    def __init__(self, loop: Loop, count: int = 3) -> None:
+        self.loop = loop
+        self.handles = [loop.call_soon(self.callback) for _ in range(count)]
+        self.handles += [loop.call_later(n, self.callback) for n in (0, 3600, 3600)]
+
+    def callback(self) -> None: ...
+
+
+def test_a_handle_that_is_kept_after_its_run_is_collected(loop: Loop) -> None:
+    keeper = Keeper(loop)
+    ref = weakref.ref(keeper)
+    keeper.handles.pop().cancel()
+    keeper.handles.pop().cancel()
+    turn(loop)
+    turn(loop)
+    del keeper
+    gc.collect()
+    assert ref() is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_unclosed_loop_is_collected_with_what_it_has_not_run(kind: str) -> None:
+    """The collector does not know its handles one by one, but sees them through the loop."""
+
+    def make() -> list[weakref.ref[Any]]:
+        loop = KINDS[kind]()
+        loop.call_soon(lambda: loop)
+        loop.call_later(3600, lambda: loop)
+        keeper = Keeper(loop)
+        loop.call_soon(keeper.callback)  # kept by nobody, after those that are
+        return [weakref.ref(keeper), weakref.ref(loop)]
+
+    refs = make()
+    gc.collect()
+    assert [ref() for ref in refs] == [None, None]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_collection_while_callbacks_wait_takes_none_away(loop: Loop, kept: bool) -> None:
+    ran: list[int] = []
+    handles: list[asyncio.Handle] = []
+    for n in range(3000):
+        handle = loop.call_soon(ran.append, n)
+        timer = loop.call_later(0, ran.append, n)
+        if kept:
+            handles += handle, timer
+    gc.collect()
+    loop.call_soon(gc.collect)
+    turn(loop)
+    turn(loop)
+    assert sorted(ran) == sorted([*range(3000), *range(3000)])
+    assert len(handles) == 6000 * kept
 
 
 def test_callbacks_leak_nothing(loop: Loop) -> None:

@@ -177,6 +177,7 @@ static PyObject *add(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t narg
         Py_XDECREF(h);
         return NULL;
     }
+    wf_handle_track(h);
     struct wf_handle **slot = slot_of(f, way), *old = *slot;
     if (old != NULL && !wf_pyloop_hands_off(l)) {
         /* Nobody told us to stop, so the descriptor may have been closed and come back as another

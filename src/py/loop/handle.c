@@ -90,12 +90,16 @@ struct wf_handle *wf_handle_new(struct wf_pyloop *l, PyObject *callback, PyObjec
     if (wf_unlikely(h == NULL)) {
         return NULL;
     }
-    int rc = init_handle(h, l, callback, args, nargs, context);
-    PyObject_GC_Track(h);
-    if (wf_unlikely(rc < 0)) {
+    if (wf_unlikely(init_handle(h, l, callback, args, nargs, context) < 0)) {
         Py_CLEAR(h);
     }
     return h;
+}
+
+void wf_handle_track(struct wf_handle *h) {
+    if (!PyObject_GC_IsTracked((PyObject *)h)) {
+        PyObject_GC_Track(h);
+    }
 }
 
 /* Only here does the reactor say that a timer is due: without the GIL, so no counting. */
@@ -121,8 +125,7 @@ struct wf_timer_handle *wf_timer_handle_new(struct wf_pyloop *l, double when, Py
     wf_list_init(&t->node);
     int rc = init_handle(&t->h, l, callback, args, nargs, context);
     t->h.timed = true;
-    PyObject_GC_Track(t);
-    if (rc < 0) {
+    if (wf_unlikely(rc < 0)) {
         Py_CLEAR(t);
     }
     return t;
@@ -137,6 +140,14 @@ static int handle_traverse(struct wf_handle *h, visitproc visit, void *arg) {
     Py_VISIT(h->args[1]);
     Py_VISIT(h->source_traceback);
     Py_VISIT(h->repr);
+    return 0;
+}
+
+int wf_handle_visit_queued(struct wf_handle *h, visitproc visit, void *arg) {
+    if (!PyObject_GC_IsTracked((PyObject *)h)) {
+        return Py_REFCNT(h) == 1 ? handle_traverse(h, visit, arg) : 0;
+    }
+    Py_VISIT(h);
     return 0;
 }
 
@@ -164,6 +175,9 @@ static void bury(struct wf_handle *h) {
     Py_XDECREF(h->source_traceback);
     Py_XDECREF(h->repr);
     struct wf_pyloop *l = h->loop; /* owned still: it may die with us, and then takes no spares */
+    if (l != NULL && l->fresh == h) {
+        l->fresh = NULL;
+    }
     if (l == NULL || !l->open || !keep_spare(h->timed ? &l->timer_spares : &l->spares, h)) {
         PyObject_GC_Del(h);
     }

@@ -81,10 +81,18 @@ static int loop_traverse(struct wf_pyloop *l, visitproc visit, void *arg) {
     Py_VISIT(l->task_factory);
     Py_VISIT(l->loop_keyword);
     for (uint32_t i = 0; i < l->ready.len; i++) {
-        Py_VISIT(l->ready.slots[(l->ready.head + i) & (l->ready.cap - 1)]);
+        struct wf_handle *h = l->ready.slots[(l->ready.head + i) & (l->ready.cap - 1)];
+        int rc = wf_handle_visit_queued(h, visit, arg);
+        if (rc != 0) {
+            return rc;
+        }
     }
     for (struct wf_list *n = l->timers.next; n != NULL && n != &l->timers; n = n->next) {
-        Py_VISIT(wf_container_of(n, struct wf_timer_handle, node));
+        struct wf_timer_handle *t = wf_container_of(n, struct wf_timer_handle, node);
+        int rc = wf_handle_visit_queued(&t->h, visit, arg);
+        if (rc != 0) {
+            return rc;
+        }
     }
     for (struct wf_list *n = l->guests.next; n != NULL && n != &l->guests; n = n->next) {
         Py_VISIT(wf_container_of(n, struct wf_guest, node)->self);
@@ -159,6 +167,7 @@ static struct wf_handle *queue(struct wf_pyloop *l, PyObject *callback, PyObject
         Py_DECREF(h);
         return NULL;
     }
+    wf_pyloop_handed_out(l, h);
     return (struct wf_handle *)Py_NewRef(h);
 }
 
@@ -203,9 +212,14 @@ static PyObject *call_soon_threadsafe(struct wf_pyloop *l, PyObject *const *args
 static PyObject *schedule(struct wf_pyloop *l, double when, PyObject *const *args, Py_ssize_t nargs,
                           PyObject *context) {
     struct wf_timer_handle *t = wf_timer_handle_new(l, when, args[0], args + 1, nargs - 1, context);
-    if (wf_likely(t != NULL) && wf_unlikely(wf_pyloop_timer_start(l, t) < 0)) {
-        Py_CLEAR(t);
+    if (wf_unlikely(t == NULL)) {
+        return NULL;
     }
+    if (wf_unlikely(wf_pyloop_timer_start(l, t) < 0)) {
+        Py_DECREF(t);
+        return NULL;
+    }
+    wf_pyloop_handed_out(l, &t->h);
     return (PyObject *)t;
 }
 
@@ -213,6 +227,9 @@ static PyObject *schedule(struct wf_pyloop *l, double when, PyObject *const *arg
 static double seconds_of(PyObject *obj, const char *none) {
     if (wf_likely(PyFloat_CheckExact(obj))) {
         return PyFloat_AS_DOUBLE(obj);
+    }
+    if (PyLong_CheckExact(obj)) {
+        return PyLong_AsDouble(obj);
     }
     if (obj == Py_None) {
         PyErr_SetString(PyExc_TypeError, none);
@@ -458,6 +475,7 @@ static PyObject *get_ready(struct wf_pyloop *l, void *unused) {
     PyObject *list = PyList_New(l->ready.len);
     for (uint32_t i = 0; list != NULL && i < l->ready.len; i++) {
         struct wf_handle *h = l->ready.slots[(l->ready.head + i) & (l->ready.cap - 1)];
+        wf_handle_track(h);
         PyList_SET_ITEM(list, i, Py_NewRef(h));
     }
     return list;
@@ -467,6 +485,7 @@ static PyObject *get_scheduled(struct wf_pyloop *l, void *unused) {
     PyObject *list = PyList_New(0);
     for (struct wf_list *n = l->timers.next; list != NULL && n != &l->timers; n = n->next) {
         struct wf_timer_handle *t = wf_container_of(n, struct wf_timer_handle, node);
+        wf_handle_track(&t->h);
         if (PyList_Append(list, (PyObject *)t) < 0) {
             Py_CLEAR(list);
         }
@@ -577,7 +596,11 @@ int wf_pyloop_call_soon(struct wf_state *state, PyObject *loop, PyObject *callba
 }
 
 PyObject *wf_pyloop_handle(PyObject *loop, PyObject *callback, PyObject *arg, PyObject *context) {
-    return (PyObject *)wf_handle_new((struct wf_pyloop *)loop, callback, &arg, 1, context);
+    struct wf_handle *h = wf_handle_new((struct wf_pyloop *)loop, callback, &arg, 1, context);
+    if (h != NULL) {
+        wf_handle_track(h);
+    }
+    return (PyObject *)h;
 }
 
 bool wf_pyloop_debug(PyObject *loop) {

@@ -51,12 +51,27 @@ struct wf_spares {
     unsigned n;
 };
 
-/* New reference. args borrowed; context borrowed, NULL or None for a copy of the current one. */
+/* The collector need not know a handle that only the loop has, and most are had by nobody else from
+ * call_soon() to the end of their run: a thousand that wait would be looked at again and again. So a
+ * handle is born untracked, and the loop visits what it holds as its own:
+ *
+ *   untracked ──the caller kept it, which shows when the next one is made──▶ tracked
+ *             ──somebody has it once it has run────────────────────────────▶ tracked
+ *
+ * Until then one that somebody else has too counts as reachable: an unclosed loop that nobody refers
+ * to any more is not collected if the very last handle was made while it did not run and is kept in
+ * the same cycle. */
+
+/* New reference, untracked. args borrowed; context borrowed, NULL or None for a copy of the current
+ * one. */
 struct wf_handle *wf_handle_new(struct wf_pyloop *l, PyObject *callback, PyObject *const *args,
                                 Py_ssize_t nargs, PyObject *context);
 struct wf_timer_handle *wf_timer_handle_new(struct wf_pyloop *l, double when, PyObject *callback,
                                             PyObject *const *args, Py_ssize_t nargs,
                                             PyObject *context);
+void wf_handle_track(struct wf_handle *h); /* harmless twice */
+/* tp_traverse's part for a handle of which the loop has exactly one reference. */
+int wf_handle_visit_queued(struct wf_handle *h, visitproc visit, void *arg);
 /* Calls back in its context. An exception goes to the loop's exception handler; -1 only for what
  * has to end run_forever (KeyboardInterrupt, SystemExit, or what the exception handler raised). */
 int wf_handle_run(struct wf_handle *h);
@@ -131,6 +146,7 @@ struct wf_pyloop {
 
     struct wf_queue ready;
     struct wf_spares spares, timer_spares;
+    struct wf_handle *fresh; /* borrowed: the last that was handed out, maybe untracked; or NULL */
 
     struct wf_list timers;             /* scheduled timer handles, each owned once */
     struct wf_timer_handle *due;       /* fired during this wait, in order */
@@ -166,6 +182,14 @@ struct wf_pyloop {
  * reactor: they leave a note (`late`) and wake it. */
 static inline bool wf_pyloop_hands_off(const struct wf_pyloop *l) {
     return l->waiting;
+}
+
+/* h was made for a caller and is queued. The one before it: by now its caller has kept it or not. */
+static inline void wf_pyloop_handed_out(struct wf_pyloop *l, struct wf_handle *h) {
+    if (l->fresh != NULL && wf_unlikely(Py_REFCNT(l->fresh) > 1)) {
+        wf_handle_track(l->fresh);
+    }
+    l->fresh = h;
 }
 
 int wf_pyloop_turn(struct wf_pyloop *l); /* one turn: 0, or -1 with an exception */
