@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import weft
 from weft import cli
 
 MAIN = """
@@ -100,3 +102,101 @@ def test_completion_in_other_shells(project, capsys, shell):
     assert "routes" in script.read_text()
     if shutil.which(shell):
         subprocess.run([shell, "-n", str(script)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["rutes", "listed:app"], "there is no command 'rutes'. Did you mean `weft routes`?"),
+        (["xyz", "listed:app"], "there is no command 'xyz'. See `weft --help`."),
+    ],
+)
+def test_a_command_that_is_none(project, capsys, args, message):
+    assert cli.main(args) == 1
+    assert capsys.readouterr().err == f"weft: error: {message}\n"
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ("nope=1", "there is no limit 'nope'; there are head_bytes_max, "),
+        ("body_bytes_max=many", "body_bytes_max is a number"),
+        ("body_bytes_max", "body_bytes_max is a number"),
+        ("body_bytes_max=18446744073709551616", "body_bytes_max is a number"),
+    ],
+)
+def test_a_limit_that_is_none(project, capsys, limit, message):
+    with pytest.raises(SystemExit):
+        cli.main(["listed:app", "--limit", limit])
+    assert message in capsys.readouterr().err
+
+
+def test_limits_are_handed_on(project, monkeypatch):
+    given = {}
+    monkeypatch.setattr(weft.App, "run", lambda app, **options: given.update(options))
+    line = "listed:app --limit body_bytes_max=10 --limit drain_timeout_ms=5"
+    assert cli.main(line.split()) == 0
+    assert given["limits"] == {"body_bytes_max": 10, "drain_timeout_ms": 5}
+
+
+WRONG = {
+    "no_parentheses": (
+        "@app.get\nasync def read(): ...",
+        "a route is declared with its path first, as in @app.get('/items')",
+    ),
+    "no_slash": ("@app.get('a')\nasync def read(): ...", "a path must start with '/': 'a'"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_declaration_that_cannot_be_ends_in_the_users_line(project, capsys, name):
+    source, message = WRONG[name]
+    (project / f"{name}.py").write_text(f"import weft\napp = weft.App()\n{source}\n")
+    assert cli.main([f"{name}:app"]) == 1
+    err = capsys.readouterr().err
+    assert message in err
+    assert re.findall(r'File ".*/(.*)", line (\d+)', err) == [(f"{name}.py", "3")]
+    assert f"the module {name!r} cannot be imported; above is why." in err
+
+
+ANNOTATIONS = {
+    "odd": (
+        "class Odd: ...\n@app.get('/')\nasync def read(x: Odd): ...",
+        r"parameter 'x' of read\(\) \(.*odd.py:4\): .*Annotated\[odd.Odd, Depends\(function\)\]",
+    ),
+    "missing": (
+        "@app.get('/')\nasync def read(x: 'Missing'): ...",
+        r"parameter 'x' of read\(\) \(.*missing.py:3\): name 'Missing' is not defined. .*run time",
+    ),
+    "odd_reply": (
+        "@app.get('/')\nasync def read() -> 5: ...",
+        r"the reply of read\(\) \(.*odd_reply.py:3\) is 5, .*response_model=None",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANNOTATIONS)
+def test_an_annotation_that_is_wrong(project, caplog, name):
+    source, message = ANNOTATIONS[name]
+    (project / f"{name}.py").write_text(f"import weft\napp = weft.App()\n{source}\n")
+    with pytest.raises(SystemExit):
+        cli.main([f"{name}:app", "--port", "0"])
+    assert re.search(message, caplog.text)
+    assert "\n\n" not in caplog.text  # not all of what pydantic has to say about models
+    assert "arbitrary_types_allowed" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [({}, True), ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+)
+def test_colours_on_a_terminal(project, variables, coloured):
+    ours, theirs = os.openpty()
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
+    env = {"TERM": "xterm", **{k: v for k, v in env.items() if k not in ("NO_COLOR", "TERM")}}
+    command = [sys.executable, "-m", "weft", "nowhere:app"]
+    subprocess.run(command, env={**env, **variables}, stderr=theirs, check=False)
+    os.close(theirs)
+    said = os.read(ours, 10_000)
+    os.close(ours)
+    assert said.startswith(b"weft: \x1b[31merror\x1b[0m: " if coloured else b"weft: error: ")

@@ -11,12 +11,12 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from weft import __version__, log
 from weft.exceptions import SignatureError
 from weft.loading import Problem, check_target, load_app
-from weft.server import DEFAULT_HEADERS, AccessLogFormat, Config
+from weft.server import DEFAULT_HEADERS, AccessLogFormat, Config, Limits
 
 _TARGET_HELP = "the module and the App in it, as in main:app; ':app' may be left out"
 
@@ -31,6 +31,7 @@ class Command:
         """What reads its command line; `weft` alone is the command without a name."""
         parser = argparse.ArgumentParser(
             prog=f"weft {name}".strip(),
+            usage=None if name else "weft [options] module:app\n       weft COMMAND ...",
             description=self.description,
             epilog=None if name else _epilog(),
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -47,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = args.pop(0) if args and args[0] in COMMANDS and args[0] else ""
     command = COMMANDS[name]
     try:
+        if not name:
+            _check_command(args)
         return command.run(command.parser(name).parse_args(args))
     except Problem as problem:
         word = "\x1b[31merror\x1b[0m" if log.has_colours(sys.stderr) else "error"
@@ -57,6 +60,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _check_command(args: Sequence[str]) -> None:
+    """`Problem` for a word before an App, which is meant to be a command but is none."""
+    if len(args) < 2 or args[0].startswith("-") or ":" in args[0] or args[1].startswith("-"):
+        return
+    from difflib import get_close_matches
+
+    close = get_close_matches(args[0], filter(None, COMMANDS), 1)
+    meant = f"Did you mean `weft {close[0]}`?" if close else "See `weft --help`."
+    raise Problem(f"there is no command {args[0]!r}. {meant}")
+
+
 def _epilog() -> str:
     width = max(map(len, COMMANDS))
     lines = [
@@ -64,7 +78,7 @@ def _epilog() -> str:
         for name, command in COMMANDS.items()
         if name
     ]
-    return "\n".join(["other commands, each with a --help of its own:", *lines])
+    return "\n".join(["commands, each with a --help of its own:", *lines])
 
 
 # ---- serving ----
@@ -83,6 +97,7 @@ def _serve(options: argparse.Namespace) -> int:
         forwarded_headers=options.forwarded_headers.split(","),
         decode_bodies=not options.no_body_decoding,
         root_path=options.root_path,
+        limits=cast("Limits", dict(options.limit)),
     )
     return 0
 
@@ -127,8 +142,28 @@ def _add_serving(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-access-log", action="store_true", help="no line for each request")
 
 
+def _limit(text: str) -> tuple[str, int]:
+    name, _, value = text.partition("=")
+    if name not in Limits.__annotations__:
+        raise argparse.ArgumentTypeError(
+            f"there is no limit {name!r}; there are {', '.join(Limits.__annotations__)}"
+        )
+    if not value.isdecimal() or int(value) >= 1 << 64:
+        raise argparse.ArgumentTypeError(f"{name} is a number, as in {name}=1000")
+    return name, int(value)
+
+
 def _add_production(parser: argparse.ArgumentParser) -> None:
     _add_serving(parser)
+    parser.add_argument(
+        "--limit",
+        metavar="NAME=NUMBER",
+        type=_limit,
+        action="append",
+        default=[],
+        help="a limit of the server that is to be another, as in body_bytes_max=1000000; several "
+        "may be given",
+    )
     parser.add_argument(
         "--access-log-format",
         choices=get_args(AccessLogFormat),

@@ -50,9 +50,18 @@ def _import(name: str, directory: str) -> ModuleType:
                 f"Run weft in the directory that {name.partition('.')[0]!r} is in, "
                 "or name that directory: --app-dir DIR."
             ) from None
-        ours = exc.__traceback__
-        traceback.print_exception(exc.with_traceback(ours and ours.tb_next))
+        exc.__traceback__ = exc.__traceback__ and exc.__traceback__.tb_next  # without our own
+        shown = traceback.TracebackException.from_exception(exc)
+        _trim(shown.stack)
+        print("".join(shown.format()), end="", file=sys.stderr)
         raise Problem(f"the module {name!r} cannot be imported; above is why.") from exc
+
+
+def _trim(stack: traceback.StackSummary) -> None:
+    """Takes weft's frames off the end: what is wrong is in the last of the user's."""
+    ours = os.path.dirname(__file__) + os.sep
+    while len(stack) > 1 and stack[-1].filename.startswith(ours):
+        del stack[-1]
 
 
 def _is_or_contains(package: str | None, name: str) -> bool:

@@ -17,7 +17,7 @@ _COLOURS = {"DEBUG": "36", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITIC
 
 def has_colours(stream: TextIO) -> bool:
     """Is it a terminal, and does its user like colours? (no-color.org)"""
-    return stream.isatty() and "NO_COLOR" not in os.environ
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 class LevelFormatter(logging.Formatter):

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from weft import _core
 from weft.exceptions import ResponseValidationError, SignatureError
 from weft.responses import JSONResponse
-from weft.routing import UNSET, Route, endpoint_name
+from weft.routing import UNSET, Route, endpoint_name, place
 from weft.shapes.compiled import reply_of
+from weft.shapes.pydantic import reason
 
 _NO_CONTENT = (204, 205, 304)
 _OPTIONS = ("include", "exclude", "by_alias", "exclude_unset", "exclude_defaults", "exclude_none")
@@ -38,7 +39,8 @@ def compile_model(route: Route) -> ReplyModel | None:
     model = route.item_model if route.yields else route.reply_model
     if model is None or (model is Any and route.response_model is UNSET):
         return None  # what is annotated with Any is encoded as what is not annotated
-    where = f"the reply of {endpoint_name(route.endpoint)}() is {model!r}"
+    endpoint = route.endpoint
+    where = f"the reply of {endpoint_name(endpoint)}(){place(endpoint)} is {model!r}"
     if route.status_code in _NO_CONTENT:
         raise SignatureError(f"{where}, but with the status {route.status_code} none is sent")
     options = {name: getattr(route, f"response_model_{name}") for name in _OPTIONS}
@@ -58,7 +60,7 @@ def compile_model(route: Route) -> ReplyModel | None:
     except (pydantic.errors.PydanticUserError, pydantic_core.SchemaError) as exc:
         raise SignatureError(
             f"{where}, which pydantic cannot judge; say response_model=None to send it as it is: "
-            f"{exc}"
+            f"{reason(exc)}"
         ) from exc
     validate = adapter.validator.validate_python
     shape = None

@@ -514,6 +514,12 @@ def endpoint_name(endpoint: object) -> str:
     return str(getattr(endpoint, "__name__", type(endpoint).__name__))
 
 
+def place(endpoint: Any) -> str:
+    """Where a function is, as messages end with it: " (main.py:12)"; empty for what has no code."""
+    code = getattr(unpartial(inspect.unwrap(endpoint)), "__code__", None)
+    return f" ({code.co_filename}:{code.co_firstlineno})" if code is not None else ""
+
+
 def is_async_callable(obj: Any) -> bool:
     """Does calling it give a coroutine? True of `async def`, partials, objects and wrappers."""
     while isinstance(obj, functools.partial):

@@ -72,8 +72,16 @@ def adapter_of(annotation: Any, name: str) -> Any:
             adapter: Any = pydantic.TypeAdapter(annotation)
             adapter.rebuild()
     except (pydantic.errors.PydanticUserError, pydantic_core.SchemaError) as exc:
-        raise TypeError(f"pydantic cannot read {name}: {exc}") from exc
+        raise TypeError(f"pydantic cannot read {name}: {reason(exc)}") from exc
     return adapter
+
+
+def reason(exc: Exception) -> str:
+    """Why pydantic cannot make a schema, without its advice for what is inside of models."""
+    text = str(exc).partition("\n\n")[0]
+    if getattr(exc, "code", None) == "schema-for-unknown-type":
+        text = text.partition(". Set `")[0].replace("Unable to generate", "it cannot generate")
+    return text
 
 
 def describe(adapter: Any, judge: Callable[[Any], Any], label: str) -> Node:

@@ -14,13 +14,12 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 from weft import _core
 from weft.exceptions import SignatureError
 from weft.params import BodyMarker, FormMarker
-from weft.routing import is_async_callable
+from weft.routing import is_async_callable, place, unpartial
 from weft.signature.conversions import judge
 from weft.signature.models import model_fields, model_of
 from weft.signature.parameter import step_of
@@ -81,7 +80,7 @@ def describe(
         try:
             step = step_of(parameter, path_names, convertors, request_class, response_class)
         except (TypeError, ValueError) as exc:
-            raise SignatureError(f"{where}: {exc}") from exc
+            raise SignatureError(f"{where}: {exc}{_advice(exc, parameter)}") from exc
         steps.append(step)
     steps.sort(key=lambda step: _ORDER.index(step.source))  # stable: then by position
     return Description(
@@ -112,13 +111,20 @@ def body_mode(steps: Sequence[Step]) -> str:
 
 
 def _where(endpoint: Any, name: str) -> str:
-    function = inspect.unwrap(endpoint)
-    while isinstance(function, partial):
-        function = function.func
-    code = getattr(function, "__code__", None)
-    at = f" ({code.co_filename}:{code.co_firstlineno})" if code is not None else ""
+    function = unpartial(inspect.unwrap(endpoint))
     title = getattr(function, "__qualname__", None) or repr(function)
-    return f"parameter {name!r} of {title}(){at}"
+    return f"parameter {name!r} of {title}(){place(function)}"
+
+
+def _advice(exc: Exception, parameter: inspect.Parameter) -> str:
+    """For a class that nobody can read from a request."""
+    if getattr(exc.__cause__, "code", None) != "schema-for-unknown-type":
+        return ""
+    name = inspect.formatannotation(parameter.annotation)
+    return (
+        ". What a request holds is read into scalars, dataclasses, pydantic models and containers "
+        f"of them; what a function makes of it is Annotated[{name}, Depends(function)]."
+    )
 
 
 def _parameters(endpoint: Callable[..., Any]) -> Iterator[inspect.Parameter]:
@@ -135,6 +141,9 @@ def _parameters(endpoint: Callable[..., Any]) -> Iterator[inspect.Parameter]:
             try:
                 annotation = eval(parameter.annotation, scope)
             except NameError as exc:
-                raise SignatureError(f"{_where(endpoint, parameter.name)}: {exc}") from exc
+                raise SignatureError(
+                    f"{_where(endpoint, parameter.name)}: {exc}. What it is annotated with has to "
+                    "be there at run time too, and not be imported under TYPE_CHECKING only."
+                ) from exc
             parameter = parameter.replace(annotation=annotation)
         yield parameter
