@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import gc
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -48,6 +49,13 @@ def documents_are_valid() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(weft.openapi, "openapi", checked)
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def collector_sees_the_module_only() -> None:
+    """The thousands of collections that tests ask for do not walk what earlier modules left."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from bson.son import SON
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import some
 from weft import bson
 from weft._core import _alloc_fail_from, _decimal128_read, _decimal128_write
 
@@ -129,7 +130,7 @@ def test_decimals_are_exact_or_nothing(error: str, text: str) -> None:
         st.integers(-6250, 6200),
     )
 )
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=some(500), deadline=None)
 def test_any_decimal_is_pymongos(value: Any) -> None:
     text = str(value)
     try:
@@ -143,7 +144,7 @@ def test_any_decimal_is_pymongos(value: Any) -> None:
 
 
 @given(st.binary(min_size=16, max_size=16))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=some(500), deadline=None)
 def test_any_bits_are_the_decimal_pymongo_says(bid: bytes) -> None:
     high = int.from_bytes(bid[8:], "little")
     theirs = pymongo_bson.Decimal128.from_bid(bid)
@@ -203,7 +204,7 @@ documents = st.dictionaries(keys | st.just("_id"), values, max_size=8)
 
 
 @given(documents)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=some(600), deadline=None)
 def test_any_document_has_pymongos_bytes_and_objects(document: dict[str, Any]) -> None:
     raw = pymongo_bson.encode(document)
     assert bson.encode(document) == raw
@@ -223,7 +224,7 @@ def test_any_document_has_pymongos_bytes_and_objects(document: dict[str, Any]) -
 
 
 @given(documents)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=some(300), deadline=None)
 def test_extended_json_is_pymongos(document: dict[str, Any]) -> None:
     raw = pymongo_bson.encode(document)
     try:
@@ -247,7 +248,7 @@ def has_int_edge(value: Any) -> bool:
 
 
 @given(st.binary(max_size=64), st.integers(0, 255), st.data())
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=some(600), deadline=None)
 def test_damage_is_an_error_or_another_document(noise: bytes, byte: int, data: Any) -> None:
     raw = bytearray(
         bson.encode({"a": [1, "text", {"b": noise}], "c": 1.5, "d": bson.Code("x", {"y": None})})

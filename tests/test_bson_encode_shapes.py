@@ -22,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import weft
+from tests.examples import some
 from tests.test_bson_shapes import AT, DOCUMENT, ID, UID, Color, Everything, Row, Rows
 from weft import bson, json
 
@@ -364,7 +365,7 @@ class Mixed(msgspec.Struct):
 
 
 @given(alls)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=some(300), deadline=None)
 def test_any_value_comes_back(value: Mixed) -> None:
     raw = bson.encode(value, type=Mixed)
     bson.validate(raw)

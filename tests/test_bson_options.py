@@ -24,6 +24,7 @@ from bson.son import SON
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import some
 from tests.test_bson import EVERYTHING, documents
 from weft import bson
 
@@ -62,7 +63,7 @@ options = st.fixed_dictionaries(
 
 
 @given(documents, options)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=some(300), deadline=None)
 def test_documents_are_what_pymongo_makes_of_them(document: Any, options: Any) -> None:
     options = CodecOptions(**options)
     raw = pymongo_bson.encode(document)

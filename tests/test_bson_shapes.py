@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import some
 from tests.test_bson import documents
 from weft import bson
 from weft._core import _alloc_fail_from
@@ -305,14 +306,14 @@ names += ["inners", "by_name", "pair", "other"]
 
 
 @given(st.dictionaries(st.sampled_from(names), loose, max_size=5), st.sampled_from([Model, Strict]))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=some(1000), deadline=None)
 def test_models_are_pydantics(document: dict[str, Any], model: Any) -> None:
     raw = bson.encode(document)
     assert repr(ours(model, raw)) == repr(judged(model, raw))
 
 
 @given(documents)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=some(200), deadline=None)
 def test_any_document_of_any_type(document: Any) -> None:
     raw = bson.encode(document)
     try:
@@ -345,7 +346,7 @@ class Struct(msgspec.Struct):
 
 
 @given(values, st.sampled_from(["", "a", "b", "c", "d", "e"]), loose)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=some(500), deadline=None)
 def test_structs_are_msgspecs(document: Any, wrong: str, value: Any) -> None:
     if wrong:
         document = {**document, wrong: value}
@@ -491,7 +492,7 @@ reply_values = st.fixed_dictionaries(
 
 
 @given(reply_values)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=some(600), deadline=None)
 def test_the_json_of_any_document_is_that_of_its_value(document: Any) -> None:
     raw = bson.encode(document)
     try:

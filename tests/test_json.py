@@ -30,6 +30,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import weft._core as core
+from tests.examples import some
 from weft.json import DecodeError, EncodeError, decode, encode
 
 CASES = pathlib.Path(__file__).parent.parent / "src/wire/json/cases/json.txt"
@@ -276,7 +277,7 @@ tokens = [
 fragments = st.lists(st.sampled_from(tokens), max_size=12).map(b"".join)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=some(1000))
 @given(fragments)
 def test_agrees_with_json_loads_on_what_is_json(doc: bytes) -> None:
     try:
@@ -289,7 +290,7 @@ def test_agrees_with_json_loads_on_what_is_json(doc: bytes) -> None:
         assert repr(decode(doc)) == repr(expected)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=some(1000))
 @given(fragments)
 @example(b"[NaN,Infinity,-Infinity,1e999,-1e999]")
 @example(rb'["\ud800","\udfff\ud800","\ud83d\ude00","\ud800\u0041"]')

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import some
 from weft.json import (
     DecodeError,
     Decoder,
@@ -41,13 +42,13 @@ values = st.recursive(
 EXACT: dict[str, Any] = {"ensure_ascii": False}
 
 
-@settings(max_examples=500)
+@settings(max_examples=some(500))
 @given(values, st.integers(0, 16))
 def test_indents_as_json_dumps(obj: Any, indent: int) -> None:
     assert encode(obj, indent=indent).decode() == json.dumps(obj, indent=indent, **EXACT)
 
 
-@settings(max_examples=500)
+@settings(max_examples=some(500))
 @given(values)
 def test_sorts_as_json_dumps(obj: Any) -> None:
     expected = json.dumps(obj, sort_keys=True, separators=(",", ":"), **EXACT)
@@ -170,7 +171,7 @@ def test_encoder_keeps_its_options() -> None:
     assert buffer == b'{"a":2,"b":1}'
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=some(300), deadline=None)
 @given(st.lists(values, min_size=1, max_size=6), st.integers(1, 40))
 def test_long_documents_both_ways(items: list[Any], times: int) -> None:
     obj = items * times  # past what is kept on the stack and past where the collector is paused
