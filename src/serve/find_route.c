@@ -1,5 +1,6 @@
 /* From a request's target to the path it is for, and from that to its leaf. */
 #include "serve/server_int.h"
+#include "wire/url/url.h"
 
 /* 0, or the status to refuse with. */
 static int decode_path(struct wf_exchange *ex) {
