@@ -542,6 +542,27 @@ def test_encoders_nested_in_encoders_end() -> None:
         encode(Opaque(), default=default)
 
 
+def test_levels_counted_against_the_recursion_limit_are_given_back() -> None:
+    fits: Any = None
+    fails: Any = Opaque()
+    for _ in range(400):
+        fits, fails = [fits], {"a": fails}
+    for _ in range(1000):  # of which each would leave dozens behind
+        assert encode(fits) == b"[" * 400 + b"null" + b"]" * 400
+        with pytest.raises(EncodeError, match="no JSON form"):
+            encode(fails)
+
+
+def test_an_empty_container_is_a_level_too() -> None:
+    for empty in ([], {}, ()):
+        nested: Any = empty
+        for _ in range(511):
+            nested = [nested]
+        assert encode(nested).startswith(b"[" * 511)
+        with pytest.raises(EncodeError, match="nested more than 512 deep"):
+            encode([nested])
+
+
 def test_arguments_of_encode() -> None:
     for call in (
         lambda: encode(),  # type: ignore[call-arg]

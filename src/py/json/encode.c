@@ -55,20 +55,21 @@ WF_ALWAYS_INLINE char *encode_inline(struct encoder *e, char *d, PyObject *o) {
     if (type == &PyFloat_Type) {
         return encode_double(e, d, PyFloat_AS_DOUBLE(o));
     }
-    if ((o == Py_None) | (type == &PyBool_Type)) { /* no guess at which of them */
-        return encode_literal(e, d, o);
+    if (o == Py_None) {
+        return encode_none(e, d);
+    }
+    if (type == &PyBool_Type) {
+        return encode_bool(e, d, o);
     }
     return encode_complex(e, d, o);
 }
 
-static char *encode_list(struct encoder *e, char *d, PyObject *list) {
+/* It is not empty. */
+static char *encode_items(struct encoder *e, char *d, PyObject *list) {
     if (enter(e) < 0 || (d = room(e, d, 2)) == NULL) {
         return NULL;
     }
     *d++ = '[';
-    if (PyList_GET_SIZE(list) == 0) {
-        *d++ = ' ';
-    }
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) { /* it may shrink on the way */
         d = encode_inline(e, d, PyList_GET_ITEM(list, i));
         if (wf_unlikely(d == NULL)) {
@@ -77,6 +78,14 @@ static char *encode_list(struct encoder *e, char *d, PyObject *list) {
         *d++ = ',';
     }
     return finish(e, d, ']');
+}
+
+/* A list, held on to: Python code may run. */
+static WF_NOINLINE char *encode_list(struct encoder *e, char *d, PyObject *list) {
+    Py_INCREF(list);
+    d = encode_items(e, d, list);
+    Py_DECREF(list);
+    return d;
 }
 
 static char *encode_tuple(struct encoder *e, char *d, PyObject *tuple) {
@@ -181,17 +190,16 @@ WF_ALWAYS_INLINE char *encode_member(struct encoder *e, char *d, PyObject *key, 
     return encode_odd_member(e, d, key, value);
 }
 
-static char *encode_dict(struct encoder *e, char *d, PyObject *dict) {
+/* It is not empty. */
+static char *encode_members(struct encoder *e, char *d, PyObject *dict) {
     if (enter(e) < 0 || (d = room(e, d, 2)) == NULL) {
         return NULL;
     }
     Py_ssize_t n = PyDict_GET_SIZE(dict), at = 0;
     PyObject *key, *value; /* borrowed from dict */
     *d++ = '{';
-    if (n == 0) {
-        *d++ = ' ';
-    }
-    while (PyDict_Next(dict, &at, &key, &value)) {
+    /* counted, so that the last one needs no question for another */
+    for (Py_ssize_t left = n; left > 0 && PyDict_Next(dict, &at, &key, &value); left--) {
         d = encode_member(e, d, key, value);
         if (wf_unlikely(d == NULL)) {
             return NULL;
@@ -203,6 +211,14 @@ static char *encode_dict(struct encoder *e, char *d, PyObject *dict) {
         }
     }
     return finish(e, d, '}');
+}
+
+/* A dict, held on to likewise. */
+static WF_NOINLINE char *encode_dict(struct encoder *e, char *d, PyObject *dict) {
+    Py_INCREF(dict);
+    d = encode_members(e, d, dict);
+    Py_DECREF(dict);
+    return d;
 }
 
 /* The pairs of a list; it is stolen, NULL is passed on. */
@@ -548,17 +564,29 @@ static WF_NOINLINE char *encode_other(struct encoder *e, char *d, PyObject *o) {
     return d;
 }
 
-/* o  borrowed, and held on to: Python code may run */
-static WF_NOINLINE char *encode_complex(struct encoder *e, char *d, PyObject *o) {
-    PyTypeObject *type = Py_TYPE(o);
-    Py_INCREF(o);
-    d = type == &PyDict_Type   ? (wf_unlikely(e->sort_keys) ? encode_pairs(e, d, PyMapping_Items(o))
-                                                            : encode_dict(e, d, o))
-        : type == &PyList_Type ? encode_list(e, d, o)
-        : type == &PyTuple_Type ? encode_tuple(e, d, o)
-                                : encode_other(e, d, o);
+static WF_NOINLINE char *encode_rare(struct encoder *e, char *d, PyObject *o) {
+    Py_INCREF(o); /* as above */
+    d = PyTuple_CheckExact(o)  ? encode_tuple(e, d, o)
+        : PyDict_CheckExact(o) ? encode_pairs(e, d, PyMapping_Items(o))
+                               : encode_other(e, d, o);
     Py_DECREF(o);
     return d;
+}
+
+/* Its level counts though it has no items. */
+WF_ALWAYS_INLINE bool is_empty(struct encoder *e, Py_ssize_t size) {
+    return size == 0 && e->depth < WF_JSON_DEPTH_MAX;
+}
+
+static WF_NOINLINE char *encode_complex(struct encoder *e, char *d, PyObject *o) {
+    PyTypeObject *type = Py_TYPE(o);
+    if (type == &PyDict_Type && wf_likely(!e->sort_keys)) {
+        return is_empty(e, PyDict_GET_SIZE(o)) ? put_bytes(e, d, "{}", 2) : encode_dict(e, d, o);
+    }
+    if (type == &PyList_Type) {
+        return is_empty(e, PyList_GET_SIZE(o)) ? put_bytes(e, d, "[]", 2) : encode_list(e, d, o);
+    }
+    return encode_rare(e, d, o);
 }
 
 static char *encode(struct encoder *e, char *d, PyObject *o) {

@@ -15,6 +15,48 @@ char *wf_json_encode_grow(struct encoder *e, char *d, size_t n) {
     return NULL;
 }
 
+/* What is left of the recursion limit; NULL where CPython measures the stack itself. */
+static int *recursion_left(void) {
+#if PY_VERSION_HEX < 0x030C0000
+    return &PyThreadState_Get()->recursion_remaining;
+#elif PY_VERSION_HEX < 0x030E0000
+    return &PyThreadState_Get()->c_recursion_remaining;
+#else
+    return NULL;
+#endif
+}
+
+int wf_json_encode_descend(struct encoder *e) {
+    if (e->depth >= WF_JSON_DEPTH_MAX) {
+        PyErr_Format(e->s->encode_error, "nested more than %d deep, or in itself",
+                     WF_JSON_DEPTH_MAX);
+        return -1;
+    }
+    if (Py_EnterRecursiveCall(" while encoding JSON") != 0) {
+        return -1;
+    }
+    int *left = recursion_left();
+    if (left == NULL) {
+        return 0;
+    }
+    if (wf_unlikely(*left < DEPTH_COUNTED_BY)) {
+        Py_LeaveRecursiveCall();
+        PyErr_SetString(PyExc_RecursionError,
+                        "maximum recursion depth exceeded while encoding JSON");
+        return -1;
+    }
+    *left -= DEPTH_COUNTED_BY - 1;
+    return 0;
+}
+
+void wf_json_encode_ascend(void) {
+    int *left = recursion_left();
+    if (left != NULL) {
+        *left += DEPTH_COUNTED_BY - 1;
+    }
+    Py_LeaveRecursiveCall();
+}
+
 /* Text of UTF-8 that has something to escape. */
 char *wf_json_encode_escaped(struct encoder *e, char *d, const char *s, size_t n) {
     *d++ = '"';

@@ -14,9 +14,16 @@ enum {
     /* Deeper levels count against Python's recursion limit, so that encoders nested in encoders (by
      * way of default) cannot use up the C stack together; of the first ones each call of Python in
      * between counts. */
-    DEPTH_UNCOUNTED = 16
+    DEPTH_UNCOUNTED = 16,
+    /* They are counted by as many, since asking the interpreter costs as much as a level. */
+    DEPTH_COUNTED_BY = 8
 };
+static_assert(WF_JSON_DEPTH_MAX % DEPTH_COUNTED_BY == 0 && DEPTH_UNCOUNTED % DEPTH_COUNTED_BY == 0,
+              "the deepest level is looked at too");
 
+/* Counts the next DEPTH_COUNTED_BY levels: 0, or -1 with an exception; and gives them back. */
+int wf_json_encode_descend(struct encoder *e);
+void wf_json_encode_ascend(void);
 char *wf_json_encode_grow(struct encoder *e, char *d, size_t n);
 /* Text of UTF-8 that has something to escape; d has room for two bytes. */
 char *wf_json_encode_escaped(struct encoder *e, char *d, const char *s, size_t n);
@@ -40,16 +47,13 @@ static inline char *put_bytes(struct encoder *e, char *d, const char *text, size
     return d;
 }
 
+static inline bool is_counted(unsigned depth) {
+    return depth >= DEPTH_UNCOUNTED && depth % DEPTH_COUNTED_BY == 0;
+}
+
 static inline int enter(struct encoder *e) {
-    if (wf_unlikely(e->depth >= DEPTH_UNCOUNTED)) {
-        if (e->depth >= WF_JSON_DEPTH_MAX) {
-            PyErr_Format(e->s->encode_error, "nested more than %d deep, or in itself",
-                         WF_JSON_DEPTH_MAX);
-            return -1;
-        }
-        if (Py_EnterRecursiveCall(" while encoding JSON") != 0) {
-            return -1;
-        }
+    if (wf_unlikely(is_counted(e->depth)) && wf_json_encode_descend(e) < 0) {
+        return -1;
     }
     e->depth++;
     return 0;
@@ -57,8 +61,8 @@ static inline int enter(struct encoder *e) {
 
 static inline void leave(struct encoder *e) {
     e->depth--;
-    if (wf_unlikely(e->depth >= DEPTH_UNCOUNTED)) {
-        Py_LeaveRecursiveCall();
+    if (wf_unlikely(is_counted(e->depth))) {
+        wf_json_encode_ascend();
     }
 }
 
@@ -125,16 +129,30 @@ static inline char *encode_double(struct encoder *e, char *d, double v) {
     return wf_unlikely(d == NULL) ? NULL : d + wf_double_write(d, v);
 }
 
-/* None, True or False, without a guess at which. */
-static inline char *encode_literal(struct encoder *e, char *d, PyObject *o) {
-    static const char texts[3][8] = {"null", "true", "false"};
-    unsigned which = (unsigned)(o == Py_True) + 2 * (unsigned)(o == Py_False);
+/* Eight bytes, of which n count. */
+WF_ALWAYS_INLINE char *put_word(struct encoder *e, char *d, const char *word, size_t n) {
     d = room(e, d, 8);
     if (wf_unlikely(d == NULL)) {
         return NULL;
     }
-    memcpy(d, texts[which], 8);
-    return d + 4 + (which >> 1);
+    memcpy(d, word, 8);
+    return d + n;
+}
+
+/* True or False, without a guess at which. */
+WF_ALWAYS_INLINE char *encode_bool(struct encoder *e, char *d, PyObject *o) {
+    static const char words[2][8] = {"true", "false"};
+    size_t no = o == Py_False;
+    return put_word(e, d, words[no], 4 + no);
+}
+
+WF_ALWAYS_INLINE char *encode_none(struct encoder *e, char *d) {
+    return put_word(e, d, "null    ", 4);
+}
+
+/* None, True or False, where a branch has said that it is one of them. */
+WF_ALWAYS_INLINE char *encode_literal(struct encoder *e, char *d, PyObject *o) {
+    return o == Py_None ? encode_none(e, d) : encode_bool(e, d, o);
 }
 
 /* ---- containers ---- */
