@@ -88,6 +88,21 @@ def test_a_book_that_is_none(client: TestClient, body: dict[str, object], wrong:
         assert [error["loc"] for error in answer.json()["detail"]] == [["body", w] for w in wrong]
 
 
+@pytest.mark.parametrize("field", ["title", "author", "tags"])
+def test_half_a_character_is_refused_before_it_is_on_the_shelf(
+    client: TestClient, field: str
+) -> None:
+    fields = {"title": "a", "author": "b", "year": 1, "price": 1.0, "tags": ["c"]}
+    fields[field] = ["\ud800"] if field == "tags" else "\ud800"
+    body, headers = json.dumps(fields), {"content-type": "application/json"}
+    made = client.post("/books", content=body, headers=headers)
+    changed = client.put("/books/1", content=body, headers=headers)
+    for answer in (made, changed):
+        assert answer.status_code == 400
+        assert answer.json()["detail"].startswith("Such a book cannot be told of: lone surrogate")
+    assert client.get("/books").json()["total"] == 5
+
+
 def test_export(client: TestClient) -> None:
     response = client.get("/books/export")
     assert response.headers["content-type"] == "application/x-ndjson"

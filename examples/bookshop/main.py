@@ -97,9 +97,18 @@ def add(new: NewBook) -> Book:
 
 
 def put(book_id: int, new: NewBook, what: Literal["added", "changed"]) -> Book:
+    check(new)
     books[book_id] = Book(**{**vars(new), "id": book_id})
     tell(what, books[book_id])
     return books[book_id]
+
+
+def check(new: NewBook) -> None:
+    """JSON can spell half of a character (RFC 8259, section 8.2), which no reply could repeat."""
+    try:
+        json.encode(new)
+    except json.EncodeError as exc:
+        raise HTTPException(400, f"Such a book cannot be told of: {exc}") from None
 
 
 def find(book_id: int) -> Book:
