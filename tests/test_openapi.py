@@ -454,3 +454,52 @@ print(json.dumps(app.openapi()))
         schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     assert schema["required"] == ["image"]
     assert schema["properties"]["image"]["type"] == "string"
+
+
+def test_a_class_has_one_schema_without_pydantic_unless_what_is_sent_differs():
+    script = """
+import json, sys
+sys.modules["pydantic"] = sys.modules["pydantic_core"] = None
+from dataclasses import dataclass
+from decimal import Decimal
+import weft
+
+@dataclass
+class Note:
+    text: str
+
+@dataclass
+class Offer:
+    note: Note
+    price: Decimal
+
+documents = []
+for separate in (True, False):
+    app = weft.App(separate_input_output_schemas=separate)
+
+    @app.post("/notes")
+    async def add(note: Note) -> Note: ...
+
+    @app.put("/notes")
+    async def put(note: Note) -> list[Note]: ...
+
+    @app.post("/offers")
+    async def offer(offer: Offer) -> list[Offer]: ...
+
+    documents.append(app.openapi())
+print(json.dumps(documents))
+"""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
+    run = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    separate, one = json.loads(run.stdout)
+    own = {"HTTPValidationError", "ValidationError"}
+    assert separate["components"]["schemas"].keys() - own == {"Note", "Offer-Input", "Offer-Output"}
+    assert one["components"]["schemas"].keys() - own == {"Note", "Offer"}
+    operation = separate["paths"]["/offers"]["post"]
+    sent = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert sent == {"$ref": "#/components/schemas/Offer-Input"}
+    replied = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    assert replied["items"] == {"$ref": "#/components/schemas/Offer-Output"}
+    for document in (separate, one):
+        validate(document)

@@ -30,6 +30,7 @@ from weft.sites import Compiled, Site, compile_site
 if TYPE_CHECKING:
     from weft.app import App
     from weft.dev.view import View
+    from weft.middleware import Middleware
 
 DRAIN_SECONDS = 30.0  # where drain_timeout_ms does not say; Kubernetes waits as long
 _BACKLOG = 2048
@@ -252,7 +253,7 @@ def _serve(core: _core.Server, site: Site, mount: int, unsurrounded: int = 0) ->
     """Adds the routes of a router, and what is mounted in it, to the router `mount` of the core."""
     if site.is_app:
         for layer in site.app.middleware_stack:
-            core.add_layer(*layer.layer(), mount)
+            _add_layer(core, layer, mount)
         handlers = site.app.exception_handlers
         core.set_exception_handlers(
             {key: handler for key, handler in handlers.items() if not isinstance(key, int)},
@@ -269,6 +270,14 @@ def _serve(core: _core.Server, site: Site, mount: int, unsurrounded: int = 0) ->
             _serve(core, entry, _add_mount(core, entry, mount))
         else:
             _add_static(core, entry, mount)
+
+
+def _add_layer(core: _core.Server, layer: Middleware, mount: int) -> None:
+    """`StartupError` for what weft was built without."""
+    try:
+        core.add_layer(*layer.layer(), mount)
+    except ValueError as exc:
+        raise StartupError(f"{type(layer).__name__}: {exc}.") from exc
 
 
 def _add_mount(core: _core.Server, site: Site, parent: int) -> int:

@@ -28,6 +28,12 @@ EXCLUDED_CONTENT_TYPES = (
 )
 """Media types that are compressed already, or read as they come: Starlette's, and zstd's own."""
 
+_LIBRARIES = {
+    "gzip": "zlib with its headers (zlib1g-dev)",
+    "br": "brotli with its headers (libbrotli-dev)",
+    "zstd": "zstd with its headers (libzstd-dev)",
+}
+
 
 class CompressionMiddleware(Middleware):
     """Replies of at least `minimum_size` bytes, in the coding that the client likes best.
@@ -62,7 +68,10 @@ class CompressionMiddleware(Middleware):
                     f"there is no content coding {name!r}: zstd, br and gzip are known"
                 )
             if name not in _core.content_codings:
-                raise ValueError(f"this weft was built without the content coding {name!r}")
+                raise ValueError(
+                    f"weft was built without the content coding {name!r}: install "
+                    f"{_LIBRARIES[name]} and pkg-config, and build weft again"
+                )
         types = [name.partition(";")[0].strip().lower() for name in exclude_content_types]
         self._config = (
             minimum_size,

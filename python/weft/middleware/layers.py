@@ -68,7 +68,7 @@ class CORSMiddleware(Middleware):
     stands for any origin, method or header. `allow_origin_regex` is Python's syntax, as far as
     PCRE2 shares it, which matches it without the GIL; a whole origin has to match. `re.error` for
     what is no regular expression; that PCRE2 cannot use it, or was not there when weft was built,
-    is a `ValueError` when the server starts.
+    is told when the server starts.
     """
 
     def __init__(

@@ -23,6 +23,7 @@ from weft.shapes.json_schema import (
     Walk,
     generator_class,
     options,
+    refers,
 )
 
 __all__ = ["REF", "Schema", "SchemaError", "Schemas", "Value", "merge"]
@@ -59,24 +60,34 @@ class Schemas:
         try:
             import pydantic
         except ImportError:
-            self._describe(values)
+            self._describe(values, separate)
         else:
             self._generate(pydantic, values, separate)
 
-    def _describe(self, values: Iterable[Value]) -> None:
+    def _describe(self, values: Iterable[Value], separate: bool) -> None:
         """By the shapes of the types, where there is no pydantic."""
-        modes: tuple[Mode, ...] = ("validation", "serialization")
-        nodes = []  # kept: the walk knows them by their addresses
-        for mode in modes:
-            walk = Walk(mode, REF + "{}", self.definitions)
-            for value in values:
-                if value.mode == mode:
-                    try:
-                        node = describe(value.annotation)
-                    except TypeError as exc:
-                        raise SchemaError(str(exc)) from exc
-                    nodes.append(node)
-                    self._found[value] = {**walk.schema(node), **options(node, value.options)}
+        walks = {"validation": Walk("validation", REF + "{}")}
+        walks["serialization"] = (
+            Walk("serialization", REF + "{}") if separate else walks["validation"]
+        )
+        for value in values:
+            try:
+                node = describe(value.annotation)
+            except TypeError as exc:
+                raise SchemaError(str(exc)) from exc
+            schema = walks[value.mode].schema(node)
+            self._found[value] = {**schema, **options(node, value.options)}
+        inputs, outputs = walks["validation"].definitions, walks["serialization"].definitions
+        for name in _different(inputs, outputs):
+            for mode, suffix, definitions in (
+                ("validation", "-Input", inputs),
+                ("serialization", "-Output", outputs),
+            ):
+                definitions[name + suffix] = definitions.pop(name)
+                found = [schema for value, schema in self._found.items() if value.mode == mode]
+                for schema in (*definitions.values(), *found):
+                    _refer(schema, REF + name, REF + name + suffix)
+        self.definitions = dict(sorted({**outputs, **inputs}.items()))
 
     def _generate(self, pydantic: Any, values: list[Value], separate: bool) -> None:
         inputs = []
@@ -111,6 +122,29 @@ class Schemas:
             title = value.options.get("title")
             schema["title"] = title or value.name.title().replace("_", " ")
         return schema
+
+
+def _different(inputs: dict[str, Schema], outputs: dict[str, Schema]) -> list[str]:
+    """The definitions that say another thing of input than of output, or refer to such a one."""
+    both = inputs.keys() & outputs.keys()
+    different = {name for name in both if inputs[name] != outputs[name]}
+    while more := {
+        name
+        for name in both - different
+        if any(refers(inputs[name], REF + other) for other in different)
+    }:
+        different |= more
+    return sorted(different)
+
+
+def _refer(schema: Any, old: str, new: str) -> None:
+    """Has every reference to `old` refer to `new`, also those of discriminators."""
+    items = schema.items() if isinstance(schema, dict) else enumerate(schema)
+    for key, value in list(items):
+        if value == old and isinstance(value, str):
+            schema[key] = new
+        elif isinstance(value, dict | list):
+            _refer(value, old, new)
 
 
 def _ignore_unused_options() -> None:

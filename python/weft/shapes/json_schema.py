@@ -72,7 +72,7 @@ def describe(root: Node, mode: Mode = "validation", ref: str = "#/$defs/{}") -> 
     walk = Walk(mode, ref)
     schema = walk.schema(root)
     definitions = walk.definitions
-    name = walk.names.get(id(root))
+    name = walk.names.get(_class_of(root))
     if name is not None and not walk.is_referred_to(name, but_not_by=schema):
         schema = definitions.pop(name)
     return {**({"$defs": definitions} if definitions else {}), **schema}
@@ -85,11 +85,11 @@ class Walk:
         self.mode = mode
         self.ref = ref
         self.definitions = {} if definitions is None else definitions
-        self.names: dict[int, str] = {}
+        self.names: dict[tuple[Any, str], str] = {}
 
     def is_referred_to(self, name: str, but_not_by: Schema) -> bool:
         wanted = self.ref.format(name)
-        return any(_refers(definition, wanted) for definition in self.definitions.values())
+        return any(refers(definition, wanted) for definition in self.definitions.values())
 
     def schema(self, node: Node) -> Schema:
         if node.judge is not None or node.kind == "handed":
@@ -198,14 +198,15 @@ class Walk:
 
     def _defined(self, node: Node, name: str, make: Any) -> Schema:
         """A reference to a definition, which is made where there is none yet."""
-        if id(node) not in self.names:
+        of = _class_of(node)
+        if of not in self.names:
             if name in self.definitions:
                 place = f"{node.type.__module__}.{node.type.__qualname__}"
                 name = re.sub(r"[^\w-]", "__", place)
-            self.names[id(node)] = name
+            self.names[of] = name
             self.definitions[name] = {}  # its name is taken while what is in it is described
             self.definitions[name] = make()
-        return {"$ref": self.ref.format(self.names[id(node)])}
+        return {"$ref": self.ref.format(self.names[of])}
 
     def _judged(self, node: Node) -> Schema:
         annotation = node.annotation
@@ -264,6 +265,11 @@ def options(node: Node, given: Mapping[str, Any]) -> Schema:
     return {**found, **extra} if isinstance(extra, Mapping) else found
 
 
+def _class_of(node: Node) -> tuple[Any, str]:
+    """What has one definition, however often it is described: a class, with its parameters."""
+    return node.type, node.label
+
+
 def _checks(node: Node) -> Schema:
     return _limits(node, node.checks)
 
@@ -291,10 +297,11 @@ def _takes_title(node: Node) -> bool:
     return node.kind != "object" and not (node.kind == "choice" and node.type is not None)
 
 
-def _refers(schema: Any, wanted: str) -> bool:
+def refers(schema: Any, wanted: str) -> bool:
+    """Is there a reference of this text in it?"""
     if isinstance(schema, dict):
-        return schema.get("$ref") == wanted or any(_refers(v, wanted) for v in schema.values())
-    return isinstance(schema, list) and any(_refers(item, wanted) for item in schema)
+        return schema.get("$ref") == wanted or any(refers(v, wanted) for v in schema.values())
+    return isinstance(schema, list) and any(refers(item, wanted) for item in schema)
 
 
 def _title(name: str) -> str:

@@ -86,7 +86,10 @@ bool wf_origin_matches(struct wf_origin *o, struct wf_span origin) {
 
 struct wf_origin *wf_origin_new(struct wf_span pattern, char why[WF_ORIGIN_WHY_CHARS]) {
     (void)pattern;
-    memcpy(why, "this weft was built without PCRE2", sizeof("this weft was built without PCRE2"));
+    static const char absent[] = "weft was built without PCRE2: install it with its headers "
+                                 "(libpcre2-dev) and pkg-config, and build weft again";
+    static_assert(sizeof(absent) <= WF_ORIGIN_WHY_CHARS, "it fits");
+    memcpy(why, absent, sizeof(absent));
     return NULL;
 }
 
