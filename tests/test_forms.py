@@ -449,3 +449,74 @@ def test_uploads_without_pydantic_are_native() -> None:
     description = describe(endpoint)
     assert description.body_mode == "form"
     assert [step.native for step in description.steps] == [True, True, True]
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize("size", [MIB + 1, 5 * MIB, 16 * MIB + 1])
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_larger_files_are_files_wherever_they_are_kept(size: int, by_hand: bool) -> None:
+    app = weft.App()
+
+    async def used(file: weft.UploadFile) -> list[Any]:
+        first = await file.read(MIB)
+        await file.seek(size - 3)
+        last = await file.read()
+        file.file.seek(MIB - 1)
+        line = file.file.readline()
+        await file.seek(size + 2)
+        await file.write(b"new")
+        await file.seek(size - 1)
+        end = await file.read(100)
+        file.file.truncate(4)
+        await file.seek(0)
+        start = await file.read()
+        await file.close()
+        return [len(first), last.decode(), line.decode(), end.decode(), start.decode(), file.size]
+
+    @app.post("/parameter", max_body_size=32 * MIB)
+    async def parameter(file: weft.UploadFile) -> Any:
+        return await used(file)
+
+    @app.post("/hand", max_body_size=32 * MIB)
+    async def hand(request: weft.Request) -> Any:
+        async with request.form() as form:
+            file = form["file"]
+            assert isinstance(file, weft.UploadFile)
+            return await used(file)
+
+    content = b"a" * (MIB - 1) + b"b\n" + b"c" * (size - MIB - 1)
+    with TestClient(app) as client:
+        path = "/hand" if by_hand else "/parameter"
+        got = client.post(path, files={"file": ("x", content)}).json()
+    last = content[-3:].decode()
+    assert got == [MIB, last, "b\n", last[-1] + "\0\0new", "aaaa", size + 3]
+
+
+def test_memory_of_files_is_given_back() -> None:
+    app = weft.App()
+    kinds: list[str] = []
+    kept: list[weft.UploadFile] = []
+
+    @app.post("/")
+    async def post(file: weft.UploadFile, keep: bool = False) -> int | None:
+        kinds.append(type(file.file).__name__)
+        if keep:
+            kept.append(file)
+        return file.size
+
+    content = b"x" * (9 * MIB)
+    with TestClient(app) as client:
+
+        def send(count: int, **params: Any) -> list[str]:
+            kinds.clear()
+            for _ in range(count):
+                reply = client.post("/", files={"file": ("x", content)}, params=params)
+                assert reply.json() == len(content)
+            return kinds[:]
+
+        assert set(send(10)) == {"_Kept"}
+        assert send(9, keep=True).count("_Spooled") >= 2  # 64 MiB are seven of them
+        kept.clear()
+        assert set(send(3)) == {"_Kept"}

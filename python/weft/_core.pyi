@@ -369,6 +369,10 @@ class _HandlerRunner:
 # ---- py/form ----
 
 @final
+class FormContent:
+    def __len__(self) -> int: ...
+
+@final
 class FormParser:
     def __new__(
         cls, content_type: bytes, max_files: int, max_fields: int, max_part_size: int

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from asyncio import to_thread
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from io import BufferedRandom, BytesIO, FileIO
-from typing import Any, BinaryIO, NamedTuple, Self, TypeVar, cast
+from io import BufferedRandom, BytesIO, FileIO, RawIOBase
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Self, TypeVar, cast
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+
+if TYPE_CHECKING:
+    from weft import _core
 
 K = TypeVar("K")
 V = TypeVar("V", covariant=True)
@@ -510,11 +513,74 @@ class _Spooled(BufferedRandom):
         self.close()
 
 
+class _Content(RawIOBase):
+    """What has been uploaded, in the memory it came to; it moves when something is written."""
+
+    def __init__(self, content: _core.FormContent) -> None:
+        self._data: Any = content  # or a bytearray; both are buffers
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    writable = seekable = readable
+
+    def readinto(self, into: Any) -> int:
+        n = max(0, min(len(into), len(self._data) - self._at))
+        with memoryview(self._data) as view:
+            into[:n] = view[self._at : self._at + n]
+        self._at += n
+        return n
+
+    def readall(self) -> bytes:
+        with memoryview(self._data) as view:
+            rest = bytes(view[self._at :])
+        self._at += len(rest)
+        return rest
+
+    def write(self, data: Any) -> int:
+        own = self._own()
+        own.extend(bytes(max(0, self._at - len(own))))
+        own[self._at : self._at + len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        own, size = self._own(), self._at if size is None else size
+        own.extend(bytes(max(0, size - len(own))))
+        del own[size:]
+        return size
+
+    def _own(self) -> bytearray:
+        if not isinstance(self._data, bytearray):
+            self._data = bytearray(self._data)
+        return self._data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        at = offset + (0, self._at, len(self._data))[whence]
+        if at < 0:
+            raise ValueError(f"negative seek position {at}")
+        self._at = at
+        return at
+
+    def close(self) -> None:
+        super().close()
+        self._data = bytearray()
+
+
+class _Kept(BufferedRandom):
+    """A file of what is in memory."""
+
+    def __init__(self, content: _core.FormContent) -> None:
+        super().__init__(_Content(content))
+
+
 class UploadFile:
     """An uploaded file: `filename`, `content_type` and `headers` as the client said, `size` in
     bytes, and its content in `file`, a binary file that starts at its beginning.
 
-    Up to 1 MiB is in memory, more in a temporary file that is gone once it is closed.
+    Up to 1 MiB is in memory, up to 16 MiB while those of all requests together have no more than 64
+    MiB, else in a temporary file that is gone once it is closed.
     """
 
     def __init__(
@@ -532,14 +598,21 @@ class UploadFile:
 
     @classmethod
     def _make(
-        cls, content: bytes | int, size: int, filename: str, raw: list[tuple[bytes, bytes]]
+        cls,
+        content: bytes | _core.FormContent | int,
+        size: int,
+        filename: str,
+        raw: list[tuple[bytes, bytes]],
     ) -> UploadFile:
         """What the core calls: `content` is all of it, or a descriptor to take over."""
         self = cls.__new__(cls)
         self.size = size
         self.filename = filename
         self.headers = Headers(raw=raw)
-        self.file = BytesIO(content) if isinstance(content, bytes) else _Spooled(content)
+        if isinstance(content, bytes):
+            self.file = BytesIO(content)
+        else:
+            self.file = _Spooled(content) if isinstance(content, int) else _Kept(content)
         return self
 
     @property
@@ -549,7 +622,7 @@ class UploadFile:
 
     @property
     def _in_memory(self) -> bool:
-        return isinstance(self.file, BytesIO)
+        return isinstance(self.file, BytesIO | _Kept)
 
     def _content(self) -> bytes:
         position = self.file.tell()

@@ -297,6 +297,9 @@ static bool begin_form(struct wf_conn *c) {
     if (ex->form == NULL) {
         return false;
     }
+    if (!c->body_chunked && ex->body_coding == NULL) {
+        wf_form_expect(ex->form, ex->head.content_length);
+    }
     if (c->body == WF_BODY_COMPLETE) {
         wf_form_finish(ex->form);
         return true;

@@ -58,7 +58,7 @@ static PyObject *raw_fields(const struct wf_form_item *item) {
     return list;
 }
 
-/* UploadFile._make(content or descriptor, size, filename, raw headers) */
+/* UploadFile._make(bytes, FormContent or descriptor, size, filename, raw headers) */
 static PyObject *upload(struct wf_state *state, const struct wf_form *f,
                         struct wf_form_item *item) {
     struct wf_form_py_state *s = &state->form_py;
@@ -73,7 +73,9 @@ static PyObject *upload(struct wf_state *state, const struct wf_form *f,
     }
     fd = wf_form_take_file(item);
     content = fd >= 0 ? PyLong_FromLong(fd)
-                      : PyBytes_FromStringAndSize(item->value.p, (Py_ssize_t)item->value.n);
+              : item->claimed != 0
+                  ? wf_form_content_new(state, item)
+                  : PyBytes_FromStringAndSize(item->value.p, (Py_ssize_t)item->value.n);
     if (content != NULL) {
         PyObject *args[] = {content, size, filename, fields};
         made = PyObject_Vectorcall(s->make_upload, args, 4, NULL);
@@ -187,8 +189,11 @@ static PyObject *parser_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     if (p == NULL) {
         return NULL;
     }
-    struct wf_form_config config = {
-        .files_max = files, .fields_max = fields, .field_bytes_max = part, .spool_dir = dir};
+    struct wf_form_config config = {.files_max = files,
+                                    .fields_max = fields,
+                                    .field_bytes_max = part,
+                                    .spool_dir = dir,
+                                    .memory = state->form_py.memory};
     p->state = state;
     p->form = wf_form_new(wf_span(content_type, (size_t)n), &config);
     if (p->form == NULL) {
@@ -276,13 +281,21 @@ int wf_form_py_exec(PyObject *module, struct wf_state *state) {
     s->filename = PyUnicode_InternFromString("filename");
     s->size = PyUnicode_InternFromString("size");
     s->parser_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &parser_spec, NULL);
-    return s->filename == NULL || s->size == NULL || s->parser_type == NULL
+    s->content_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &wf_form_content_spec, NULL);
+    s->memory = wf_form_memory_new(WF_FORM_SHARED_MEMORY_MAX);
+    if (s->memory == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return s->filename == NULL || s->size == NULL || s->parser_type == NULL ||
+                   s->content_type == NULL || PyModule_AddType(module, s->content_type) < 0
                ? -1
                : PyModule_AddType(module, s->parser_type);
 }
 
 int wf_form_py_traverse(struct wf_form_py_state *s, visitproc visit, void *arg) {
     Py_VISIT(s->parser_type);
+    Py_VISIT(s->content_type);
     Py_VISIT(s->upload_type);
     Py_VISIT(s->make_upload);
     return 0;
@@ -295,4 +308,7 @@ void wf_form_py_clear(struct wf_form_py_state *s) {
     Py_CLEAR(s->filename);
     Py_CLEAR(s->size);
     Py_CLEAR(s->spool_dir);
+    Py_CLEAR(s->content_type);
+    wf_form_memory_unref(s->memory);
+    s->memory = NULL;
 }

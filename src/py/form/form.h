@@ -14,9 +14,11 @@ struct wf_form_py_state {
     PyTypeObject *parser_type; /* owned: _core.FormParser */
     PyObject
         *upload_type; /* owned: weft.datastructures.UploadFile, or NULL before the first file */
-    PyObject *make_upload;     /* owned: UploadFile._make, with it */
-    PyObject *filename, *size; /* owned, interned */
-    PyObject *spool_dir;       /* owned: bytes, or NULL before the first parser */
+    PyObject *make_upload;         /* owned: UploadFile._make, with it */
+    PyObject *filename, *size;     /* owned, interned */
+    PyObject *spool_dir;           /* owned: bytes, or NULL before the first parser */
+    PyTypeObject *content_type;    /* owned: _core.FormContent */
+    struct wf_form_memory *memory; /* owned reference */
 };
 /* The room is called form_py in the state: wf_form_* is serve's. */
 int wf_form_py_exec(PyObject *module, struct wf_state *state);
@@ -30,6 +32,10 @@ PyObject *wf_form_to_list(struct wf_state *state, struct wf_form *form);
 /* Where files wait that are too large for memory: tempfile.gettempdir(), asked once. Borrowed from the
  * state; NULL with an exception. */
 const char *wf_form_spool_dir(struct wf_state *state);
+
+/* _core.FormContent of an item with content in shared memory, which it takes over; NULL: no memory, and it has not. */
+PyObject *wf_form_content_new(struct wf_state *state, struct wf_form_item *item);
+extern PyType_Spec wf_form_content_spec;
 
 /* Is it an UploadFile? */
 bool wf_form_is_upload(const struct wf_state *state, PyObject *o);

@@ -161,7 +161,8 @@ static int fill(struct wf_http_server *s, const struct wf_http_app *app, struct 
     route->form = (struct wf_form_config){.files_max = spec->files_max,
                                           .fields_max = spec->fields_max,
                                           .field_bytes_max = spec->field_bytes_max,
-                                          .spool_dir = wf_form_spool_dir(s->state)};
+                                          .spool_dir = wf_form_spool_dir(s->state),
+                                          .memory = s->state->form_py.memory};
     route->leaf.form = &route->form;
     return route->form.spool_dir != NULL ? 0 : -1;
 }

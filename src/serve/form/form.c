@@ -26,6 +26,7 @@ struct wf_form_state {
     uint64_t files, fields;
     size_t files_bytes; /* of files in memory */
     size_t text_bytes;  /* of fields and names */
+    uint64_t expected;  /* of the body, from what is being fed on; UINT64_MAX: not known */
     struct wf_arena arena;
     struct wf_buf content; /* of the current item, in memory; or of all of an urlencoded form */
     struct wf_multipart parser;
@@ -178,6 +179,36 @@ static void spool(struct wf_form *f, struct wf_form_item *item, struct wf_span d
     }
 }
 
+static void release(struct wf_form *f, struct wf_form_item *item, uint64_t but) {
+    if (item->claimed > but) {
+        wf_form_memory_release(f->state->config.memory, item->claimed - but);
+        item->claimed = but;
+    }
+}
+
+/* Is there room for a file that has become longer than each may be? It is asked for at once where the body's length
+ * tells how long the file may become, else by doubling. */
+static bool has_shared_memory(struct wf_form *f, struct wf_form_item *item) {
+    struct wf_form_state *s = f->state;
+    if (item->size <= item->claimed) {
+        return true;
+    }
+    uint64_t most = WF_FORM_FILE_MEMORY_MAX, wanted = s->content.len + s->expected;
+    if (s->expected == UINT64_MAX) {
+        wanted = item->size <= most ? WF_MIN(2 * item->size, most) : UINT64_MAX;
+    }
+    if (s->config.memory == NULL || wanted > most ||
+        !wf_form_memory_claim(s->config.memory, wanted - item->claimed)) {
+        return false;
+    }
+    item->claimed = wanted;
+    if (wf_buf_reserve(&s->content, (size_t)wanted - s->content.len) != WF_BUF_OK) {
+        return false;
+    }
+    wf_form_memory_advise(s->content.p + s->content.len, s->content.cap - s->content.len);
+    return true;
+}
+
 /* The file has become too large for memory. */
 static void move_to_disk(struct wf_form *f, struct wf_form_item *item) {
     struct wf_form_state *s = f->state;
@@ -188,6 +219,7 @@ static void move_to_disk(struct wf_form *f, struct wf_form_item *item) {
     }
     spool(f, item, wf_buf_span(&s->content));
     wf_buf_free(&s->content);
+    release(f, item, 0);
 }
 
 /* ---- content ---- */
@@ -197,7 +229,7 @@ static void add_file_data(struct wf_form *f, struct wf_form_item *item, struct w
     size_t most =
         s->files_bytes < WF_FORM_MEMORY_MAX ? WF_FORM_SPOOL_BYTES : WF_FORM_SPOOL_FULL_BYTES;
     item->size += data.n;
-    if (item->fd < 0 && item->size > most) {
+    if (item->fd < 0 && item->size > most && !has_shared_memory(f, item)) {
         move_to_disk(f, item);
     }
     if (f->status == 0 && item->fd >= 0) {
@@ -230,7 +262,8 @@ static void end_part(struct wf_form *f) {
     if (item->fd >= 0 || s->content.len == 0) {
         return;
     }
-    s->files_bytes += item->is_file ? s->content.len : 0;
+    release(f, item, item->size);
+    s->files_bytes += item->is_file && item->claimed == 0 ? s->content.len : 0;
     item->value = wf_buf_span(&s->content);
     if (s->content.len <= SMALL_BYTES) {
         (void)copy(f, &item->value);
@@ -356,6 +389,7 @@ struct wf_form *wf_form_new(struct wf_span content_type, const struct wf_form_co
     s->items_cap = 0;
     s->files = s->fields = 0;
     s->files_bytes = s->text_bytes = 0;
+    s->expected = UINT64_MAX;
     wf_arena_init(&s->arena, NULL, 0, 4 * (size_t)WF_FORM_TEXT_MAX);
     wf_buf_init(&s->content, CONTENT_MAX);
     struct wf_span type = wf_mime_value(content_type);
@@ -365,6 +399,10 @@ struct wf_form *wf_form_new(struct wf_span content_type, const struct wf_form_co
         f->urlencoded = wf_span_eq_lower(type, WF_SPAN("application/x-www-form-urlencoded"));
     }
     return f;
+}
+
+void wf_form_expect(struct wf_form *f, uint64_t bytes) {
+    f->state->expected = bytes;
 }
 
 void wf_form_feed(struct wf_form *f, struct wf_span bytes) {
@@ -378,6 +416,7 @@ void wf_form_feed(struct wf_form *f, struct wf_span bytes) {
                wf_buf_append_span(&s->content, bytes) != WF_BUF_OK) {
         fail_memory(f);
     }
+    s->expected -= s->expected != UINT64_MAX ? WF_MIN(s->expected, (uint64_t)bytes.n) : 0;
 }
 
 void wf_form_finish(struct wf_form *f) {
@@ -404,6 +443,7 @@ void wf_form_free(struct wf_form *f) {
         if (!f->urlencoded && item->value.n > SMALL_BYTES) {
             wf_free((void *)(uintptr_t)item->value.p);
         }
+        release(f, item, 0);
     }
     wf_free(f->items);
     wf_buf_free(&f->state->content);
@@ -419,4 +459,14 @@ int wf_form_take_file(struct wf_form_item *item) {
         item->fd = -1;
     }
     return fd;
+}
+
+uint64_t wf_form_take_content(struct wf_form_item *item, struct wf_span *content) {
+    uint64_t claimed = item->claimed;
+    if (claimed != 0) {
+        *content = item->value;
+        item->value = wf_span("", 0);
+        item->claimed = 0;
+    }
+    return claimed;
 }

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/span.h"
+#include "serve/form/memory.h"
 #include "wire/mime/mime.h"
 
 /* name, default, reason: as in Starlette */
@@ -29,11 +30,14 @@ struct wf_form_config {
 #undef X
     const char
         *spool_dir; /* where temporary files are made: "/tmp". Borrowed for the form's life */
+    struct wf_form_memory *
+        memory; /* for files longer than WF_FORM_SPOOL_BYTES; NULL: none. Borrowed for the form's life */
 };
 void wf_form_config_default(struct wf_form_config *c);
 
 enum {
-    WF_FORM_SPOOL_BYTES = 1024 * 1024, /* a longer file goes to disk: as Starlette's */
+    WF_FORM_SPOOL_BYTES =
+        1024 * 1024, /* a longer file needs shared memory, or goes to disk: as all of Starlette's */
     /* Of files together; then those of WF_FORM_SPOOL_FULL_BYTES go to disk. Not smaller ones: a
      * descriptor each would be a cheap way to use up the process's. */
     WF_FORM_MEMORY_MAX = 16 * 1024 * 1024,
@@ -50,8 +54,9 @@ struct wf_form_item {
         *fields; /* of a multipart part, in order; all spans live as long as the form */
     uint16_t nfields;
     bool is_file;
-    int fd;        /* owned: a temporary file without a name, at its end; -1: it is in `value` */
-    uint64_t size; /* of the content */
+    int fd;           /* owned: a temporary file without a name, at its end; -1: it is in `value` */
+    uint64_t size;    /* of the content */
+    uint64_t claimed; /* of the shared memory */
 };
 
 struct wf_form {
@@ -69,6 +74,8 @@ struct wf_form {
  *               the body is, as in Starlette
  * returns       NULL without memory. A type without a boundary is a form with a status. */
 struct wf_form *wf_form_new(struct wf_span content_type, const struct wf_form_config *config);
+/* How long the body will be, where that is known: before the first of it. */
+void wf_form_expect(struct wf_form *f, uint64_t bytes);
 /* Bytes of the body, in order. */
 void wf_form_feed(struct wf_form *f, struct wf_span bytes);
 /* The body has ended: a truncated one is found out here. */
@@ -78,5 +85,8 @@ void wf_form_free(struct wf_form *f);
 
 /* Hands an item's file over: its descriptor, rewound, is the caller's now. -1: it has none. */
 int wf_form_take_file(struct wf_form_item *item);
+/* Hands over content in shared memory: *content is the caller's now, for wf_free, and the result what is to be released
+ * after that. 0: it is in none. */
+uint64_t wf_form_take_content(struct wf_form_item *item, struct wf_span *content);
 
 #endif

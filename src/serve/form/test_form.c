@@ -92,6 +92,76 @@ static void large_files_go_to_disk(void **state) {
     close(fd);
 }
 
+/* A file of so many zeros, fed by the MiB. expected: of the whole body, or UINT64_MAX */
+static struct wf_form *with_file(struct wf_form_memory *memory, size_t bytes, uint64_t expected) {
+    static char zeros[WF_FORM_SPOOL_BYTES];
+    struct wf_form_config config;
+    wf_form_config_default(&config);
+    config.memory = memory;
+    struct wf_form *f = wf_form_new(WF_SPAN(TYPE), &config);
+    assert_non_null(f);
+    wf_form_expect(f, expected);
+    feed(f, FILE_HEAD("f", "x"));
+    for (size_t n; bytes != 0; bytes -= n) {
+        n = WF_MIN(bytes, sizeof(zeros));
+        wf_form_feed(f, wf_span(zeros, n));
+    }
+    feed(f, "\r\n--b--");
+    wf_form_finish(f);
+    assert_int_equal(f->status, 0);
+    return f;
+}
+
+static uint64_t left_of(struct wf_form_memory *memory) {
+    uint64_t n = 0;
+    while (wf_form_memory_claim(memory, 1 << 10)) {
+        n++;
+    }
+    wf_form_memory_release(memory, n << 10);
+    return n << 10;
+}
+
+static void large_files_share_memory(void **state) {
+    enum { MIB = 1 << 20, ALL = 8 * MIB };
+    unsigned before = open_descriptors();
+    struct wf_form_memory *memory = wf_form_memory_new(ALL);
+    for (int known = 0; known < 2; known++) {
+        uint64_t expected = known != 0 ? 3 * MIB + 100 : UINT64_MAX;
+        struct wf_form *f = with_file(memory, 3 * MIB, expected);
+        assert_int_equal(f->items[0].claimed, 3 * MIB); /* what was too much has been given back */
+        assert_int_equal(f->items[0].value.n, 3 * MIB);
+        assert_int_equal(left_of(memory), ALL - 3 * MIB);
+        struct wf_form *g = with_file(memory, 6 * MIB, expected * 2);
+        assert_true(g->items[0].fd >= 0 && g->items[0].claimed == 0 && g->items[0].size == 6 * MIB);
+        assert_int_equal(left_of(memory), ALL - 3 * MIB);
+        wf_form_free(g);
+        struct wf_span content = wf_span("", 0);
+        assert_int_equal(wf_form_take_content(&f->items[0], &content), 3 * MIB);
+        assert_int_equal(wf_form_take_content(&f->items[0], &content), 0);
+        wf_form_free(f);
+        assert_int_equal(left_of(memory), ALL - 3 * MIB);
+        assert_int_equal(content.p[content.n - 1], 0);
+        wf_free((void *)(uintptr_t)content.p);
+        wf_form_memory_release(memory, 3 * MIB);
+        wf_form_free(with_file(memory, 3 * MIB, expected));
+        assert_int_equal(left_of(memory), ALL);
+    }
+    wf_form_free(with_file(memory, MIB, UINT64_MAX)); /* so short, it needs none */
+    assert_int_equal(left_of(memory), ALL);
+    wf_form_memory_unref(memory);
+
+    memory = wf_form_memory_new(UINT32_MAX);
+    for (int known = 0; known < 2; known++) {
+        size_t size = WF_FORM_FILE_MEMORY_MAX + 1;
+        struct wf_form *f = with_file(memory, size, known != 0 ? size + 100 : UINT64_MAX);
+        assert_true(f->items[0].fd >= 0 && f->items[0].size == size);
+        assert_int_equal(left_of(memory), UINT32_MAX / 1024 * 1024);
+        wf_form_free(f);
+    }
+    wf_form_memory_unref(memory);
+    assert_int_equal(open_descriptors(), before);
+}
+
 static void nowhere_to_store_is_told(void **state) {
     static char zeros[WF_FORM_SPOOL_BYTES + 1];
     struct wf_form_config config;
@@ -293,6 +363,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest alone[] = {
         cmocka_unit_test(fields_and_files_are_items),
         cmocka_unit_test(large_files_go_to_disk),
+        cmocka_unit_test(large_files_share_memory),
         cmocka_unit_test(nowhere_to_store_is_told),
         cmocka_unit_test(urlencoded_is_read_as_starlette_does),
         cmocka_unit_test(other_types_are_empty),
