@@ -18,6 +18,7 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import dataclass, field, replace
+from types import FunctionType
 from typing import (
     Any,
     Literal,
@@ -522,6 +523,8 @@ def place(endpoint: Any) -> str:
 
 def is_async_callable(obj: Any) -> bool:
     """Does calling it give a coroutine? True of `async def`, partials, objects and wrappers."""
+    if is_plain_function(obj):
+        return inspect.iscoroutinefunction(obj)
     while isinstance(obj, functools.partial):
         obj = obj.func
     call = obj if inspect.isroutine(obj) else getattr(type(obj), "__call__", None)  # noqa: B004
@@ -535,6 +538,8 @@ def is_generator(obj: Any) -> bool:
 
 def is_a(check: Callable[[Any], bool], call: Any) -> bool:
     """Is it such a function: itself, what it wraps, or the `__call__` of its class?"""
+    if is_plain_function(call):
+        return check(call)
     call = unpartial(call)
     unwrapped = inspect.unwrap(call)
     if check(call) or check(unwrapped):
@@ -546,6 +551,11 @@ def is_a(check: Callable[[Any], bool], call: Any) -> bool:
         for target in (call, unwrapped)
         if (method := getattr(target, "__call__", None)) is not None  # noqa: B004
     )
+
+
+def is_plain_function(obj: Any) -> bool:
+    """Is it a function that wraps none, as nearly all endpoints are?"""
+    return type(obj) is FunctionType and "__wrapped__" not in obj.__dict__
 
 
 def unpartial(call: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NewType, Union, get_args, get_origin
 from weft.datastructures import UploadFile
 
 UNIONS = (Union, types.UnionType)
+_PLAIN = (str, int, float, bool, bytes, types.NoneType)  # what most parameters are
 _SEQUENCES = (Sequence, list, tuple, set, frozenset, deque)
 
 
@@ -43,6 +44,8 @@ def is_model(annotation: Any) -> bool:
 
 def is_complex(annotation: Any) -> bool:
     """Does it come from the body where nothing else is said?"""
+    if isinstance(annotation, type) and annotation in _PLAIN:
+        return False
     origin = get_origin(annotation)
     if origin in UNIONS:
         return any(map(is_complex, get_args(annotation)))
@@ -73,6 +76,8 @@ def is_upload(annotation: Any) -> bool:
 
 
 def is_sequence(annotation: Any) -> bool:
+    if isinstance(annotation, type) and annotation in _PLAIN:
+        return False
     origin = get_origin(annotation)
     if origin in UNIONS:
         return any(map(is_sequence, get_args(annotation)))
