@@ -2,7 +2,11 @@
 
 import weft
 import weft.json
-from weft import App, HTTPException, JSONResponse, Request, Router
+from weft import App, EventSourceResponse, HTTPException, JSONResponse, Request, Router
+from weft.middleware import CORSMiddleware, SessionMiddleware
+from weft.security import JWTBearer
+from weft.sse import ServerSentEvent
+from weft.staticfiles import StaticFiles
 
 app = App(titel="Shop")  # wrong
 app = App(title=1)  # wrong
@@ -38,3 +42,28 @@ weft.json.encode({}, indent="x")  # wrong
 weft.run(1)  # wrong
 app.include_router("router")  # wrong
 app.run(port="8000")  # wrong
+
+app.run(limits={"body_bytes": 1})  # wrong
+app.run(limits={"body_bytes_max": "1"})  # wrong
+app.mount("/static", "static")  # wrong
+app.host("example.org", StaticFiles(directory="static"))  # wrong
+StaticFiles("static")  # wrong
+app.add_middleware(CORSMiddleware, allow_origin=["*"])  # wrong
+app.add_middleware(SessionMiddleware)  # wrong
+JWTBearer(key=1, algorithms=["HS256"])  # wrong
+ServerSentEvent("text")  # wrong
+EventSourceResponse(1)  # wrong
+
+
+@app.post("/", form_limits={"max_file": 1})  # wrong
+async def wrong_form_limits() -> None: ...
+
+
+@app.middleware("http")  # wrong
+async def no_call_next(request: Request) -> JSONResponse:
+    return JSONResponse({})
+
+
+@app.exception_handler("404")  # wrong
+async def wrong_key(request: Request, exc: Exception) -> JSONResponse:
+    return JSONResponse({})

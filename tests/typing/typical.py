@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -16,6 +23,9 @@ from weft import (
     Body,
     Cookie,
     Depends,
+    EventSourceResponse,
+    FileResponse,
+    Form,
     Header,
     HTTPException,
     JSONResponse,
@@ -24,8 +34,14 @@ from weft import (
     Request,
     Response,
     Router,
+    Security,
+    ServerSentEvent,
     StreamingResponse,
+    UploadFile,
 )
+from weft.middleware import CompressionMiddleware, CORSMiddleware, SessionMiddleware
+from weft.security import HTTPBasic, HTTPBasicCredentials, OAuth2PasswordBearer, SecurityScopes
+from weft.staticfiles import StaticFiles
 from weft.testing import TestClient
 
 
@@ -87,6 +103,59 @@ async def stream() -> StreamingResponse:
         yield "a"
 
     return StreamingResponse(lines(), media_type="text/plain")
+
+
+@app.get("/events", response_class=EventSourceResponse)
+async def events() -> AsyncIterable[ServerSentEvent]:
+    yield ServerSentEvent(data={"a": 1}, event="tick", id="1", retry=100)
+
+
+@app.get("/lines")
+async def lines() -> AsyncIterator[Book]:
+    yield Book("a", 1, [])
+
+
+@app.post("/covers", form_limits={"max_files": 1}, max_body_size=1 << 20, timeout=2.5)
+async def cover(
+    request: Request, image: UploadFile, title: Annotated[str, Form(min_length=1)]
+) -> int:
+    request.session["last"] = title
+    return len(await image.read())
+
+
+@app.get("/report")
+async def report() -> FileResponse:
+    return FileResponse("report.pdf", filename="report.pdf")
+
+
+oauth2 = OAuth2PasswordBearer(tokenUrl="token", scopes={"read": "Read"})
+
+
+async def user(scopes: SecurityScopes, token: Annotated[str, Depends(oauth2)]) -> str:
+    return token if "read" in scopes.scopes else ""
+
+
+@app.get("/me")
+async def me(
+    user: Annotated[str, Security(user, scopes=["read"])],
+    basic: Annotated[HTTPBasicCredentials | None, Depends(HTTPBasic(auto_error=False))],
+) -> dict[str, str]:
+    return {"user": basic.username if basic else user}
+
+
+@app.middleware("http")
+async def timed(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    response = await call_next(request)
+    response.headers["x-path"] = request.url.path
+    return response
+
+
+app.add_middleware(CORSMiddleware, allow_origins=["https://example.org"], allow_credentials=True)
+app.add_middleware(CompressionMiddleware, minimum_size=1000)
+app.add_middleware(SessionMiddleware, secret_key="secret", max_age=None)
+app.mount("/static", StaticFiles(directory=".", html=True), name="static")
+app.mount("/sub", App(title="Within"))
+app.host("api.example.org", Router())
 
 
 @app.exception_handler(KeyError)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 __all__ = [
     "CORSMiddleware",
@@ -38,10 +38,16 @@ class Middleware:
     `Middleware(CORSMiddleware, allow_origins=["*"])` declares one, for `App(middleware=[...])`.
     """
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        if cls is Middleware:
-            return Declared(args[0], args[1:], kwargs)
-        return super().__new__(cls)
+    if TYPE_CHECKING:  # behind __new__ they would not look at the arguments of subclasses
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+
+    else:
+
+        def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+            if cls is Middleware:
+                return Declared(args[0], args[1:], kwargs)
+            return super().__new__(cls)
 
     of_server: ClassVar[bool] = False
     """may it only stand around all of a server, and not around an App that is mounted?"""
