@@ -563,6 +563,12 @@ def test_an_empty_container_is_a_level_too() -> None:
             encode([nested])
 
 
+@pytest.mark.parametrize("n", [20_000, 30_000, 200_000])
+def test_long_json_is_whole_with_or_without_room_left(n: int) -> None:
+    for obj in (list(range(n)), "x" * n):
+        assert encode(obj) == json.dumps(obj, separators=(",", ":")).encode()
+
+
 def test_arguments_of_encode() -> None:
     for call in (
         lambda: encode(),  # type: ignore[call-arg]

@@ -1,7 +1,10 @@
 /* What weft.json offers of encoding: into bytes, into a bytearray, indented, by lines. */
 #include "py/json/encode_int.h"
 
-enum { INDENT_MAX = 16 };
+enum {
+    INDENT_MAX = 16,
+    COPIED_BYTES = 128 << 10 /* from which glibc's malloc maps memory */
+};
 
 /* The keywords of a call. */
 struct options {
@@ -40,10 +43,21 @@ void wf_json_open_bytes(struct bytes_out *o, char *first) {
             .start = first, .p = first, .end = first + WF_JSON_FIRST_BYTES, .grow = bytes_grow}};
 }
 
+/* Long JSON is copied rather than shrunk: where malloc has mapped memory for it, freeing what was
+ * shrunk would not teach it to keep as much the next time, and each page would be faulted in anew. */
+static PyObject *copy_bytes(struct bytes_out *o, Py_ssize_t n) {
+    PyObject *copy = PyBytes_FromStringAndSize(o->out.start, n);
+    Py_CLEAR(o->bytes);
+    return copy;
+}
+
 PyObject *wf_json_close_bytes(struct bytes_out *o) {
     Py_ssize_t n = o->out.p - o->out.start;
     if (o->bytes == NULL) {
         return PyBytes_FromStringAndSize(o->out.start, n);
+    }
+    if (n >= COPIED_BYTES && o->out.end - o->out.p > n / 8) {
+        return copy_bytes(o, n);
     }
     _PyBytes_Resize(&o->bytes, n); /* NULL with MemoryError where it fails */
     return o->bytes;
