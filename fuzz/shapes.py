@@ -18,7 +18,7 @@ import time
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import pydantic
@@ -56,9 +56,22 @@ def object_of(pick: Pick, depth: int) -> Any:
         case 2:
             return TypedDict("T", dict(fields), total=pick.random() < 0.5)  # type: ignore[operator]
         case _:
-            made: Any = {name: (type_, ...) for name, type_ in fields}
+            made: Any = {name: (checked(pick, type_), ...) for name, type_ in fields}
             config = pydantic.ConfigDict(arbitrary_types_allowed=True)
             return pydantic.create_model("M", __config__=config, **made)
+
+
+def doubt(value: Any) -> Any:
+    """A validator: it refuses some values, and changes others."""
+    size = len(repr(value)) % 5
+    if size == 0:
+        raise ValueError("refused")
+    return [value] if size == 1 else value
+
+
+def checked(pick: Pick, type_: Any) -> Any:
+    how = (pydantic.AfterValidator, pydantic.BeforeValidator, pydantic.PlainValidator)
+    return Annotated[type_, pick.choice(how)(doubt)] if pick.random() < 0.4 else type_
 
 
 def type_of(pick: Pick, depth: int) -> Any:

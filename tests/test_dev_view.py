@@ -172,8 +172,10 @@ def test_plan_says_what_is_handed_over_and_why(dev):
         "  title: str: native",
     ]
     (odd,) = routes["/odd"]["calls"][0]["steps"]
-    assert not odd["native"]
-    assert odd["why"]
+    assert odd["reads"][1] == (
+        "  title: function-wrap: handed over to pydantic when all else is valid: "
+        "Odd.title: Odd.check is code of the application"
+    )
     (even,) = routes["/even"]["calls"][0]["steps"]
     assert not even["native"]
     assert even["why"] == "it has a validator or an option that only pydantic knows"

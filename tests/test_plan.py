@@ -87,7 +87,7 @@ def test_steps_can_be_read():
         "id <- query id: uuid | decimal = UUID('00000000-0000-0000-0000-000000000000')",
         "d <- query d: int = <factory>",
         "x_token <- header x-token: str = 't'",
-        "book <- body book: pydantic Book",
+        "book <- body book: Book",
         "request <- request",
     ]
 

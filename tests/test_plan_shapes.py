@@ -127,7 +127,7 @@ def test_the_body_of_an_error_is_plain_though_it_was_read_natively():
     assert got == json.loads(body)
 
 
-def test_validators_are_handed_over_and_called_once():
+def test_validators_are_called_once():
     calls = []
 
     class Checked(BaseModel):
@@ -145,7 +145,7 @@ def test_validators_are_handed_over_and_called_once():
         return body
 
     plan = compile_plan(handler, "")
-    assert plan.steps[-1].conversion.kind == "handed"
+    assert plan.steps[-1].conversion.kind == "shape"
     for body in (b'{"a":1}', b'{"a":-1}'):
         calls.clear()
         run_plan(plan, Call(body=body, headers=list(JSON)))

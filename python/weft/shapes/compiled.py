@@ -128,8 +128,15 @@ def lines(root: Node) -> Iterator[str]:
     def walk(node: Node, name: str, indent: str) -> Iterator[str]:
         what = f"{indent}{name}: {node.label}" if name else f"{indent}{node.label}"
         if node.kind == "handed":
-            yield f"{what}: handed over to pydantic: {node.why}"
+            last = " when all else is valid" if node.puts_off else ""
+            yield f"{what}: handed over to pydantic{last}: {node.why}"
             return
+        called = ""
+        while node.kind == "after":  # the innermost is called first
+            called = f", then {node.why}(){called}"
+            judge, node = node.judge, node.items[0]
+            if judge is not None:
+                called = f"{called}, pydantic judges what is invalid"
         judged = ", pydantic judges what is invalid" if node.judge is not None else ""
         checks = "".join(f", {op} {limit!r}" for op, limit in node.checks if op != "pattern")
         if id(node) in seen and (node.fields or node.items):
@@ -138,11 +145,11 @@ def lines(root: Node) -> Iterator[str]:
         seen.add(id(node))
         made = {"call": ", made by calling it"}.get(node.make, "")
         made += f", then {node.post_init}()" if node.post_init else ""
-        yield f"{what}: native{checks}{made}{judged}"
+        yield f"{what}: native{checks}{made}{called}{judged}"
         for field in node.fields:
             yield from walk(field.node, field.name, indent + "  ")
         for item in node.items:
-            if item.kind in ("handed", "object", "union", "tagged") or item.items:
+            if item.kind in ("handed", "object", "union", "tagged", "after") or item.items:
                 yield from walk(item, "", indent + "  ")
 
     return walk(root, "", "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,12 @@ class Node:
     judge: Callable[[Any], Any] | None = None
     annotation: Any = None  # of what is judged
     why: str = ""  # it is handed over
+    # of a judge: called with plain objects and what validators returned that were called already
+    replay: Callable[[Any, list[tuple[bool, Any]]], Any] | None = None
+    # after: called with the value, when all else is valid, for another. A `part` is called with the
+    # dict of the object's fields, too, and says what it called: see weft.shapes.validators
+    call: Callable[..., Any] | None = None
+    part: bool = False
 
     # object
     fields: list[Field] = field(default_factory=list)
@@ -70,6 +76,25 @@ class Node:
     omit_defaults: bool = False
     computed: list[Field] = field(default_factory=list)  # attributes written behind the fields
 
+    def walk(self) -> Iterator[Node]:
+        """It, and all that is in it."""
+        seen: set[int] = set()
+        nodes = [self]
+        while nodes:
+            node = nodes.pop()
+            if id(node) not in seen:
+                seen.add(id(node))
+                yield node
+                nodes += node.items
+                nodes += [field.node for field in node.fields]
+
+    @property
+    def puts_off(self) -> bool:
+        """Is its value only made, or changed, when all else is known to be valid?"""
+        if self.kind in ("union", "tagged"):
+            return any(item.puts_off for item in self.items)
+        return self.call is not None
+
     @property
     def native(self) -> bool:
         """Is it read in C, as far as this node itself goes?"""
@@ -85,17 +110,11 @@ def type_name(annotation: Any) -> str:
 
 def runs_code(root: Node) -> bool:
     """May a walk run code of the application: default factories, __post_init__, constructors?"""
-    seen: set[int] = set()
-    nodes = [root]
-    while nodes:
-        node = nodes.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
+    for node in root.walk():
         if node.post_init or node.make == "call" or (node.judge is not None and node is not root):
+            return True
+        if node.call is not None:
             return True
         if any(field.default_kind in ("factory", "copy") for field in node.fields):
             return True
-        nodes += node.items
-        nodes += [field.node for field in node.fields]
     return False

@@ -4,7 +4,9 @@ Only what can be proved is native: a schema whose every key is known here, whose
 exactly what ``validate_python`` makes of what ``json.loads`` gives. The native walk may take
 less than pydantic does, never more: what it finds invalid is judged by pydantic itself, and so are
 the errors. Since pydantic is then asked from the start, nothing below a judge may run code of the
-application: where a validator is found, the whole type is handed over.
+application while anything may still be found invalid: validators are put off, and what they gave is
+kept (weft.shapes.validators). Where that is not proved to come to the same, the whole type is
+handed over.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import copy
 import datetime
 import decimal
 import enum
+import functools
+import ipaddress
 import re
 import types
 import uuid
@@ -23,6 +27,7 @@ from typing import Any
 
 from weft.shapes.annotations import is_object_id
 from weft.shapes.nodes import Field, Node
+from weft.shapes.validators import Recorded, Unrecordable
 
 __all__ = ["adapter_of", "describe"]
 
@@ -84,13 +89,18 @@ def reason(exc: Exception) -> str:
     return text
 
 
-def describe(adapter: Any, judge: Callable[[Any], Any], label: str) -> Node:
-    """The description of what a TypeAdapter validates, with ``judge`` to fall back on."""
+def describe(
+    adapter: Any, judge: Callable[[Any], Any], label: str, from_attributes: bool | None = None
+) -> Node:
+    """The description of what a TypeAdapter validates, with ``judge`` to fall back on, which is
+    called with ``from_attributes``."""
+    reader = _Reader(adapter.core_schema, from_attributes)
     try:
-        node = _Reader(adapter.core_schema).root()
-        if node.judge is None:
+        node = reader.root()
+        if node.judge is None or reader.recorded is not None:
             # Another judge than this one may stand on the same node.
             node = copy.copy(node)
+        node.replay = reader.replay(adapter.validator.title)
     except _Unproved as exc:
         node = Node("handed", why=exc.why)
     node.judge = judge
@@ -99,11 +109,16 @@ def describe(adapter: Any, judge: Callable[[Any], Any], label: str) -> Node:
 
 
 class _Reader:
-    def __init__(self, schema: Any) -> None:
+    def __init__(self, schema: Any, from_attributes: bool | None = None) -> None:
         self.schema = schema
         self.definitions: list[Any] = []
         self.by_ref: dict[str, Any] = {}
         self.seen: dict[int, Node] = {}
+        self.from_attributes = from_attributes
+        self.recorded: Recorded | None = None
+        # nodes of which nothing may be put off, and why
+        self.at_once: list[tuple[Node, str]] = []
+        self.repeated: list[Node] = []
 
     def root(self) -> Node:
         schema = self.schema
@@ -111,7 +126,80 @@ class _Reader:
             self.definitions = schema["definitions"]
             self.by_ref = {definition["ref"]: definition for definition in self.definitions}
             schema = schema["schema"]
-        return self.read(schema, {})
+        node = self.read(schema, {})
+        for inner, why in self.at_once:
+            if inner.puts_off:
+                raise _Unproved(why, runs_code=True)
+        for inner in tuple(self.repeated):
+            self.not_repeated(inner, "it")
+        return node
+
+    # ---- validators ----
+
+    def recorder(self) -> Recorded:
+        if self.recorded is None:
+            self.recorded = Recorded(
+                self.definitions, _is_known, _application_code, self.from_attributes
+            )
+        return self.recorded
+
+    def replay(self, title: str) -> Recorded | None:
+        """What is asked when a validator has raised; None where none is called."""
+        if self.recorded is None:
+            return None
+        schema = self.schema["schema"] if self.definitions else self.schema
+        try:
+            self.recorded.whole(schema, {**self._config_of(schema), "title": title})
+        except Unrecordable as exc:
+            raise _Unproved(str(exc), runs_code=True) from None
+        return self.recorded
+
+    def _config_of(self, schema: Any) -> Mapping[str, Any]:
+        """Of the model that a schema is of."""
+        while schema["type"] in ("definition-ref", *_FUNCTIONS):
+            ref = schema.get("schema_ref")
+            schema = schema["schema"] if ref is None else self.by_ref[ref]
+        config: Mapping[str, Any] = schema.get("config", {})
+        return config
+
+    def put_off(
+        self, schema: Any, config: Mapping[str, Any], field: Field, before: list[str], why: str
+    ) -> Node:
+        """A field's value that pydantic makes when all else is valid."""
+        try:
+            part = self.recorder().part(schema, config, field.name, before)
+        except Unrecordable as exc:
+            raise _Unproved(str(exc), runs_code=True) from None
+        return Node("handed", label=schema["type"], why=why, call=part, part=True, pydantic=True)
+
+    def _function_after(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        _only(schema, "function", "schema", "json_schema_input_schema")
+        function = schema["function"]
+        called = function["function"]
+        if _is_known(called):
+            raise _Unproved("pydantic's function-after has no native form")
+        name = getattr(called, "__qualname__", repr(called))
+        if function["type"] != "no-info":
+            raise _Unproved(f"{name} gets more than the value", runs_code=True)
+        item = self.read(schema["schema"], config, where)
+        self.recorder()
+        return Node("after", label=item.label, items=[item], call=called, why=name)
+
+    def not_repeated(self, node: Node, where: str) -> None:
+        """Of items: a part costs more than pydantic needs for all of a small object, so where there
+        are many, pydantic has them all."""
+        for inner in node.walk():
+            if inner.part:
+                raise _Unproved(f"{where}: {inner.why}", runs_code=True)
+        self.repeated.append(node)
+
+    def not_put_off(self, node: Node, where: str) -> Node:
+        """A node whose value nothing can be put in the place of."""
+        why = f"{where}: a validator's value has no place"
+        if node.puts_off:
+            raise _Unproved(why, runs_code=True)
+        self.at_once.append((node, why))  # it may only be known later what it is
+        return node
 
     def read(self, schema: Any, config: Mapping[str, Any], where: str = "") -> Node:
         """Native where proved; else handed over, or _Unproved where that runs application code."""
@@ -125,7 +213,7 @@ class _Reader:
         try:
             found = self.native(schema, config, where)
         except _Unproved as exc:
-            if exc.runs_code or (runs := _application_code(schema)):
+            if exc.runs_code or (runs := _application_code(schema, self.by_ref)):
                 del self.seen[id(schema)]
                 raise (
                     exc
@@ -275,6 +363,9 @@ class _Reader:
         if kind != "list":
             _lax(config)
         item = self._inner(schema.get("items_schema"), config, f"{where}[]")
+        self.not_repeated(item, where)
+        if kind != "list":
+            self.not_put_off(item, where)
         if kind in ("set", "frozenset") and item.kind not in _HASHABLE:
             raise _Unproved(f"a {kind} of {item.label}")
         return Node(kind, label=f"{kind}[{item.label}]", items=[item], checks=_lengths(schema))
@@ -282,7 +373,10 @@ class _Reader:
     def _tuple(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
         _only(schema, "items_schema", "variadic_item_index")
         _lax(config)
-        items = [self._inner(item, config, f"{where}[]") for item in schema["items_schema"]]
+        items = [
+            self.not_put_off(self._inner(item, config, f"{where}[]"), where)
+            for item in schema["items_schema"]
+        ]
         if "variadic_item_index" not in schema:
             return Node("tuple", label="tuple", items=items)
         if schema["variadic_item_index"] != 0 or len(items) != 1:
@@ -297,6 +391,7 @@ class _Reader:
         value = self._inner(schema.get("values_schema"), config, f"{where}[]")
         if key.kind not in ("any", "str", "int", "choice", "uuid", "date", "datetime"):
             raise _Unproved(f"keys that are {key.label}")
+        self.not_repeated(value, where)
         label = f"dict[{key.label}, {value.label}]"
         return Node("dict", label=label, items=[key, value], checks=_lengths(schema))
 
@@ -319,6 +414,15 @@ class _Reader:
                 return self.native(second["schema"], config, where)
         return self.native(inner, config, where)
 
+    def _function_plain(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        """An IP address, of which pydantic's function makes what its class does of text."""
+        _only(schema, "function")
+        function = schema["function"]["function"]
+        cls = _IP_ADDRESSES.get(getattr(function, "__name__", ""))
+        if cls is None or getattr(function, "__module__", "") != "pydantic._internal._validators":
+            raise _Unproved("pydantic's function-plain has no native form")
+        return Node("text", type=cls, label=cls.__name__)
+
     def _lax_or_strict(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
         _only(schema, "lax_schema", "strict_schema")
         _lax(config)
@@ -333,13 +437,15 @@ class _Reader:
         )
 
     def _union(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
+        if (secret := _secret(schema)) is not None:
+            return Node("text", type=secret, label=secret.__name__)
         _only(schema, "choices", "mode")
         if schema.get("mode", "smart") != "smart":
             raise _Unproved("a union that is tried from left to right")
         members = []
         for choice in schema["choices"]:
             member = choice[0] if isinstance(choice, tuple) else choice
-            members.append(self.read(member, config, where))
+            members.append(self.not_put_off(self.read(member, config, where), where))
         return self._one_of(members)
 
     def _one_of(self, members: list[Node]) -> Node:
@@ -376,7 +482,10 @@ class _Reader:
         node = Node("tagged", key=key)
         for tag, choice in schema["choices"].items():
             item = self.read(choice, config, where)
-            if type(tag) not in (str, int) or item.kind != "object":
+            made = item
+            while made.kind == "after":
+                made = made.items[0]
+            if type(tag) not in (str, int) or made.kind != "object":
                 raise _Unproved("a tagged union of something else than objects")
             node.items.append(item)
             node.choices.append((tag, None))
@@ -408,7 +517,7 @@ class _Reader:
         node.private = _private(cls, schema.get("post_init"))
         where = where or cls.__name__
         if schema.get("root_model"):
-            field = self._field_of("root", schema["schema"], schema.get("config", {}), where)
+            field = self._field_of("root", schema["schema"], schema.get("config", {}), where, [])
             if field.default_kind != "required" or schema.get("post_init"):
                 raise _Unproved("a RootModel with a default or private attributes")
             node.fields.append(field)
@@ -432,18 +541,34 @@ class _Reader:
                 "serialization_exclude_if",
                 "frozen",
             )
-            made = self._field_of(name, field["schema"], config, f"{where}.{name}")
+            made = self._field_of(name, field["schema"], config, f"{where}.{name}", node.fields)
             made.keys = _keys(name, field.get("validation_alias"), config)
             made.out_key = field.get("serialization_alias", name)
             node.fields.append(made)
 
-    def _field_of(self, name: str, schema: Any, config: Mapping[str, Any], where: str) -> Field:
-        kind, default = "required", None
+    def _field_of(
+        self,
+        name: str,
+        schema: Any,
+        config: Mapping[str, Any],
+        where: str,
+        fields: list[Field] | None = None,
+    ) -> Field:
+        """The field, which stands behind ``fields`` in the object's dict; where those are None it
+        stands in no dict, and nothing can be put off."""
+        made = Field(name, (name,), Node("any"))
         if schema["type"] == "default":
-            kind, default = _default(schema, where)
+            made.default_kind, made.default = _default(schema, where)
             schema = schema["schema"]
-        node = self.read(schema, config, where)
-        return Field(name, (name,), node, default_kind=kind, default=default)
+        try:
+            made.node = self.read(schema, config, where)
+        except _Unproved as exc:
+            if fields is None:
+                raise
+            made.node = self.put_off(schema, config, made, [f.name for f in fields], exc.why)
+        if fields is None:
+            self.not_put_off(made.node, where)
+        return made
 
     def _dataclass(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
         _only(
@@ -490,7 +615,13 @@ class _Reader:
             name = field["name"]
             if field.get("init") is False or field.get("init_only"):
                 raise _Unproved(f"{cls.__name__}.{name} is no ordinary field")
-            made = self._field_of(name, field["schema"], config, f"{where}.{name}")
+            made = self._field_of(
+                name,
+                field["schema"],
+                config,
+                f"{where}.{name}",
+                None if schema.get("slots") else node.fields,
+            )
             made.keys = _keys(name, field.get("validation_alias"), config)
             made.out_key = field.get("serialization_alias", name)
             made.in_slot = bool(schema.get("slots"))
@@ -525,7 +656,7 @@ class _Reader:
         where = where or name
         for key, field in schema["fields"].items():
             _only(field, "schema", "required", "validation_alias", "serialization_alias")
-            made = self._field_of(key, field["schema"], config, f"{where}.{key}")
+            made = self._field_of(key, field["schema"], config, f"{where}.{key}", node.fields)
             if made.default_kind != "required":
                 raise _Unproved(f"{where}.{key} has a default")
             required = field.get("required", schema.get("total", True))
@@ -563,6 +694,7 @@ class _Reader:
 
 # ---- parts ----
 
+_FUNCTIONS = ("function-before", "function-after", "function-wrap")
 _BOUNDS = ("multiple_of", "le", "lt", "ge", "gt")
 
 _HASHABLE = (
@@ -586,6 +718,32 @@ _EXACT = {
 _COMPOUND = ("list", "object", "dict", "tagged", "set", "frozenset", "tuple", "vartuple", "deque")
 # What a member takes by conversion.
 _CONVERTED = {kind: ["str"] for kind in _HASHABLE if kind not in _EXACT}
+
+
+_IP_ADDRESSES: Mapping[str, type] = {
+    "ip_v4_address_validator": ipaddress.IPv4Address,
+    "ip_v6_address_validator": ipaddress.IPv6Address,
+    "ip_v4_network_validator": ipaddress.IPv4Network,
+    "ip_v6_network_validator": ipaddress.IPv6Network,
+    "ip_v4_interface_validator": ipaddress.IPv4Interface,
+    "ip_v6_interface_validator": ipaddress.IPv6Interface,
+}
+
+
+def _secret(schema: Any) -> type | None:
+    """SecretStr, where the schema is of one that may be any text."""
+    import pydantic
+
+    choices = schema["choices"]
+    made = choices[-1] if choices and isinstance(choices[-1], dict) else {}
+    is_secret = (
+        len(choices) == 2
+        and choices[0] == {"type": "is-instance", "cls": pydantic.SecretStr}
+        and made.get("type") == "function-after"
+        and made["function"] == {"type": "no-info", "function": pydantic.SecretStr}
+        and made["schema"] in ({"type": "str"}, {"type": "str", "strict": False})
+    )
+    return pydantic.SecretStr if is_secret else None
 
 
 def _only(schema: Mapping[str, Any], *known: str) -> None:
@@ -720,19 +878,28 @@ def _is_pydantics(function: Any) -> bool:
 
 def _is_known(function: Any) -> bool:
     """Validating by it runs no code of the application."""
+    if isinstance(function, functools.partial):  # a constraint that pydantic checks by a function
+        given = (function.func, *function.args, *function.keywords.values())
+        return all(_is_known(part) for part in given if callable(part))
     module = getattr(function, "__module__", None) or ""
     return _is_pydantics(function) or (
         isinstance(function, type) and module in ("ipaddress", "pathlib", "builtins", "re")
     )
 
 
-def _application_code(schema: Any) -> str:
+def _application_code(
+    schema: Any, by_ref: Mapping[str, Any] | None = None, seen: set[str] | None = None
+) -> str:
     """Which code of the application validating by a schema would run; "" for none."""
+    seen = set() if seen is None else seen
     if isinstance(schema, (list, tuple)):
-        return next(filter(None, map(_application_code, schema)), "")
+        return next(filter(None, (_application_code(part, by_ref, seen) for part in schema)), "")
     if not isinstance(schema, dict):
         return ""
     kind = schema.get("type")
+    if kind == "definition-ref" and by_ref is not None and schema["schema_ref"] not in seen:
+        seen.add(schema["schema_ref"])
+        return _application_code(by_ref.get(schema["schema_ref"]), by_ref, seen)
     if kind in ("model", "dataclass"):
         name = schema["cls"].__name__
         if schema.get("custom_init"):
@@ -754,6 +921,6 @@ def _application_code(schema: Any) -> str:
         if key in ("function", "default_factory", "discriminator", "serialize") and callable(value):
             if not _is_known(value):
                 return f"{getattr(value, '__qualname__', value)} is code of the application"
-        elif found := _application_code(value):
+        elif found := _application_code(value, by_ref, seen):
             return found
     return ""

@@ -265,7 +265,7 @@ def _shaped(annotation: Any, metadata: tuple[Any, ...], marker: Marker | None) -
         data = (_core.Shape(node), None, None, not runs, runs)
         return Conversion("shape", data=data, label=name)
     validate = adapter.validator.validate_python
-    node = describe_judged(adapter, validate, name)
+    node = describe_judged(adapter, validate, name, from_attributes=True)
     if node.kind == "handed":
         return handed_over(annotation, metadata, marker, node.why)
     data = (_core.Shape(node), validate, error_class, True, runs_code(node))

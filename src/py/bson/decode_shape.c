@@ -260,7 +260,7 @@ static enum wf_walk_result decode_array(struct reader *r, const struct wf_node *
     struct wf_walk *w = r->w;
     struct wf_bson_cursor c;
     element item;
-    const size_t bottom = w->len;
+    const size_t bottom = w->len, later = w->nlater;
     enum wf_walk_result result = open_container(r, e, &c);
     if (wf_unlikely(result != WF_WALK_OK)) {
         return result;
@@ -279,6 +279,7 @@ static enum wf_walk_result decode_array(struct reader *r, const struct wf_node *
             result = invalid(r, WF_FAIL_LENGTH, n, e->value);
             goto fail;
         }
+        const size_t before = w->nlater;
         result = decode(r, n->kind == WF_NODE_TUPLE ? n->items[index] : n->item, &item, &value);
         if (wf_unlikely(result != WF_WALK_OK)) {
             if (result == WF_WALK_INVALID) {
@@ -286,6 +287,7 @@ static enum wf_walk_result decode_array(struct reader *r, const struct wf_node *
             }
             goto fail;
         }
+        wf_walk_later_for(w, before, (unsigned)index);
         if (wf_unlikely(wf_walk_push(w, value) < 0)) {
             result = WF_WALK_FAILED;
             goto fail;
@@ -296,6 +298,7 @@ static enum wf_walk_result decode_array(struct reader *r, const struct wf_node *
         drop(w, bottom);
         return invalid(r, WF_FAIL_LENGTH, n, e->value);
     }
+    w->later_at = later;
     return at(r, e->value, wf_walk_items(w, n, bottom, out));
 fail:
     w->depth--;
@@ -336,9 +339,13 @@ static enum wf_walk_result decode_dict(struct reader *r, const struct wf_node *n
         PyObject *key, *value = NULL;
         result = decode_key(r, n->map.key, item.name, &key);
         if (result == WF_WALK_OK) {
+            const size_t before = w->nlater;
             result = decode(r, n->map.value, &item, &value);
             if (result == WF_WALK_OK && PyDict_SetItem(dict, key, value) < 0) {
                 result = WF_WALK_FAILED;
+            }
+            if (result == WF_WALK_OK && w->nlater != before) {
+                wf_walk_later_in(w, before, dict, key);
             }
             Py_DECREF(key);
             Py_XDECREF(value);
@@ -525,7 +532,7 @@ static enum wf_walk_result decode_field_array(struct reader *r, const struct wf_
 static enum wf_walk_result decode_root(struct reader *r, const struct wf_node *n, const element *e,
                                        PyObject **out) {
     PyObject *value;
-    size_t bottom = r->w->len;
+    const size_t bottom = r->w->len, later = r->w->nlater;
     enum wf_walk_result result = decode(r, n->object.fields[0].node, e, &value);
     if (result != WF_WALK_OK) {
         return result;
@@ -533,7 +540,8 @@ static enum wf_walk_result decode_root(struct reader *r, const struct wf_node *n
     if (wf_walk_push(r->w, value) < 0) {
         return WF_WALK_FAILED;
     }
-    r->w->later_at = r->w->nlater;
+    wf_walk_later_for(r->w, later, 0);
+    r->w->later_at = later;
     return at(r, e->value, wf_walk_object(r->w, n, bottom, out));
 }
 
@@ -637,6 +645,21 @@ static enum wf_walk_result decode_union(struct reader *r, const struct wf_node *
     return member != NULL ? decode(r, member, e, out) : fail_expected(r, n, e);
 }
 
+/* What a validator makes of the value, or of the plain object; that stands there until then. */
+static enum wf_walk_result decode_put_off(struct reader *r, const struct wf_node *n,
+                                          const element *e, PyObject **out) {
+    enum wf_walk_result result = WF_WALK_OK;
+    if (n->kind == WF_NODE_AFTER) {
+        result = decode(r, n->item, e, out);
+    } else if ((*out = plain(r, e)) == NULL) {
+        result = WF_WALK_FAILED;
+    }
+    if (result == WF_WALK_OK && (result = wf_walk_put_off(r->w, n)) != WF_WALK_OK) {
+        Py_CLEAR(*out);
+    }
+    return result;
+}
+
 /* ---- the switch ---- */
 
 static enum wf_walk_result decode_kind(struct reader *r, const struct wf_node *n, const element *e,
@@ -702,7 +725,9 @@ static enum wf_walk_result decode_kind(struct reader *r, const struct wf_node *n
     case WF_NODE_ANY:
         return decode_any(r, n, e, out);
     case WF_NODE_HANDED:
-        return hand_over(r, n, e, out);
+        return n->call == NULL ? hand_over(r, n, e, out) : decode_put_off(r, n, e, out);
+    case WF_NODE_AFTER:
+        return decode_put_off(r, n, e, out);
     case WF_NODE_CHOICE:
         return decode_choice(r, n, e, out);
     case WF_NODE_DECIMAL:
@@ -737,7 +762,7 @@ static enum wf_walk_result decode_judged(struct reader *r, const struct wf_node 
                                          const element *e, PyObject **out) {
     const size_t later = r->w->nlater;
     enum wf_walk_result result = decode_kind(r, n, e, out);
-    if (result == WF_WALK_OK && (result = wf_walk_later(r->w, later)) != WF_WALK_OK) {
+    if (result == WF_WALK_OK && (result = wf_walk_later(r->w, later, n, out)) != WF_WALK_OK) {
         Py_CLEAR(*out);
     }
     if (wf_unlikely(result == WF_WALK_INVALID)) {
@@ -812,7 +837,8 @@ static enum wf_walk_result decode_whole(struct reader *r, const struct wf_node *
     enum wf_walk_result result = WF_WALK_INVALID;
     if (root->kind != WF_NODE_HANDED) {
         result = decode_kind(r, root, e, out);
-        if (result == WF_WALK_OK && (result = wf_walk_later(r->w, 0)) != WF_WALK_OK) {
+        if (result == WF_WALK_OK && !(r->w->flags & WF_WALK_WAITS) &&
+            (result = wf_walk_later(r->w, 0, root, out)) != WF_WALK_OK) {
             Py_CLEAR(*out);
         }
     }
@@ -851,7 +877,7 @@ PyObject *wf_bson_decode_shape(struct wf_state *state, const struct wf_shape *sh
     if (result == WF_WALK_INVALID && root->judge != NULL) {
         PyObject *object = wf_bson_decode(&state->bson, options, in, base);
         if (object != NULL) {
-            value = PyObject_CallOneArg(root->judge, object);
+            value = wf_walk_ask(&w, root, object);
             Py_DECREF(object);
         }
     } else if (result == WF_WALK_INVALID) {

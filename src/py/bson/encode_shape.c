@@ -422,16 +422,26 @@ static bool fits(const struct wf_node *n, PyObject *o) {
     case WF_NODE_UNION:
     case WF_NODE_TAGGED:
     case WF_NODE_HANDED:
+    case WF_NODE_AFTER: /* see inside */
     case WF_NODE_KIND_COUNT:
         break;
     }
     return false;
 }
 
+/* Validators say nothing about what is written. */
+static inline const struct wf_node *inside(const struct wf_node *n) {
+    while (n->kind == WF_NODE_AFTER) {
+        n = n->item;
+    }
+    return n;
+}
+
 /* The node that says how o is written: a member of a union, or n itself; NULL: o's own class does. */
 static const struct wf_node *resolve(const struct wf_node *n, PyObject *o) {
     const struct wf_node *const *members = NULL;
     unsigned count = 0;
+    n = inside(n);
     if (n->kind == WF_NODE_UNION) {
         members = n->one_of.members;
         count = n->n;
@@ -442,7 +452,7 @@ static const struct wf_node *resolve(const struct wf_node *n, PyObject *o) {
         return n->kind == WF_NODE_HANDED || fits(n, o) ? n : NULL;
     }
     for (unsigned i = 0; i < count; i++) {
-        const struct wf_node *member = members[i];
+        const struct wf_node *member = inside(members[i]);
         if (member->kind == WF_NODE_TAGGED) {
             member = resolve(member, o);
         }
@@ -552,6 +562,7 @@ static int put_fitting(struct encoder *e, const struct wf_node *n, struct wf_spa
 }
 
 static int put(struct encoder *e, const struct wf_node *n, struct wf_span name, PyObject *o) {
+    n = inside(n);
     if (n->kind == WF_NODE_FLOAT && PyLong_CheckExact(o)) { /* it reads it as a float as well */
         double v = PyLong_AsDouble(o);
         return v == -1 && PyErr_Occurred() ? -1 : check(e, wf_bson_put_double(&e->out, name, v));

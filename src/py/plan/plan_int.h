@@ -259,6 +259,8 @@ bool plan_body_is_bson(const struct wf_exchange *ex);
 /* The body straight to the value of a step whose conversion is SHAPE, without an error where that is
  * not possible: INVALID, and plan_read_body is next. */
 enum conv_result plan_read_shaped(struct plan_run *run, const struct step *s, PyObject **out);
+/* The value that was read so, which is run->shaped, with its validators called. */
+enum conv_result plan_finish_shaped(struct plan_run *run, const struct conv *c, PyObject **out);
 /* value  borrowed: what JSON held */
 enum conv_result plan_convert_shaped(struct plan_run *run, const struct conv *c, PyObject *value,
                                      PyObject **out);

@@ -401,9 +401,7 @@ static enum conv_result step_body(struct plan_run *run, const struct step *s, Py
         return plan_step_form(run, s, body, out);
     }
     if (run->shaped != NULL) {
-        *out = run->shaped;
-        run->shaped = NULL;
-        return CONV_OK;
+        return plan_finish_shaped(run, &s->conv, out);
     }
     if (!run->plan->embed) {
         return body != NULL ? convert_object(run, &s->conv, body, out)

@@ -21,11 +21,53 @@ enum conv_result plan_read_shaped(struct plan_run *run, const struct step *s, Py
         return CONV_INVALID;
     }
     struct wf_walk w;
-    wf_walk_init(&w, run->plan->state, 0);
+    wf_walk_init(&w, run->plan->state, root->replay != NULL ? WF_WALK_WAITS : 0);
     enum wf_walk_result result = json ? wf_json_decode_shape(&w, root, ex->body, out)
                                       : wf_bson_walk_shape(&w, root, ex->body, false, out);
+    if (wf_unlikely(result == WF_WALK_OK && w.nlater != 0)) {
+        *out = wf_walk_pending(&w, s->conv.shape, *out);
+        result = *out != NULL ? WF_WALK_OK : WF_WALK_FAILED;
+    }
     wf_walk_clear(&w);
     return (enum conv_result)result;
+}
+
+/* A validator has raised: what pydantic makes of the body, knowing what was called already. */
+static enum conv_result replay(struct plan_run *run, const struct conv *c, PyObject *calls,
+                               PyObject **out) {
+    PyObject *body = NULL;
+    enum conv_result result = plan_read_body(run, &body);
+    if (result != CONV_OK) {
+        return result;
+    }
+    *out = PyObject_CallFunctionObjArgs(c->shape->root->replay, body, calls, NULL);
+    Py_DECREF(body);
+    if (*out != NULL) {
+        return CONV_OK;
+    }
+    if (!PyErr_ExceptionMatches(c->validation_error)) {
+        return CONV_FAILED;
+    }
+    PyObject *exc = wf_err_take();
+    result = plan_error_handed(run, exc);
+    Py_DECREF(exc);
+    return result;
+}
+
+enum conv_result plan_finish_shaped(struct plan_run *run, const struct conv *c, PyObject **out) {
+    PyObject *shaped = run->shaped, *calls;
+    run->shaped = NULL;
+    if (wf_likely(!wf_is_pending(run->plan->state, shaped))) {
+        *out = shaped;
+        return CONV_OK;
+    }
+    enum conv_result result = (enum conv_result)wf_pending_finish(shaped, out, &calls);
+    Py_DECREF(shaped);
+    if (result == CONV_INVALID) {
+        result = replay(run, c, calls, out);
+    }
+    Py_XDECREF(calls);
+    return result;
 }
 
 /* ---- what is wrong, where pydantic does not say so ---- */

@@ -468,7 +468,11 @@ static int compile_tagged(struct compiler *c, PyObject *desc, struct wf_node *no
     }
     node->tagged.n = (uint16_t)ntags;
     for (Py_ssize_t i = 0; i < nnodes; i++) {
-        if (node->tagged.nodes[i]->kind != WF_NODE_OBJECT) {
+        const struct wf_node *item = node->tagged.nodes[i];
+        while (item->kind == WF_NODE_AFTER && item->item != NULL) {
+            item = item->item;
+        }
+        if (item->kind != WF_NODE_OBJECT) {
             PyErr_SetString(PyExc_ValueError, "tags are of objects");
             return -1;
         }
@@ -485,7 +489,7 @@ static int compile_flags(PyObject *desc, struct wf_node *node) {
     } flags[] = {{"lax", WF_NODE_LAX},       {"pydantic", WF_NODE_PYDANTIC},
                  {"base64", WF_NODE_BASE64}, {"finite", WF_NODE_FINITE},
                  {"proved", WF_NODE_PROVED}, {"as_is", WF_NODE_AS_IS},
-                 {"output", WF_NODE_OUTPUT}};
+                 {"output", WF_NODE_OUTPUT}, {"part", WF_NODE_PART}};
     for (size_t i = 0; i < WF_ARRAY_LEN(flags); i++) {
         int set = attribute_flag(desc, flags[i].name);
         if (set < 0) {
@@ -517,10 +521,11 @@ static int compile_kind(struct compiler *c, PyObject *desc, struct wf_node *node
     case WF_NODE_TUPLE:
     case WF_NODE_DICT:
     case WF_NODE_UNION:
+    case WF_NODE_AFTER:
         items = compile_items(c, desc, &n);
         break;
     case WF_NODE_HANDED:
-        if (node->judge == NULL && node->dump == NULL) {
+        if (node->judge == NULL && node->dump == NULL && node->call == NULL) {
             PyErr_SetString(PyExc_ValueError, "nobody judges what is handed over");
             return -1;
         }
@@ -545,6 +550,9 @@ static int compile_kind(struct compiler *c, PyObject *desc, struct wf_node *node
         return compile_classes(c, desc, node);
     } else if (n != (node->kind == WF_NODE_DICT ? 2 : 1)) {
         PyErr_SetString(PyExc_ValueError, "a container has the wrong number of items");
+        return -1;
+    } else if (node->kind == WF_NODE_AFTER && node->call == NULL) {
+        PyErr_SetString(PyExc_ValueError, "nothing is called after");
         return -1;
     } else if (node->kind == WF_NODE_DICT) {
         node->map.key = items[0];
@@ -603,6 +611,8 @@ static struct wf_node *compile_node(struct compiler *c, PyObject *desc) {
     int kind = attribute_word(c, desc, "kind", kind_names, WF_NODE_KIND_COUNT);
     node->type = attribute_or_none(c, desc, "type");
     node->judge = attribute_or_none(c, desc, "judge");
+    node->replay = attribute_or_none(c, desc, "replay");
+    node->call = attribute_or_none(c, desc, "call");
     node->dump = attribute_or_none(c, desc, "dump");
     node->label = attribute_of_type(c, desc, "label", &PyUnicode_Type);
     node->why = attribute_of_type(c, desc, "why", &PyUnicode_Type);

@@ -64,7 +64,7 @@ static inline const struct wf_node *item_node(const struct wf_node *n, size_t in
 static enum wf_walk_result decode_array(struct reader *r, const struct wf_node *n, PyObject **out) {
     struct wf_walk *w = r->w;
     const char *first = r->p;
-    const size_t bottom = w->len;
+    const size_t bottom = w->len, later = w->nlater;
     enum wf_walk_result result = open_container(r);
     if (wf_unlikely(result != WF_WALK_OK)) {
         return result;
@@ -82,6 +82,7 @@ static enum wf_walk_result decode_array(struct reader *r, const struct wf_node *
             result = at(r, first, shape_fail(w, WF_FAIL_LENGTH, n));
             goto fail;
         }
+        const size_t before = w->nlater;
         result = json_decode(r, item, &value);
         if (wf_unlikely(result != WF_WALK_OK)) {
             if (result == WF_WALK_INVALID) {
@@ -89,6 +90,7 @@ static enum wf_walk_result decode_array(struct reader *r, const struct wf_node *
             }
             goto fail;
         }
+        wf_walk_later_for(w, before, (unsigned)index);
         if (wf_unlikely(wf_walk_push(w, value) < 0)) {
             result = WF_WALK_FAILED;
             goto fail;
@@ -104,6 +106,7 @@ static enum wf_walk_result decode_array(struct reader *r, const struct wf_node *
         drop(w, bottom);
         return at(r, first, shape_fail(w, WF_FAIL_LENGTH, n));
     }
+    w->later_at = later;
     return at(r, first, wf_walk_items(w, n, bottom, out));
 fail:
     w->depth--;
@@ -172,6 +175,7 @@ static enum wf_walk_result decode_dict(struct reader *r, const struct wf_node *n
             }
             goto fail;
         }
+        const size_t before = w->nlater;
         if ((result = read_colon(r)) == WF_WALK_OK) {
             result = json_decode(r, n->map.value, &value);
             if (wf_unlikely(result == WF_WALK_INVALID)) {
@@ -183,6 +187,9 @@ static enum wf_walk_result decode_dict(struct reader *r, const struct wf_node *n
             goto fail;
         }
         int rc = PyDict_SetItem(dict, key, value); /* the last of equal names wins */
+        if (wf_unlikely(w->nlater != before)) {
+            wf_walk_later_in(w, before, dict, key);
+        }
         size++;
         Py_DECREF(key);
         Py_DECREF(value);
@@ -278,13 +285,24 @@ static enum wf_walk_result hand_over(struct reader *r, const struct wf_node *n, 
 
 static enum wf_walk_result decode_kind(struct reader *r, const struct wf_node *n, PyObject **out);
 
+/* What a validator makes of the value, or of the plain object; that stands there until then. */
+static enum wf_walk_result decode_put_off(struct reader *r, const struct wf_node *n,
+                                          PyObject **out) {
+    enum wf_walk_result result =
+        n->kind == WF_NODE_AFTER ? json_decode(r, n->item, out) : json_decode_any(r, n, 0, out);
+    if (result == WF_WALK_OK && (result = wf_walk_put_off(r->w, n)) != WF_WALK_OK) {
+        Py_CLEAR(*out);
+    }
+    return result;
+}
+
 /* What the native walk finds invalid is judged as plain objects. */
 static enum wf_walk_result decode_judged(struct reader *r, const struct wf_node *n,
                                          PyObject **out) {
     const char *first = r->p;
     const size_t later = r->w->nlater;
     enum wf_walk_result result = decode_kind(r, n, out);
-    if (result == WF_WALK_OK && (result = wf_walk_later(r->w, later)) != WF_WALK_OK) {
+    if (result == WF_WALK_OK && (result = wf_walk_later(r->w, later, n, out)) != WF_WALK_OK) {
         Py_CLEAR(*out);
     }
     if (wf_unlikely(result == WF_WALK_INVALID)) {
@@ -391,7 +409,9 @@ static enum wf_walk_result decode_kind(struct reader *r, const struct wf_node *n
     case WF_NODE_ANY:
         return json_decode_any(r, n, 0, out);
     case WF_NODE_HANDED:
-        return hand_over(r, n, 0, out);
+        return n->call == NULL ? hand_over(r, n, 0, out) : decode_put_off(r, n, out);
+    case WF_NODE_AFTER:
+        return decode_put_off(r, n, out);
     case WF_NODE_CHOICE:
         return json_decode_choice(r, n, out);
     case WF_NODE_DECIMAL:
@@ -447,7 +467,9 @@ enum wf_walk_result wf_json_decode_shape(struct wf_walk *w, const struct wf_node
             Py_CLEAR(*out);
             return json_fail_syntax(&r, WF_JSON_TRAILING, r.p);
         }
-        result = wf_walk_later(w, 0);
+        if (!(w->flags & WF_WALK_WAITS)) {
+            result = wf_walk_later(w, 0, root, out);
+        }
         if (wf_unlikely(result != WF_WALK_OK)) {
             Py_CLEAR(*out);
         }

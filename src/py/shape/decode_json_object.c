@@ -278,7 +278,7 @@ fail:
 static enum wf_walk_result decode_root(struct reader *r, const struct wf_node *n, PyObject **out) {
     PyObject *value = NULL;
     const char *first = r->p;
-    size_t bottom = r->w->len;
+    const size_t bottom = r->w->len, later = r->w->nlater;
     enum wf_walk_result result = json_decode(r, n->object.fields[0].node, &value);
     if (result != WF_WALK_OK) {
         return result;
@@ -286,7 +286,8 @@ static enum wf_walk_result decode_root(struct reader *r, const struct wf_node *n
     if (wf_walk_push(r->w, value) < 0) {
         return WF_WALK_FAILED;
     }
-    r->w->later_at = r->w->nlater;
+    wf_walk_later_for(r->w, later, 0);
+    r->w->later_at = later;
     return at(r, first, wf_walk_object(r->w, n, bottom, out));
 }
 

@@ -23,7 +23,7 @@ static PyObject *decode_document(struct wf_shape *shape, struct wf_span in, PyOb
         /* what json.loads takes, or the error of the untyped decoder */
         PyObject *object = wf_json_decode(shape->state, in, WF_JSON_SURROGATES | WF_JSON_NONFINITE);
         if (object != NULL) {
-            value = PyObject_CallOneArg(root->judge, object);
+            value = wf_walk_ask(&w, root, object);
             Py_DECREF(object);
         }
     } else if (result == WF_WALK_INVALID) {

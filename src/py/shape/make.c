@@ -16,6 +16,9 @@ static PyObject *make_list(struct wf_walk *w, size_t at, size_t n) {
     }
     if (list != NULL) {
         w->len = at;
+        if (wf_unlikely(w->nlater > w->later_at)) {
+            shape_hold_items(w, list);
+        }
     }
     return list;
 }
@@ -154,6 +157,9 @@ static PyObject *make_dict(struct wf_walk *w, const struct wf_object *o, size_t 
     if (dict != NULL && o->puts_off && put_off(w, o, at, dict) < 0) {
         Py_CLEAR(dict);
     }
+    if (dict != NULL && wf_unlikely(w->nlater > w->later_at)) {
+        shape_hold_fields(w, o, dict);
+    }
     return dict;
 }
 
@@ -169,6 +175,9 @@ static PyObject *make_typed_dict(struct wf_walk *w, const struct wf_object *o, s
         if (value != NULL && PyDict_SetItem(dict, o->fields[i].name, value) < 0) {
             Py_CLEAR(dict);
         }
+    }
+    if (dict != NULL && wf_unlikely(w->nlater > w->later_at)) {
+        shape_hold_fields(w, o, dict);
     }
     return dict;
 }
@@ -189,12 +198,12 @@ static int set_dict(struct wf_walk *w, PyObject *instance, PyObject *dict) {
         }
     }
     for (size_t i = 0; i < w->nlater; i++) { /* what is put off is filled in where it stands now */
-        if (w->later[i].dict == dict) {
+        if (w->later[i].holder == dict) {
             PyObject *own = PyObject_GenericGetDict(instance, NULL);
             if (own == NULL) {
                 return -1;
             }
-            Py_SETREF(w->later[i].dict, own);
+            Py_SETREF(w->later[i].holder, own);
         }
     }
     return 0;

@@ -146,12 +146,13 @@ int wf_shape_exec(PyObject *module, struct wf_state *state) {
     if (s->shape_type == NULL || PyModule_AddType(module, s->shape_type) < 0) {
         return -1;
     }
+    s->pending_type = shape_make_pending_type(module);
     s->by_type = PyDict_New();
     s->output_by_type = PyDict_New();
     s->name_path = PyUnicode_InternFromString("path");
     s->name_root = PyUnicode_InternFromString("root");
-    if (s->by_type == NULL || s->output_by_type == NULL || s->name_path == NULL ||
-        s->name_root == NULL) {
+    if (s->pending_type == NULL || s->by_type == NULL || s->output_by_type == NULL ||
+        s->name_path == NULL || s->name_root == NULL) {
         return -1;
     }
     return PyModule_AddFunctions(module, functions);
@@ -199,6 +200,7 @@ PyObject *wf_shape_find_output(struct wf_state *state, PyObject *type) {
 
 #define OWNED(X)                                                                                   \
     X(shape_type)                                                                                  \
+    X(pending_type)                                                                                \
     X(by_type)                                                                                     \
     X(native_of)                                                                                   \
     X(output_by_type)                                                                              \

@@ -21,8 +21,9 @@
  * Judges      a HANDED node belongs to pydantic. So does whatever a native node finds invalid below
  *             a node with a judge: wf_node.judge is asked again from the start with plain objects,
  *             and its answer, value or errors, stands. That is why nothing below a judge runs code of
- *             the application (the description sees to it: such types are HANDED whole), but for
- *             default factories, which are put off until all else is valid: struct wf_later.
+ *             the application while anything may be invalid: default factories and validators are
+ *             put off until all else is valid (struct wf_later). What validators then returned or
+ *             raised is kept, for wf_node.replay to call none a second time.
  *
  * ownership   nodes, fields, checks and every PyObject * in them belong to the shape and are borrowed
  *             by walkers, who keep the shape alive; a shape is read-only once made
@@ -74,6 +75,7 @@ enum {
     X(UNION, "union")   /* the member its input's class selects */                                 \
     X(TAGGED, "tagged") /* objects told apart by the value of one key */                           \
     X(OBJECT, "object") /* known fields */                                                         \
+    X(AFTER, "after")   /* what `call` makes of `item`, when all else is valid */                  \
     X(HANDED, "handed") /* to the judge, always */
 
 enum wf_node_kind {
@@ -95,7 +97,8 @@ enum wf_node_flags {
     WF_NODE_PROVED = 16, /* pydantic's validation leaves a value that is exactly of the node, and
                           * keeps its checks, as it is */
     WF_NODE_AS_IS = 32,  /* OBJECT: and an instance, whatever is in it */
-    WF_NODE_OUTPUT = 64  /* it is of such a shape */
+    WF_NODE_OUTPUT = 64, /* it is of such a shape */
+    WF_NODE_PART = 128   /* `call` is a weft.shapes.validators.Part */
 };
 
 /* What the next value of the input is, before it is read: selects a union's member. */
@@ -244,6 +247,11 @@ struct wf_node {
     PyObject *judge; /* callable(object) -> value, raises ValidationError; or NULL */
     PyObject *label; /* str, for people: "int", "list[Point]" */
     PyObject *why;   /* str: why it is HANDED; or NULL */
+    PyObject
+        *replay;    /* of a judge: callable(object, calls) -> value, as judge, where validators were
+                       * called already: calls is a list of (raised, outcome); or NULL */
+    PyObject *call; /* AFTER, HANDED: callable(value) -> value, when all else is valid; of a PART
+                       * callable(value, fields) -> (raised, outcome, calls); or NULL */
     PyObject *dump; /* output: callable(value, by_alias, exclude_unset, exclude_none) -> its JSON in
                       * bytes, which is pydantic's, for what is not as the node says; or NULL */
     union {
@@ -275,8 +283,9 @@ struct wf_shape {
 };
 
 struct wf_shape_state {
-    PyTypeObject *shape_type; /* owned: _core.Shape */
-    PyObject *by_type;        /* owned: dict of types that were asked for to their _core.Shape */
+    PyTypeObject *shape_type;   /* owned: _core.Shape */
+    PyTypeObject *pending_type; /* owned */
+    PyObject *by_type;          /* owned: dict of types that were asked for to their _core.Shape */
     PyObject *native_of; /* owned: weft.shapes.compiled.native_of, or NULL until it is needed */
     PyObject *output_by_type, *output_of; /* owned: the same for shapes of output */
     PyObject *unset;                      /* owned: msgspec.UNSET, or NULL until it is met */
@@ -307,6 +316,7 @@ enum wf_walk_flags {
     WF_WALK_LAX =
         1, /* numbers and bools from text, ints from floats without a fraction, bools from 0
                       * and 1, dates from unix seconds, as msgspec's strict=False */
+    WF_WALK_WAITS = 2 /* validators wait for wf_walk_pending */
 };
 
 /* Why an input is not of the shape. */
@@ -352,12 +362,17 @@ struct wf_walk_fail {
     struct wf_path_step path[WF_PATH_MAX];
 };
 
-/* A default factory below a judge, to be called when all else is known to be valid: pydantic, which
- * may be asked from the start again, would call it a second time. */
+/* A default factory or a validator below a judge, to be called when all else is known to be valid:
+ * pydantic, which may be asked from the start again, would call it a second time. */
 struct wf_later {
-    PyObject *dict; /* owned: an instance's, in which something else stands until then */
-    const struct wf_object_field *field;
-    unsigned order; /* of the field, among those of the innermost open object, that it is for */
+    PyObject *holder;           /* owned: the dict or list in which something else, or what the
+                                 * validator is called with, stands until then; NULL while there is
+                                 * none, and at the end: it is the whole value */
+    PyObject *key;              /* owned: in a dict; NULL in a list */
+    size_t index;               /* in a list */
+    PyObject *factory;          /* borrowed from the shape, or NULL */
+    const struct wf_node *node; /* of the validator, or NULL */
+    unsigned order; /* of the field or item, among those of what is open innermost, it is for */
 };
 
 enum { WF_WALK_VALUES = 256 }; /* before values need memory of their own */
@@ -371,7 +386,8 @@ struct wf_walk {
     PyObject **values;      /* owned, and so is each; NULL for a field that is not there */
     struct wf_later *later; /* owned array, in the order in which pydantic would call */
     size_t nlater, later_cap;
-    size_t later_at; /* of the first that belongs to the object that wf_walk_object makes */
+    size_t later_at; /* of the first that belongs to the object or list that is made next */
+    PyObject *calls; /* owned: list of what validators gave, once one has raised; else NULL */
     struct wf_walk_fail fail;
     PyObject *values_inline[WF_WALK_VALUES];
 };
@@ -400,18 +416,41 @@ static inline int wf_walk_push_nulls(struct wf_walk *w, size_t n) {
     return 0;
 }
 
-/* Calls what was put off since `from`, which is w->nlater of the time. OK, or FAILED with what the
- * application raised. wf_walk_forget lets go of it uncalled. */
-enum wf_walk_result wf_walk_later_slow(struct wf_walk *w, size_t from);
-static inline enum wf_walk_result wf_walk_later(struct wf_walk *w, size_t from) {
-    return wf_likely(w->nlater == from) ? WF_WALK_OK : wf_walk_later_slow(w, from);
+/* Calls what was put off since `from`, which is w->nlater of the time.
+ * judge    the node below which it was
+ * value    of that node: owned; a validator of all of it gives another
+ * returns  OK; FAILED with an exception; INVALID where a validator has raised: ask judge->replay */
+enum wf_walk_result wf_walk_later_slow(struct wf_walk *w, size_t from, const struct wf_node *judge,
+                                       PyObject **value);
+static inline enum wf_walk_result wf_walk_later(struct wf_walk *w, size_t from,
+                                                const struct wf_node *judge, PyObject **value) {
+    return wf_likely(w->nlater == from) ? WF_WALK_OK : wf_walk_later_slow(w, from, judge, value);
 }
+
+/* Lets go of it uncalled. */
 void wf_walk_forget(struct wf_walk *w, size_t from);
 
-/* What was put off since `from` is for this field of the object that is open. */
-static inline void wf_walk_later_for(struct wf_walk *w, size_t from, unsigned field) {
+/* Puts off the call of a node, whose holder is the next that is made. OK or FAILED. */
+enum wf_walk_result wf_walk_put_off(struct wf_walk *w, const struct wf_node *node);
+
+/* ---- what waits ---- */
+
+/* A value that is whole but for what was put off, for later. A walk with WF_WALK_WAITS may leave such
+ * calls in w->later; they are moved. shape: kept; value: stolen. NULL with an exception. */
+PyObject *wf_walk_pending(struct wf_walk *w, struct wf_shape *shape, PyObject *value);
+bool wf_is_pending(struct wf_state *state, PyObject *o);
+
+/* Makes the calls, once. OK: the value in *out, owned; FAILED with an exception; INVALID: a validator
+ * has raised: the shape's root->replay is to be asked with *calls, owned. */
+enum wf_walk_result wf_pending_finish(PyObject *pending, PyObject **out, PyObject **calls);
+
+/* What was put off since `from` stands in this dict, under this key. */
+void wf_walk_later_in(struct wf_walk *w, size_t from, PyObject *dict, PyObject *key);
+
+/* What was put off since `from` is for this field of the object, or item of the list, that is open. */
+static inline void wf_walk_later_for(struct wf_walk *w, size_t from, unsigned order) {
     for (size_t i = from; i < w->nlater; i++) {
-        w->later[i].order = field;
+        w->later[i].order = order;
     }
 }
 
@@ -439,7 +478,10 @@ static inline enum wf_walk_result wf_walk_checks(struct wf_walk *w, const struct
 enum wf_walk_result wf_walk_text(struct wf_walk *w, const struct wf_node *node, struct wf_span text,
                                  PyObject **out);
 
-/* What a judge says of an object (borrowed). INVALID: its ValidationError is in w->fail.cause. */
+/* What a judge says of an object (borrowed), knowing w->calls. Owned; NULL with an exception. */
+PyObject *wf_walk_ask(struct wf_walk *w, const struct wf_node *node, PyObject *object);
+
+/* The same. INVALID: its ValidationError is in w->fail.cause. */
 enum wf_walk_result wf_walk_judge(struct wf_walk *w, const struct wf_node *node, PyObject *object,
                                   PyObject **out);
 

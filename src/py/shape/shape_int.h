@@ -26,6 +26,11 @@ PyObject *shape_attribute(PyObject *object, const char *name);
 /* Puts off a field's default factory. 0, or -1 with an exception. */
 int shape_put_off(struct wf_walk *w, PyObject *dict, const struct wf_object_field *field,
                   unsigned order);
+
+/* What validators were put off from w->later_at on, and have no holder yet, are of the fields of the
+ * object this dict is of; or of the items of this list. */
+void shape_hold_fields(struct wf_walk *w, const struct wf_object *o, PyObject *dict);
+void shape_hold_items(struct wf_walk *w, PyObject *list);
 /* Those from `from` on by their `order`. */
 void shape_sort_put_off(struct wf_walk *w, size_t from);
 
@@ -44,6 +49,9 @@ enum wf_walk_result shape_fail_raised(struct wf_walk *w, const struct wf_node *n
 
 /* A datetime in UTC of unix seconds, or a timedelta of as many. Owned; NULL with an exception. */
 PyObject *shape_make_of_seconds(struct wf_state *state, enum wf_node_kind kind, PyObject *seconds);
+
+/* The type of what waits (pending.c). NULL with an exception. */
+PyTypeObject *shape_make_pending_type(PyObject *module);
 
 /* The public functions (decode_json_py.c). */
 PyObject *shape_py_json_decode(PyObject *module, PyObject *const *args, Py_ssize_t nargs,

@@ -17,6 +17,7 @@ void wf_walk_init(struct wf_walk *w, struct wf_state *state, unsigned flags) {
     w->nlater = 0;
     w->later_cap = 0;
     w->later_at = 0;
+    w->calls = NULL;
     w->fail.fail = WF_FAIL_NONE;
     w->fail.cause = NULL;
     w->fail.npath = 0;
@@ -31,6 +32,7 @@ void wf_walk_clear(struct wf_walk *w) {
     }
     wf_walk_forget(w, 0);
     wf_free(w->later);
+    Py_CLEAR(w->calls);
     Py_CLEAR(w->fail.cause);
 }
 
@@ -48,57 +50,6 @@ int wf_walk_grow(struct wf_walk *w, size_t n) {
     w->values = p;
     w->cap = cap;
     return 0;
-}
-
-/* ---- what is put off ---- */
-
-int shape_put_off(struct wf_walk *w, PyObject *dict, const struct wf_object_field *field,
-                  unsigned order) {
-    if (w->nlater == w->later_cap) {
-        size_t cap = w->later_cap == 0 ? 16 : w->later_cap * 2;
-        struct wf_later *p = wf_realloc(w->later, cap * sizeof(*p));
-        if (p == NULL) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        w->later = p;
-        w->later_cap = cap;
-    }
-    w->later[w->nlater++] =
-        (struct wf_later){.dict = Py_NewRef(dict), .field = field, .order = order};
-    return 0;
-}
-
-/* By insertion, which is stable: they came in the input's order of fields, and are few. */
-void shape_sort_put_off(struct wf_walk *w, size_t from) {
-    for (size_t i = from + 1; i < w->nlater; i++) {
-        struct wf_later one = w->later[i];
-        size_t j = i;
-        for (; j > from && w->later[j - 1].order > one.order; j--) {
-            w->later[j] = w->later[j - 1];
-        }
-        w->later[j] = one;
-    }
-}
-
-void wf_walk_forget(struct wf_walk *w, size_t from) {
-    while (w->nlater > from) {
-        Py_DECREF(w->later[--w->nlater].dict);
-    }
-}
-
-enum wf_walk_result wf_walk_later_slow(struct wf_walk *w, size_t from) {
-    for (size_t i = from; i < w->nlater; i++) {
-        const struct wf_later *one = &w->later[i];
-        PyObject *value = PyObject_CallNoArgs(one->field->default_value);
-        int rc = value != NULL ? PyDict_SetItem(one->dict, one->field->name, value) : -1;
-        Py_XDECREF(value);
-        if (rc < 0) {
-            return WF_WALK_FAILED;
-        }
-    }
-    wf_walk_forget(w, from);
-    return WF_WALK_OK;
 }
 
 /* ---- failing ---- */
@@ -244,9 +195,20 @@ enum wf_walk_result wf_walk_checks_slow(struct wf_walk *w, const struct wf_node 
 
 /* ---- judges ---- */
 
+PyObject *wf_walk_ask(struct wf_walk *w, const struct wf_node *node, PyObject *object) {
+    if (wf_likely(w->calls == NULL)) {
+        return PyObject_CallOneArg(node->judge, object);
+    }
+    PyObject *calls = w->calls;
+    w->calls = NULL;
+    PyObject *value = PyObject_CallFunctionObjArgs(node->replay, object, calls, NULL);
+    Py_DECREF(calls);
+    return value;
+}
+
 enum wf_walk_result wf_walk_judge(struct wf_walk *w, const struct wf_node *node, PyObject *object,
                                   PyObject **out) {
-    *out = PyObject_CallOneArg(node->judge, object);
+    *out = wf_walk_ask(w, node, object);
     if (*out != NULL) {
         return WF_WALK_OK;
     }
