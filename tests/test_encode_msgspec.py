@@ -1,5 +1,6 @@
 """msgspec is the judge of typed encoding outside of pydantic: the same bytes."""
 
+import abc
 import dataclasses
 import datetime as dt
 import enum
@@ -395,3 +396,32 @@ def test_an_objectid_is_its_digits() -> None:
     assert encode([ObjectId(text)], type=list[ObjectId]) == f'["{text}"]'.encode()
     with pytest.raises(EncodeError, match="expected ObjectId, got str"):
         encode(text, type=ObjectId)
+
+
+def test_anything_may_be_of_subclasses_of_scalars() -> None:
+    class Text(str):
+        pass
+
+    class Number(int):
+        def __repr__(self) -> str:
+            return "no number"
+
+    class Real(float):
+        def __repr__(self) -> str:
+            return "no real"
+
+    class Abstract(str, metaclass=abc.ABCMeta):
+        pass
+
+    class Level(enum.IntEnum):
+        low = 1
+
+    class Word(str, enum.Enum):  # noqa: UP042
+        one = "uno"
+
+    values = [Text("é"), Number(7), Real(1.5), Abstract("a"), Level.low, Word.one]
+    whole = [*values, {Text("k"): Number(2**70)}, {Number(5): Text("")}]
+    assert encode(whole, type=list[Any]) == encode(whole)
+    for value in whole:
+        assert encode(value, type=Any) == encode(value)
+        assert encode({"a": value}, type=dict[str, Any]) == encode({"a": value})

@@ -55,16 +55,35 @@ WF_NOINLINE char *json_put_other(struct typed *t, char *d, const struct wf_node 
 
 /* ---- anything ---- */
 
+static bool is_scalar(PyObject *o) {
+    return PyUnicode_Check(o) || PyLong_Check(o) || PyFloat_Check(o);
+}
+
+/* Of a subclass of str, int or float: the scalar that it is, as without a type. */
+static char *put_subclass(struct typed *t, char *d, const struct wf_node *n, PyObject *o) {
+    if (PyUnicode_Check(o)) {
+        return encode_str(&t->e, d, o);
+    }
+    return PyLong_Check(o) ? wf_json_encode_big_int(&t->e, d, o)
+                           : json_put_double(t, d, n, PyFloat_AS_DOUBLE(o));
+}
+
 /* By the type that it has: a shape of that. */
 static char *put_by_type(struct typed *t, char *d, const struct wf_node *n, PyObject *o) {
     if (n->dump != NULL) {
         return json_put_other(t, d, n, o);
+    }
+    if (is_scalar(o) && Py_IS_TYPE((PyObject *)Py_TYPE(o), &PyType_Type)) { /* no enum's member */
+        return put_subclass(t, d, n, o);
     }
     struct wf_shape *shape =
         (struct wf_shape *)wf_shape_find_output(t->w.state, (PyObject *)Py_TYPE(o));
     if (shape == NULL) {
         if (PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_ValueError)) {
             PyErr_Clear();
+            if (is_scalar(o)) {
+                return put_subclass(t, d, n, o);
+            }
             PyErr_Format(t->e.s->encode_error, "objects of type %.200s have no JSON form",
                          Py_TYPE(o)->tp_name);
         }
