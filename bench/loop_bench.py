@@ -479,7 +479,9 @@ def main() -> None:
     parser.add_argument("--peers", default=sys.executable, help="the interpreter that has them")
     parser.add_argument("--rows", default="", help="only those whose name contains this")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", help="where to write the table, as Markdown")
+    parser.add_argument(
+        "--out", type=Path, help="where to write the table, as Markdown, and *.notes.md beneath it"
+    )
     options = parser.parse_args()
     pythons = {n: sys.executable if n == "weft" else options.peers for n in options.loops}
     loops = [name for name in pythons if has(pythons[name], name)]
@@ -502,7 +504,9 @@ def main() -> None:
         notes[f"Not here: {', '.join(missing)}."] = None
     text = table(loops, rows, list(notes))
     if options.out:
-        Path(options.out).write_text(text)
+        by_hand = options.out.with_suffix(".notes.md")
+        text += "\n" + by_hand.read_text() if by_hand.exists() else ""
+        options.out.write_text(text)
     else:
         print(text)
 
