@@ -189,68 +189,6 @@ static int control_ssl_reading(struct tls *p) {
     return wf_unlikely(tell) ? call(p, p->state->transport.str__control_ssl_reading, NULL) : 0;
 }
 
-/* Decrypts what there is: new reference to bytes, possibly none; *eof: close_notify came. */
-static PyObject *decrypt(struct tls *p, bool *eof) {
-    struct wf_transport_state *st = &p->state->transport;
-    PyObject *all = NULL, *list = NULL; /* all: the first record; list: all of them, if many */
-    Py_ssize_t left = pending(p, p->incoming);
-    while (left > 0) {
-        PyObject *raw = raw_of(p);
-        PyObject *data =
-            raw != NULL ? PyObject_CallMethodOneArg(raw, st->str_read, st->record_bytes) : NULL;
-        if (data == NULL) {
-            left = again(p) ? 0 : -1;
-            break;
-        }
-        if (PyBytes_GET_SIZE(data) == 0) {
-            Py_DECREF(data);
-            *eof = true;
-            break;
-        }
-        left = pending(p, p->incoming);
-        if (all == NULL) {
-            all = data;
-            continue;
-        }
-        if (list == NULL) {
-            list = PyList_New(1);
-            if (list == NULL) {
-                Py_DECREF(data);
-                left = -1;
-                break;
-            }
-            PyList_SET_ITEM(list, 0, Py_NewRef(all));
-        }
-        left = PyList_Append(list, data) < 0 ? -1 : left;
-        Py_DECREF(data);
-    }
-    if (left >= 0 && list != NULL) {
-        PyObject *none = PyBytes_FromStringAndSize(NULL, 0);
-        Py_SETREF(all, none != NULL ? PyObject_CallMethod(none, "join", "O", list) : NULL);
-        Py_XDECREF(none);
-    } else if (left < 0) {
-        Py_CLEAR(all);
-    } else if (all == NULL) {
-        all = PyBytes_FromStringAndSize(NULL, 0);
-    }
-    Py_XDECREF(list);
-    return all;
-}
-
-/* Is there plaintext or ciphertext left? 1, 0, or -1 with an exception. */
-static int more_to_read(struct tls *p) {
-    Py_ssize_t n = pending(p, p->incoming);
-    if (n != 0) {
-        return n < 0 ? -1 : 1;
-    }
-    PyObject *raw = raw_of(p);
-    PyObject *inside =
-        raw != NULL ? PyObject_CallMethodNoArgs(raw, p->state->transport.str_pending) : NULL;
-    n = inside != NULL ? PyLong_AsSsize_t(inside) : -1;
-    Py_XDECREF(inside);
-    return n < 0 ? -1 : n > 0;
-}
-
 /* raw.read(room, view[from:]): bytes read; 0 is close_notify; -1: not now; -2: an exception. */
 static Py_ssize_t read_onto(struct tls *p, PyObject *view, Py_ssize_t from, Py_ssize_t len) {
     PyObject *raw = raw_of(p), *room = PyLong_FromSsize_t(len - from);
@@ -267,6 +205,68 @@ static Py_ssize_t read_onto(struct tls *p, PyObject *view, Py_ssize_t from, Py_s
     Py_ssize_t n = PyLong_AsSsize_t(read);
     Py_DECREF(read);
     return n < 0 ? -2 : n;
+}
+
+/* `first`, owned, and behind it the records that `left` bytes of ciphertext hold. */
+static PyObject *decrypt_rest(struct tls *p, PyObject *first, Py_ssize_t left, bool *eof) {
+    Py_ssize_t n = PyBytes_GET_SIZE(first);
+    Py_ssize_t len = n + left + RECORD_BYTES_MAX; /* OpenSSL may hold most of a record already */
+    PyObject *all = PyBytes_FromStringAndSize(NULL, len);
+    PyObject *view =
+        all != NULL ? PyMemoryView_FromMemory(PyBytes_AS_STRING(all), len, PyBUF_WRITE) : NULL;
+    if (view != NULL) {
+        memcpy(PyBytes_AS_STRING(all), PyBytes_AS_STRING(first), (size_t)n);
+    }
+    Py_ssize_t got = view != NULL ? 1 : -2;
+    while (got > 0 && left > 0 && n < len) {
+        got = read_onto(p, view, n, len);
+        n += WF_MAX(got, 0);
+        left = got > 0 ? pending(p, p->incoming) : 0;
+    }
+    *eof = got == 0;
+    Py_XDECREF(view);
+    Py_DECREF(first);
+    if (got == -2 || left < 0) {
+        Py_CLEAR(all);
+    } else {
+        (void)_PyBytes_Resize(&all, n); /* NULL with an exception where it fails */
+    }
+    return all;
+}
+
+/* Decrypts what there is: new reference to bytes, possibly none; *eof: close_notify came. */
+static PyObject *decrypt(struct tls *p, bool *eof) {
+    struct wf_transport_state *st = &p->state->transport;
+    Py_ssize_t left = pending(p, p->incoming);
+    if (left <= 0) {
+        return left == 0 ? PyBytes_FromStringAndSize(NULL, 0) : NULL;
+    }
+    PyObject *raw = raw_of(p);
+    PyObject *data =
+        raw != NULL ? PyObject_CallMethodOneArg(raw, st->str_read, st->record_bytes) : NULL;
+    if (data == NULL) {
+        return again(p) ? PyBytes_FromStringAndSize(NULL, 0) : NULL;
+    }
+    *eof = PyBytes_GET_SIZE(data) == 0;
+    left = *eof ? 0 : pending(p, p->incoming);
+    if (left < 0) {
+        Py_CLEAR(data);
+    }
+    return left > 0 ? decrypt_rest(p, data, left, eof) : data;
+}
+
+/* Is there plaintext or ciphertext left? 1, 0, or -1 with an exception. */
+static int more_to_read(struct tls *p) {
+    Py_ssize_t n = pending(p, p->incoming);
+    if (n != 0) {
+        return n < 0 ? -1 : 1;
+    }
+    PyObject *raw = raw_of(p);
+    PyObject *inside =
+        raw != NULL ? PyObject_CallMethodNoArgs(raw, p->state->transport.str_pending) : NULL;
+    n = inside != NULL ? PyLong_AsSsize_t(inside) : -1;
+    Py_XDECREF(inside);
+    return n < 0 ? -1 : n > 0;
 }
 
 /* Fills the protocol's memory: 1 when it is full, 2 when close_notify came, else 0; or -1. */
