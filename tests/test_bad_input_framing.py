@@ -189,6 +189,7 @@ FIELDS = {
     "a list of hosts": ((b"Host: a, b",), 400, CLOSED),
     "a host with a bad port": ((b"Host: a:b",), 400, CLOSED),
     "a host with a bracket": ((b"Host: [::1",), 400, CLOSED),
+    "a host that is nearly IPv6": ((b"Host: [1::2::3]",), 400, CLOSED),
     "a space before the colon": ((b"Host: a", b"A : b"), 400, CLOSED),
     "a tab before the colon": ((b"Host: a", b"A\t: b"), 400, CLOSED),
     "a space in the name": ((b"Host: a", b"A B: c"), 400, CLOSED),

@@ -19,6 +19,9 @@ from weft.middleware import (
     TrustedHostMiddleware,
 )
 from weft.server import StartupError
+from weft.testing import TestClient
+
+from .connections import connect, reply
 
 
 def routes(fw: Framework) -> Any:
@@ -176,6 +179,27 @@ def test_trusted_hosts() -> None:
     assert got[4].body == b"Invalid host header"
     assert got[6].fields["location"] == "http://www.other.net/"
     assert got[8].fields["location"] == "http://www.other.net:8000/"
+
+
+def test_trusted_hosts_are_those_of_the_urls() -> None:
+    """Host once said where URLs lead to, and the absolute-form of a target what is trusted."""
+    app = weft.App()
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["good"])
+
+    @app.get("/a")
+    async def url(request: weft.Request) -> list[str]:
+        return [str(request.url), request.headers["host"]]
+
+    def ask(target: str, host: str) -> tuple[int, bytes]:
+        with connect(client) as sock:
+            sock.sendall(f"GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
+            got = reply(sock)
+            return got.status, got.read()
+
+    with TestClient(app) as client:
+        assert ask("http://good/a", "evil") == (200, b'["http://good/a","good"]')
+        assert ask("http://evil/a", "good")[0] == 400
+        assert ask("/a", "good") == (200, b'["http://good/a","good"]')
 
 
 def test_trusted_hosts_refuse_wildcards_elsewhere() -> None:

@@ -59,11 +59,7 @@ struct hosts {
 
 /* What the client calls us, without the port. */
 static struct wf_span host_of(const struct wf_exchange *ex, struct wf_span *with_port) {
-    const struct wf_field *f = wf_head_find(&ex->head, WF_FIELD_HOST);
-    struct wf_span s = ex->host.n != 0 ? ex->host
-                       : f != NULL     ? wf_field_value_span(ex->base, f)
-                                       : wf_span("", 0);
-    *with_port = s;
+    struct wf_span s = *with_port = wf_exchange_host(ex);
     size_t n = s.n;
     while (n != 0 && s.p[n - 1] >= '0' && s.p[n - 1] <= '9') {
         n--;

@@ -123,7 +123,8 @@ struct wf_head {
     struct wf_at path_at;      /* target without query; for absolute-form what follows the authority
                                           ("/" is not sent there when path_at.n is 0: treat as "/") */
     struct wf_at query_at;     /* behind the first '?'; n is 0 without one */
-    struct wf_at authority_at; /* of absolute-form; n is 0 otherwise. It overrules Host */
+    struct wf_at authority_at; /* of absolute-form; n is 0 otherwise. Where there is a Host, this is
+                                  its value: not what was sent (RFC 9112 section 3.2.2) */
     uint16_t nfields;
     uint16_t fields_cap;     /* in: room in fields */
     struct wf_field *fields; /* in: borrowed storage; out: nfields of them in order */

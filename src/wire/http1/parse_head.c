@@ -6,6 +6,8 @@
  */
 #include "wire/http1/http1_int.h"
 
+#include <arpa/inet.h>
+
 enum {
     METHOD_MAX = 32,         /* bytes; longer than any registered one */
     EMPTY_LINES_MAX = 2,     /* before the request line; old clients send one behind a body */
@@ -145,17 +147,26 @@ static bool port_ok(const char *p, size_t n) {
     return port <= 65535;
 }
 
+/* The bytes of an IPv6 address in brackets; 0 where it is none. One that only looks like it would be
+ * refused by whoever takes the URL apart, in the middle of a handler. */
+static size_t ipv6_literal(const char *p, size_t n) {
+    char address[INET6_ADDRSTRLEN];
+    struct in6_addr parsed;
+    const char *end = memchr(p, ']', WF_MIN(n, sizeof(address)));
+    if (end == NULL) {
+        return 0;
+    }
+    size_t length = (size_t)(end - p) - 1;
+    memcpy(address, p + 1, length); /* no NUL among them: neither target nor value may have one */
+    address[length] = '\0';
+    return inet_pton(AF_INET6, address, &parsed) == 1 ? length + 2 : 0;
+}
+
 /* uri-host [ ":" port ] (RFC 3986 section 3.2), without user information, the host not empty. */
 static bool authority_ok(const char *p, size_t n) {
     size_t i = 0;
     if (n > 0 && p[0] == '[') {
-        for (i = 1; i < n && (hex_digit(p[i]) >= 0 || p[i] == ':' || p[i] == '.');) {
-            i++;
-        }
-        if (i < 3 || i == n || p[i] != ']') {
-            return false;
-        }
-        i++;
+        i = ipv6_literal(p, n);
     } else {
         for (;; i += 3) {
             while (i < n && is_char(p[i], WF_CH_REGNAME)) {
@@ -529,12 +540,25 @@ static int read_fields(struct reader *r, struct framing *f) {
 
 /* ---- the whole ---- */
 
+/* The authority of an absolute-form takes the place of what Host says (RFC 9112 section 3.2.2). */
+static WF_NOINLINE void overrule_host(struct wf_head *h) {
+    for (unsigned i = 0; i < h->nfields; i++) {
+        if (h->fields[i].id == WF_FIELD_HOST) {
+            h->fields[i].value_at = h->authority_at.at;
+            h->fields[i].value_len = h->authority_at.n;
+        }
+    }
+}
+
 /* What the field lines mean together (RFC 9112 sections 3.2, 6.3 and 9.3). */
 static int conclude(struct reader *r, const struct framing *f) {
     struct wf_head *h = r->out;
     bool http11 = h->minor_version == 1;
     if (http11 && !f->host) {
         return refuse(r, 400, "no Host");
+    }
+    if (wf_unlikely(h->authority_at.n != 0)) {
+        overrule_host(h);
     }
     if (f->transfer_encoding) {
         if (!http11) {
