@@ -17,9 +17,11 @@
 #
 # PYTHON=...     which CPython (3.11 or newer) to make the environment with; otherwise tools/find-python chooses
 # VENV=...       where that environment is, .venv if not said
+# PORT=...       which port make run serves on, 8000 if not said
 
 PYTHON ?=
 VENV ?= .venv
+PORT ?= 8000
 BUILD ?= build
 FUZZ_SECONDS ?= 60
 export PYTHON
@@ -53,7 +55,7 @@ $(VENV)/.tests: $(VENV)/.built tests/requirements.txt tests/clients/typescript/p
 	@touch $@
 
 run: $(VENV)/.built
-	@$(bin)/python -m weft examples.bookshop.main:app
+	@$(bin)/python -m weft examples.bookshop.main:app --port $(PORT)
 
 test: test-c test-python
 
