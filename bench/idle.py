@@ -8,6 +8,7 @@ requests, and what importing weft costs.
 - Times `import weft` and `import asyncio` in fresh interpreters.
 
 Usage: python bench/idle.py [--connections 10000] [--requests 10000000] [--weft PYTHON]
+                            [--out FILE.md]
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def server(weft: str):
         process.wait(10)
 
 
-def idle(weft: str, connections: int) -> None:
+def idle(weft: str, connections: int) -> str:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, connections + 200), hard))
     with server(weft) as (pid, port), contextlib.ExitStack() as stack:
@@ -84,14 +85,14 @@ def idle(weft: str, connections: int) -> None:
         after = rss_kib(pid)
         for s in held:
             ask(s)
-        print(
+        return (
             f"idle keep-alive connections: {connections} held, each answered again; "
             f"{(after - before) * 1024 / connections:.0f} bytes of resident memory each "
             f"({before / 1024:.1f} -> {after / 1024:.1f} MiB)"
         )
 
 
-def growth(weft: str, requests: int) -> None:
+def growth(weft: str, requests: int) -> str:
     with server(weft) as (pid, port):
         load = WORKLOADS["pipelined"]
         check(port, load)
@@ -101,12 +102,12 @@ def growth(weft: str, requests: int) -> None:
         while done < requests:
             done += wrk(url, load, 5)[0]
         after = rss_kib(pid)
-        print(
+        return (
             f"resident memory over {done:,} requests: {before} -> {after} KiB ({after - before:+d})"
         )
 
 
-def import_time(weft: str) -> None:
+def import_time(weft: str) -> str:
     code = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
     ms = {}
     for module in ("asyncio", "weft"):
@@ -119,7 +120,7 @@ def import_time(weft: str) -> None:
             for _ in range(11)
         ]
         ms[module] = statistics.median(runs) * 1000
-    print(
+    return (
         f"import asyncio {ms['asyncio']:.1f} ms, import weft {ms['weft']:.1f} ms: "
         f"{ms['weft'] - ms['asyncio']:.1f} ms more"
     )
@@ -132,11 +133,20 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=10_000)
     parser.add_argument("--requests", type=int, default=10_000_000)
     parser.add_argument("--weft", default=sys.executable)
+    parser.add_argument("--out", type=Path, help="write what is measured here too")
     args = parser.parse_args()
     os.sched_setaffinity(0, {int(CLIENT_CORE)})
-    import_time(args.weft)
-    idle(args.weft, args.connections)
-    growth(args.weft, args.requests)
+    lines = [
+        import_time(args.weft),
+        idle(args.weft, args.connections),
+        growth(args.weft, args.requests),
+    ]
+    text = "".join(f"- {line}\n" for line in lines)
+    print(text, end="")
+    if args.out:
+        args.out.write_text(
+            "What `bench/idle.py` measures beside the table of requests.\n\n" + text
+        )
 
 
 if __name__ == "__main__":

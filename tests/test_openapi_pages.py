@@ -8,6 +8,7 @@ import pytest
 import weft
 from tests.browser import click, complaints
 from weft.openapi import pages
+from weft.security import HTTPAuthorizationCredentials, HTTPBearer
 from weft.testing import TestClient
 
 
@@ -106,6 +107,33 @@ def test_swagger_ui_tries_an_operation(browser):
         browser.find_element("css selector", "tr[data-param-name=n] input").send_keys("21")
         assert '"double": 42' in executed(browser)
         assert complaints(browser) == []
+
+
+def test_swagger_ui_sends_what_one_is_authorized_with(browser):
+    app = weft.App()
+
+    @app.get("/me")
+    async def me(token: Annotated[HTTPAuthorizationCredentials, weft.Depends(HTTPBearer())]) -> str:
+        return token.credentials
+
+    with TestClient(app) as client:
+        browser.get(f"http://127.0.0.1:{client._worker.port}/docs")
+        click(browser, ".opblock-summary-control")
+        click(browser, ".try-out__btn")
+        assert "Not authenticated" in executed(browser)
+        click(browser, ".auth-wrapper .authorize")
+        browser.find_element("css selector", ".auth-container input").send_keys("s3cret")
+        click(browser, ".modal-ux .auth.authorize")
+        click(browser, ".modal-ux .btn-done")
+        shown = ""
+        for _ in range(40):
+            shown = executed(browser)
+            if "s3cret" in shown:
+                break
+            time.sleep(0.25)
+        assert '"s3cret"' in shown
+        refused = [line for line in complaints(browser) if "401" not in line]
+        assert refused == []
 
 
 def test_redoc_shows_the_operation(browser):

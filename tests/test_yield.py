@@ -204,8 +204,11 @@ def test_with_dependencies_and_background() -> None:
 
 
 def test_documents() -> None:
+    """FastAPI's, but for `itemSchema`, which OpenAPI 3.1 does not have: an extension here."""
     ours = typed(_names("weft")).openapi()
-    theirs = typed(_names("fastapi")).openapi()
+    theirs = json.loads(
+        json.dumps(typed(_names("fastapi")).openapi()).replace('"itemSchema"', '"x-itemSchema"')
+    )
     assert ours["paths"] == theirs["paths"]
     assert ours["components"] == theirs["components"]
 

@@ -278,10 +278,11 @@ class _Operation:
         return responses
 
     def _items(self, schemas: Schemas) -> dict[str, Any]:
-        """The content of a stream, by the schema of an item (OpenAPI 3.2, section 4.14.4)."""
+        """The content of a stream, by the schema of an item: OpenAPI 3.2's `itemSchema` (section
+        4.14.4), as an extension, since a document of 3.1 has no such key."""
         schema = schemas.of(self.item) if self.item is not None else {}
         if self.route.yields == "lines":
-            return {"application/jsonl": {"itemSchema": schema}}
+            return {"application/jsonl": {"x-itemSchema": schema}}
         event = deepcopy(_EVENT)
         if self.item is not None:
             event["required"] = ["data"]
@@ -289,7 +290,7 @@ class _Operation:
                 "contentMediaType": "application/json",
                 "contentSchema": schema,
             }
-        return {"text/event-stream": {"itemSchema": event}}
+        return {"text/event-stream": {"x-itemSchema": event}}
 
 
 def _reason(status: str) -> str:
