@@ -439,7 +439,7 @@ static enum wf_conn_state cut_off_head(struct wf_conn *c) {
 static enum wf_conn_state step_head(struct wf_conn *c) {
     struct wf_server *s = c->server;
     if (c->in_at == c->in_end) {
-        return c->eof || s->draining ? WF_CONN_CLOSING : WF_CONN_HEAD;
+        return c->eof || (s->draining && c->requests != 0) ? WF_CONN_CLOSING : WF_CONN_HEAD;
     }
     if (c->started_ns == 0) {
         c->started_ns = s->loop->now_ns;
@@ -656,7 +656,10 @@ static enum wf_wait wait_of(const struct wf_conn *c) {
     }
     switch ((enum wf_conn_state)c->state) {
     case WF_CONN_HEAD:
-        return c->in_at == c->in_end ? WF_WAIT_IDLE : WF_WAIT_HEAD;
+        if (c->in_at != c->in_end) {
+            return WF_WAIT_HEAD;
+        }
+        return c->server->draining ? WF_WAIT_FIRST : WF_WAIT_IDLE;
     case WF_CONN_BODY:
     case WF_CONN_DROP:
         return WF_WAIT_BODY;
@@ -787,7 +790,7 @@ void wf_conn_timed_out(struct wf_conn *c) {
         return;
     }
     stop_waiting(c);
-    s->counters.timeouts += wait != WF_WAIT_IDLE && wait != WF_WAIT_LINGER;
+    s->counters.timeouts += wait != WF_WAIT_IDLE && wait != WF_WAIT_FIRST && wait != WF_WAIT_LINGER;
     switch (wait) {
     case WF_WAIT_HEAD:
         c->state = (uint8_t)refused_headless(c, 408, "the request head arrives too slowly");

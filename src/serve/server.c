@@ -115,6 +115,7 @@ static void on_tick(struct wf_timer *t) {
 static void set_waits(struct wf_server *s) {
     const struct wf_server_config *c = &s->config;
     const uint64_t ms[WF_WAIT_COUNT] = {[WF_WAIT_IDLE] = c->idle_timeout_ms,
+                                        [WF_WAIT_FIRST] = WF_FIRST_MS,
                                         [WF_WAIT_HEAD] = c->head_timeout_ms,
                                         [WF_WAIT_BODY] =
                                             c->body_rate_min != 0 ? c->body_grace_ms : 0,
@@ -126,7 +127,9 @@ static void set_waits(struct wf_server *s) {
     for (int class = 0; class < WF_WAIT_COUNT; class ++) {
         wf_list_init(&s->waits[class].conns);
         s->waits[class].ns = WF_MIN(ms[class], WAIT_MS_MAX) * WF_NS_PER_MS;
-        tick = ms[class] != 0 ? WF_MIN(tick, ms[class] / 4) : tick;
+        if (ms[class] != 0 && class != WF_WAIT_FIRST) { /* which has no need to be exact */
+            tick = WF_MIN(tick, ms[class] / 4);
+        }
     }
     s->tick_ns = WF_MAX(tick, (uint64_t)WF_TICK_MS_MIN) * WF_NS_PER_MS;
     if (__builtin_mul_overflow(c->body_rate_min, WF_MIN(c->body_grace_ms, WAIT_MS_MAX),

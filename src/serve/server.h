@@ -115,8 +115,9 @@ bool wf_server_has_ready(const struct wf_server *s);
  * SIGPIPE, or a log pipe whose reader has gone ends the process. */
 void wf_server_flush(struct wf_server *s);
 
-/* Graceful end: stops accepting, closes idle connections, gives running exchanges until the deadline (each
- * reply says connection: close). wf_server_open_connections falls to 0 when it is done. */
+/* Graceful end: stops accepting, closes idle connections (one that has not had a request is given half a second
+ * for it), gives running exchanges until the deadline (each reply says connection: close).
+ * wf_server_open_connections falls to 0 when it is done. */
 void wf_server_drain(struct wf_server *s);
 /* Closes every connection now; running exchanges get EV_GONE. */
 void wf_server_abort(struct wf_server *s);

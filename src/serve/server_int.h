@@ -23,7 +23,9 @@ enum {
     WF_LINGER_BYTES_MAX = 256 * 1024, /* read after a refusal so that the peer can read the reply */
     WF_LINGER_MS = 2000,
     WF_END_LOOK_MS = 2000, /* between looks for the end of who has sent more than can be read */
-    WF_REFUSED_MAX = 128,  /* connections past the maximum being told 503; then none is told */
+    WF_FIRST_MS =
+        500, /* a drain closes who has not sent a first request by then: it may be on its way */
+    WF_REFUSED_MAX = 128, /* connections past the maximum being told 503; then none is told */
     WF_TICK_MS_MIN = 10,
     WF_TICK_MS_MAX = 1000
 };
@@ -33,6 +35,7 @@ enum {
 enum wf_wait {
     WF_WAIT_NONE,
     WF_WAIT_IDLE,    /* for the first byte of a request */
+    WF_WAIT_FIRST,   /* for that of a connection's first, while the server drains */
     WF_WAIT_HEAD,    /* for the rest of a head */
     WF_WAIT_BODY,    /* for body_rate_min */
     WF_WAIT_HANDLER, /* for the embedder */

@@ -24,11 +24,12 @@ static void a_server_is_made_whole_or_not_at_all(void **state) {
 static void drains(void **state) {
     struct fixture *f = start(NULL);
     int idle = dial(f), busy = dial(f), begun = dial(f);
+    say(f, idle, "GET /hello HTTP/1.1\nHost: a\n\n");
     say(f, busy, "GET /park HTTP/1.1\nHost: a\n\n");
     say(f, begun, "GET /hello HT");
     turns(f, 3);
     wf_server_drain(f->server);
-    expect(f, idle, "idle", "<eof>");
+    expect(f, idle, "idle", HELLO "<eof>");
     assert_int_equal(wf_server_open_connections(f->server), 2);
     say(f, begun, "TP/1.1\nHost: a\n\n");
     shutdown(begun, SHUT_WR);
@@ -71,6 +72,26 @@ static void a_drain_loses_no_request_that_has_arrived(void **state) {
         expect(f, waiting[i], "in the backlog", HELLO_CLOSE);
         close(waiting[i]);
     }
+    turns(f, 3);
+    assert_int_equal(wf_server_open_connections(f->server), 0);
+    stop(f);
+}
+
+/* A client that has connected sends its request at once, and the drain may come between the two. */
+static void a_drain_waits_a_moment_for_a_first_request(void **state) {
+    struct fixture *f = start(NULL);
+    f->server->waits[WF_WAIT_FIRST].ns = f->server->tick_ns = 50 * WF_NS_PER_MS;
+    int asks = dial(f), silent = dial(f);
+    turns(f, 3);
+    wf_server_drain(f->server);
+    say(f, asks, "GET /hello HTTP/1.1\nHost: a\n\n");
+    expect(f, asks, "asks", HELLO_CLOSE);
+    for (int i = 0; i < 1000 && wf_server_open_connections(f->server) != 0; i++) {
+        sleep_ms(f, 10);
+    }
+    expect(f, silent, "silent", "<eof>");
+    close(asks);
+    close(silent);
     turns(f, 3);
     assert_int_equal(wf_server_open_connections(f->server), 0);
     stop(f);
@@ -206,6 +227,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_server_is_made_whole_or_not_at_all),
         cmocka_unit_test(drains),
         cmocka_unit_test(a_drain_loses_no_request_that_has_arrived),
+        cmocka_unit_test(a_drain_waits_a_moment_for_a_first_request),
         cmocka_unit_test(an_abort_is_told_to_running_exchanges),
         cmocka_unit_test(serves_unix_sockets_and_sockets_made_by_others),
         cmocka_unit_test(writes_an_access_log),
