@@ -195,7 +195,9 @@ static enum wf_walk_result call_factories(struct wf_walk *w, size_t from) {
     for (size_t i = from; i < w->nlater; i++) {
         const struct wf_later *one = &w->later[i];
         PyObject *value = PyObject_CallNoArgs(one->factory);
-        if (value == NULL || set(one, NULL, value) < 0) {
+        int rc = value != NULL ? PyDict_SetItem(one->holder, one->key, value) : -1;
+        Py_XDECREF(value);
+        if (rc < 0) {
             return WF_WALK_FAILED;
         }
     }
