@@ -375,9 +375,11 @@ static PyObject *handle_class(struct wf_handle *h, void *unused) {
 }
 
 static PyMethodDef handle_methods[] = {
-    {"cancel", (PyCFunction)handle_cancel, METH_NOARGS, NULL},
-    {"cancelled", (PyCFunction)handle_cancelled, METH_NOARGS, NULL},
-    {"get_context", (PyCFunction)handle_get_context, METH_NOARGS, NULL},
+    {"cancel", (PyCFunction)handle_cancel, METH_NOARGS,
+     "It will not be called. Harmless twice, and after the call."},
+    {"cancelled", (PyCFunction)handle_cancelled, METH_NOARGS, "Was cancel() called?"},
+    {"get_context", (PyCFunction)handle_get_context, METH_NOARGS,
+     "The contextvars.Context it is called in."},
     {"_run", (PyCFunction)handle_run, METH_NOARGS, NULL},
     {NULL},
 };
@@ -483,7 +485,8 @@ static PyObject *timer_compare(PyObject *self, PyObject *other, int op) {
 }
 
 static PyMethodDef timer_methods[] = {
-    {"when", (PyCFunction)timer_when, METH_NOARGS, NULL},
+    {"when", (PyCFunction)timer_when, METH_NOARGS,
+     "When it is due, by the clock of the loop, in seconds."},
     {NULL},
 };
 
