@@ -97,17 +97,21 @@ def servers(answer: Answer) -> Any:
     return json.loads(answer.body).get("servers")
 
 
+def assert_alike(target: str, ours: Any, theirs: Any) -> None:
+    assert ours.status == theirs.status, target
+    if target.endswith("openapi.json"):
+        assert servers(ours) == servers(theirs)
+    else:
+        assert ours.body == theirs.body, target
+        assert ours.fields.get("location") == theirs.fields.get("location"), target
+
+
 def test_of_the_server_it_is_as_with_uvicorn(files: Path) -> None:
     def make(fw: Framework) -> Any:
         return site(fw, files)
 
     for target, ours, theirs in both(make, STRIPPED, root_path="/api/v1"):
-        assert ours.status == theirs.status, target
-        if target.endswith("openapi.json"):
-            assert servers(ours) == servers(theirs)
-        else:
-            assert ours.body == theirs.body, target
-            assert ours.fields.get("location") == theirs.fields.get("location"), target
+        assert_alike(target, ours, theirs)
 
 
 def test_behind_a_host(files: Path) -> None:
@@ -129,12 +133,7 @@ def test_of_the_app_it_is_as_with_fastapi(files: Path) -> None:
     for target, ours, theirs in both(make, beneath):
         if target == "/api/v1/api/v1/twice":  # one prefix is taken off, the other is the route's
             assert ours.status == theirs.status == 200
-        assert ours.status == theirs.status, target
-        if target.endswith("openapi.json"):
-            assert servers(ours) == servers(theirs)
-        else:
-            assert ours.body == theirs.body, target
-            assert ours.fields.get("location") == theirs.fields.get("location"), target
+        assert_alike(target, ours, theirs)
     own = ["/", "/items/1", "/openapi.json", "/nothing", "/slash/", "/api/v10/items/1"]
     for target, ours, theirs in both(make, own):
         assert ours.status == theirs.status, target
