@@ -2,6 +2,7 @@
 
 import base64
 import json
+import string
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,7 @@ from weft.middleware.sessions import Session, Signer
 from weft.testing import TestClient
 
 KEY = "a secret that is long enough"
+BASE64 = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
 
 
 def shop(fw: Framework, **options: Any) -> Any:
@@ -156,12 +158,10 @@ def test_sessions_that_were_tampered_with_are_empty(port: int) -> None:
     assert read(port, whole) == {"user": "me"}
     for i in range(len(whole)):
         assert read(port, whole[:i]) == {}, i  # truncated
-        other = "A" if whole[i] != "A" else "B"
-        if i == len(whole) - 1:  # of the last character not every bit counts
-            other = chr(ord(whole[i]) ^ 0x10) if whole[i].isalpha() else "z"
-        assert read(port, whole[:i] + other + whole[i + 1 :]) in ({}, {"user": "me"}), i
-        if whole[i] != "." and i < len(whole) - 1:
-            assert read(port, whole[:i] + other + whole[i + 1 :]) == {}, i
+        other = "A"
+        if whole[i] in BASE64:  # its highest bit counts, even in the last character
+            other = BASE64[BASE64.index(whole[i]) ^ 32]
+        assert read(port, whole[:i] + other + whole[i + 1 :]) == {}, i
     assert read(port, itsdangerous.TimestampSigner("other").sign("e30=").decode()) == {}
     assert read(port, itsdangerous.Signer(KEY).sign("e30=").decode()) == {}  # without a time
 
