@@ -65,7 +65,7 @@ test-c: $(VENV)/.built
 	@$(in_venv) meson test -C build-c --suite c --no-rebuild --print-errorlogs
 
 test-python: $(VENV)/.tests
-	@$(bin)/python -m pytest
+	@tools/run-pytest $(bin)/python
 
 # Each with an environment of its own.
 test-all-pythons:
