@@ -12,7 +12,7 @@ from weft.exceptions import ResponseValidationError, SignatureError
 from weft.responses import JSONResponse
 from weft.routing import UNSET, Route, endpoint_name, place
 from weft.shapes.compiled import reply_of
-from weft.shapes.pydantic import reason
+from weft.shapes.core_schema import reason
 
 _NO_CONTENT = (204, 205, 304)
 _OPTIONS = ("include", "exclude", "by_alias", "exclude_unset", "exclude_defaults", "exclude_none")

@@ -11,6 +11,7 @@ from weft import _core
 from weft.shapes import json_schema, output
 from weft.shapes import pydantic as _pydantic
 from weft.shapes.annotations import Reader, is_pydantic, loaded
+from weft.shapes.core_schema import adapter_of
 from weft.shapes.nodes import Node, type_name
 
 __all__ = ["Shape", "describe", "lines", "shape"]
@@ -102,7 +103,7 @@ def describe(annotation: Any) -> Node:
 
 def _island(annotation: Any) -> Node:
     """What pydantic has to read inside of what it has not."""
-    adapter = _pydantic.adapter_of(annotation, type_name(annotation))
+    adapter = adapter_of(annotation, type_name(annotation))
     judge = adapter.validator.validate_python
     node = _pydantic.describe(adapter, judge, type_name(annotation))
     node.annotation = annotation

@@ -212,7 +212,7 @@ class Walk:
         annotation = node.annotation
         if annotation is None:
             raise SchemaError(f"{node.label} has no JSON Schema: {node.why}")
-        from weft.shapes.pydantic import adapter_of
+        from weft.shapes.core_schema import adapter_of
 
         template = self.ref.replace("{}", "{model}")
         adapter = adapter_of(annotation, node.label)

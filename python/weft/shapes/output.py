@@ -23,6 +23,7 @@ from weft.shapes.annotations import (
     _is_slot,
     loaded,
 )
+from weft.shapes.core_schema import Unproved, adapter_of
 from weft.shapes.nodes import Field, Node, type_name
 
 __all__ = ["describe", "describe_pydantic"]
@@ -35,7 +36,7 @@ def describe(annotation: Any, is_judged: Callable[[Any], bool]) -> Node:
 
 
 def _island(annotation: Any) -> Node:
-    return describe_pydantic(_pydantic.adapter_of(annotation, type_name(annotation)))
+    return describe_pydantic(adapter_of(annotation, type_name(annotation)))
 
 
 # ---- outside of pydantic ----
@@ -210,7 +211,7 @@ class _Writer(_pydantic._Reader):
                 if item.kind == "none":
                     item.proved = item.output = item.pydantic = True
             return node
-        except _pydantic._Unproved as exc:
+        except Unproved as exc:
             why = exc.why
         if kind in _SCALARS:
             return Node(kind, label=kind)
@@ -264,7 +265,7 @@ class _Writer(_pydantic._Reader):
             self.seen[id(known)] = Node("any")  # where the reader of input puts a label
             node = read(known, config, where)
             node.proved = True
-        except _pydantic._Unproved:
+        except Unproved:
             node = Node("object", type=cls, label=cls.__name__)
             node.make = "instance" if schema["type"] == "dataclass" else "model"
             self._fields_of(node, schema, fields, config, root)

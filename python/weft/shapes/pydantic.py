@@ -11,28 +11,30 @@ handed over.
 
 from __future__ import annotations
 
-import collections
 import copy
-import datetime
-import decimal
-import enum
-import functools
 import ipaddress
-import re
 import types
-import uuid
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from weft.shapes.annotations import is_object_id
+from weft.shapes.core_scalars import Scalars
+from weft.shapes.core_schema import (
+    SILENT,
+    Unproved,
+    application_code,
+    default_of,
+    is_known,
+    is_pydantics,
+    lax,
+    lengths,
+    names_of,
+    only,
+    private_of,
+)
 from weft.shapes.nodes import Field, Node
 from weft.shapes.validators import Recorded, Unrecordable
 
-__all__ = ["adapter_of", "describe"]
-
-# Keys that say nothing about what is valid.
-_SILENT = {"type", "ref", "metadata", "serialization"}
+__all__ = ["describe"]
 
 # Keys of a model's config that leave valid input as it is. Others are not known here.
 _CONFIG = {
@@ -53,42 +55,6 @@ _CONFIG = {
 }
 
 
-class _Unproved(Exception):
-    """This much is pydantic's. ``runs_code``: and validating it runs code of the application, so
-    that nothing around it can be native either."""
-
-    def __init__(self, why: str, runs_code: bool = False) -> None:
-        super().__init__(why)
-        self.why = why
-        self.runs_code = runs_code
-
-
-def adapter_of(annotation: Any, name: str) -> Any:
-    """The TypeAdapter of an annotation; TypeError where pydantic cannot read it."""
-    import pydantic
-    import pydantic.warnings
-    import pydantic_core
-
-    try:
-        with warnings.catch_warnings():
-            # An alias in Field() has done its work elsewhere.
-            if hasattr(pydantic.warnings, "UnsupportedFieldAttributeWarning"):
-                warnings.simplefilter("ignore", pydantic.warnings.UnsupportedFieldAttributeWarning)
-            adapter: Any = pydantic.TypeAdapter(annotation)
-            adapter.rebuild()
-    except (pydantic.errors.PydanticUserError, pydantic_core.SchemaError) as exc:
-        raise TypeError(f"pydantic cannot read {name}: {reason(exc)}") from exc
-    return adapter
-
-
-def reason(exc: Exception) -> str:
-    """Why pydantic cannot make a schema, without its advice for what is inside of models."""
-    text = str(exc).partition("\n\n")[0]
-    if getattr(exc, "code", None) == "schema-for-unknown-type":
-        text = text.partition(". Set `")[0].replace("Unable to generate", "it cannot generate")
-    return text
-
-
 def describe(
     adapter: Any, judge: Callable[[Any], Any], label: str, from_attributes: bool | None = None
 ) -> Node:
@@ -101,14 +67,14 @@ def describe(
             # Another judge than this one may stand on the same node.
             node = copy.copy(node)
         node.replay = reader.replay(adapter.validator.title)
-    except _Unproved as exc:
+    except Unproved as exc:
         node = Node("handed", why=exc.why)
     node.judge = judge
     node.label = label
     return node
 
 
-class _Reader:
+class _Reader(Scalars):
     def __init__(self, schema: Any, from_attributes: bool | None = None) -> None:
         self.schema = schema
         self.definitions: list[Any] = []
@@ -129,7 +95,7 @@ class _Reader:
         node = self.read(schema, {})
         for inner, why in self.at_once:
             if inner.puts_off:
-                raise _Unproved(why, runs_code=True)
+                raise Unproved(why, runs_code=True)
         for inner in tuple(self.repeated):
             self.not_repeated(inner, "it")
         return node
@@ -139,7 +105,7 @@ class _Reader:
     def recorder(self) -> Recorded:
         if self.recorded is None:
             self.recorded = Recorded(
-                self.definitions, _is_known, _application_code, self.from_attributes
+                self.definitions, is_known, application_code, self.from_attributes
             )
         return self.recorded
 
@@ -151,7 +117,7 @@ class _Reader:
         try:
             self.recorded.whole(schema, {**self._config_of(schema), "title": title})
         except Unrecordable as exc:
-            raise _Unproved(str(exc), runs_code=True) from None
+            raise Unproved(str(exc), runs_code=True) from None
         return self.recorded
 
     def _config_of(self, schema: Any) -> Mapping[str, Any]:
@@ -169,18 +135,18 @@ class _Reader:
         try:
             part = self.recorder().part(schema, config, field.name, before)
         except Unrecordable as exc:
-            raise _Unproved(str(exc), runs_code=True) from None
+            raise Unproved(str(exc), runs_code=True) from None
         return Node("handed", label=schema["type"], why=why, call=part, part=True, pydantic=True)
 
     def _function_after(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(schema, "function", "schema", "json_schema_input_schema")
+        only(schema, "function", "schema", "json_schema_input_schema")
         function = schema["function"]
         called = function["function"]
-        if _is_known(called):
-            raise _Unproved("pydantic's function-after has no native form")
+        if is_known(called):
+            raise Unproved("pydantic's function-after has no native form")
         name = getattr(called, "__qualname__", repr(called))
         if function["type"] != "no-info":
-            raise _Unproved(f"{name} gets more than the value", runs_code=True)
+            raise Unproved(f"{name} gets more than the value", runs_code=True)
         item = self.read(schema["schema"], config, where)
         self.recorder()
         return Node("after", label=item.label, items=[item], call=called, why=name)
@@ -190,35 +156,35 @@ class _Reader:
         are many, pydantic has them all."""
         for inner in node.walk():
             if inner.part:
-                raise _Unproved(f"{where}: {inner.why}", runs_code=True)
+                raise Unproved(f"{where}: {inner.why}", runs_code=True)
         self.repeated.append(node)
 
     def not_put_off(self, node: Node, where: str) -> Node:
         """A node whose value nothing can be put in the place of."""
         why = f"{where}: a validator's value has no place"
         if node.puts_off:
-            raise _Unproved(why, runs_code=True)
+            raise Unproved(why, runs_code=True)
         self.at_once.append((node, why))  # it may only be known later what it is
         return node
 
     def read(self, schema: Any, config: Mapping[str, Any], where: str = "") -> Node:
-        """Native where proved; else handed over, or _Unproved where that runs application code."""
+        """Native where proved; else handed over, or Unproved where that runs application code."""
         while schema["type"] == "definition-ref":
-            if set(schema) - _SILENT - {"schema_ref"} or schema["schema_ref"] not in self.by_ref:
-                raise _Unproved(f"{where or 'it'} refers to what is not known", runs_code=True)
+            if set(schema) - SILENT - {"schema_ref"} or schema["schema_ref"] not in self.by_ref:
+                raise Unproved(f"{where or 'it'} refers to what is not known", runs_code=True)
             schema = self.by_ref[schema["schema_ref"]]
         if id(schema) in self.seen:
             return self.seen[id(schema)]
         node = self.seen[id(schema)] = Node("any")  # known before it is filled in: recursion
         try:
             found = self.native(schema, config, where)
-        except _Unproved as exc:
-            if exc.runs_code or (runs := _application_code(schema, self.by_ref)):
+        except Unproved as exc:
+            if exc.runs_code or (runs := application_code(schema, self.by_ref)):
                 del self.seen[id(schema)]
                 raise (
                     exc
                     if exc.runs_code
-                    else _Unproved(f"{where + ': ' if where else ''}{runs}", runs_code=True)
+                    else Unproved(f"{where + ': ' if where else ''}{runs}", runs_code=True)
                 ) from None
             found = self.handed(schema, config, exc.why, where)
         for slot in Node.__dataclass_fields__:
@@ -236,113 +202,15 @@ class _Reader:
                 dict(config) or None,  # type: ignore[arg-type]
             )
         except pydantic_core.SchemaError:
-            raise _Unproved(f"{where or 'it'}: {why}", runs_code=True) from None
+            raise Unproved(f"{where or 'it'}: {why}", runs_code=True) from None
         return Node("handed", label=schema["type"], judge=validator.validate_python, why=why)
 
     def native(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
         reader = getattr(self, "_" + schema["type"].replace("-", "_"), None)
         if reader is None:
-            raise _Unproved(f"pydantic's {schema['type']} has no native form")
+            raise Unproved(f"pydantic's {schema['type']} has no native form")
         node: Node = reader(schema, config, where)
         return node
-
-    # ---- scalars ----
-
-    def _any(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(schema)
-        return Node("any", label="any")
-
-    def _none(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(schema)
-        return Node("none", label="null")
-
-    def _bool(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(schema, "strict")
-        return Node("bool", label="bool")
-
-    def _int(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(schema, "strict", *_BOUNDS)
-        checks = [(op, schema[op]) for op in _BOUNDS if op in schema]
-        if not all(type(limit) is int for _, limit in checks) or schema.get("multiple_of") == 0:
-            raise _Unproved("limits of an int that are no int")
-        return Node("int", label="int", checks=checks)
-
-    def _float(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        # An int is a float to pydantic also where it is strict; all else it judges itself.
-        _only(schema, "allow_inf_nan", "strict", *_BOUNDS)
-        _lax(config)
-        checks = [(op, schema[op]) for op in _BOUNDS if op in schema]
-        if not all(type(limit) in (int, float) for _, limit in checks):
-            raise _Unproved("limits of a float that are no numbers")
-        if "multiple_of" in schema:
-            raise _Unproved("a float that is a multiple of something")
-        return Node("float", label="float", checks=checks)
-
-    def _str(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(schema, "strict", "min_length", "max_length", "pattern", "coerce_numbers_to_str")
-        checks = _lengths(schema)
-        if "pattern" in schema:
-            checks.append(("pattern", _pattern(schema["pattern"])))
-        return Node("str", label="str", checks=checks)
-
-    def _bytes(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(schema, "min_length", "max_length")
-        _lax(config)
-        return Node("bytes", type=bytes, label="bytes", checks=_lengths(schema))
-
-    def _date(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        return self._time_of("date", datetime.date, schema, config)
-
-    def _time(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        return self._time_of("time", datetime.time, schema, config)
-
-    def _datetime(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        return self._time_of("datetime", datetime.datetime, schema, config)
-
-    def _timedelta(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        return self._time_of("timedelta", datetime.timedelta, schema, config)
-
-    def _time_of(self, kind: str, cls: type, schema: Any, config: Mapping[str, Any]) -> Node:
-        _only(schema, "microseconds_precision")
-        _lax(config)
-        if schema.get("microseconds_precision", "truncate") != "truncate":
-            raise _Unproved("microseconds are not truncated")
-        return Node(kind, type=cls, label=kind)
-
-    def _uuid(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(schema)
-        _lax(config)
-        return Node("uuid", type=uuid.UUID, label="UUID")
-
-    def _is_instance(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        """An ObjectId under arbitrary_types_allowed: BSON has it, JSON never has."""
-        _only(schema, "cls", "cls_repr")
-        if not is_object_id(schema["cls"]):
-            raise _Unproved(f"an instance of {schema['cls']!r}")
-        return Node("objectid", type=schema["cls"], label="ObjectId")
-
-    def _decimal(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(schema)
-        _lax(config)
-        return Node("decimal", type=decimal.Decimal, label="Decimal")
-
-    def _enum(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(schema, "cls", "members", "sub_type", "missing")
-        _lax(config)
-        node = Node("choice", type=schema["cls"], label=schema["cls"].__name__)
-        for member in schema["members"]:
-            if schema.get("sub_type") == "float" or type(member.value) not in (str, int):
-                raise _Unproved("an enum whose values are neither str nor int")
-            node.choices.append((_plain(member.value), member))
-        return node
-
-    def _literal(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(schema, "expected", "strict")
-        values = schema["expected"]
-        if not all(type(value) in (str, int) for value in values):
-            raise _Unproved("a literal of something else than str and int")
-        label = f"Literal[{', '.join(map(repr, values))}]"
-        return Node("choice", label=label, choices=[(value, value) for value in values])
 
     # ---- containers ----
 
@@ -359,20 +227,20 @@ class _Reader:
         return self._items("deque", schema, config, where)
 
     def _items(self, kind: str, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(schema, "items_schema", "min_length", "max_length")
+        only(schema, "items_schema", "min_length", "max_length")
         if kind != "list":
-            _lax(config)
+            lax(config)
         item = self._inner(schema.get("items_schema"), config, f"{where}[]")
         self.not_repeated(item, where)
         if kind != "list":
             self.not_put_off(item, where)
         if kind in ("set", "frozenset") and item.kind not in _HASHABLE:
-            raise _Unproved(f"a {kind} of {item.label}")
-        return Node(kind, label=f"{kind}[{item.label}]", items=[item], checks=_lengths(schema))
+            raise Unproved(f"a {kind} of {item.label}")
+        return Node(kind, label=f"{kind}[{item.label}]", items=[item], checks=lengths(schema))
 
     def _tuple(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(schema, "items_schema", "variadic_item_index")
-        _lax(config)
+        only(schema, "items_schema", "variadic_item_index")
+        lax(config)
         items = [
             self.not_put_off(self._inner(item, config, f"{where}[]"), where)
             for item in schema["items_schema"]
@@ -380,26 +248,26 @@ class _Reader:
         if "variadic_item_index" not in schema:
             return Node("tuple", label="tuple", items=items)
         if schema["variadic_item_index"] != 0 or len(items) != 1:
-            raise _Unproved("a tuple that varies in its middle")
+            raise Unproved("a tuple that varies in its middle")
         return Node("vartuple", label=f"tuple[{items[0].label}, ...]", items=items)
 
     def _dict(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(schema, "keys_schema", "values_schema", "min_length", "max_length", "strict")
+        only(schema, "keys_schema", "values_schema", "min_length", "max_length", "strict")
         if schema.get("strict"):
-            raise _Unproved("strict")
+            raise Unproved("strict")
         key = self._inner(schema.get("keys_schema"), config, f"{where} keys")
         value = self._inner(schema.get("values_schema"), config, f"{where}[]")
         if key.kind not in ("any", "str", "int", "choice", "uuid", "date", "datetime"):
-            raise _Unproved(f"keys that are {key.label}")
+            raise Unproved(f"keys that are {key.label}")
         self.not_repeated(value, where)
         label = f"dict[{key.label}, {value.label}]"
-        return Node("dict", label=label, items=[key, value], checks=_lengths(schema))
+        return Node("dict", label=label, items=[key, value], checks=lengths(schema))
 
     def _inner(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
         return self.read(schema, config, where) if schema is not None else Node("any", label="any")
 
     def _json_or_python(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(schema, "json_schema", "python_schema")
+        only(schema, "json_schema", "python_schema")
         inner = schema["python_schema"]
         if inner["type"] == "chain" and len(inner["steps"]) == 2:  # Sequence[T]
             first, second = inner["steps"]
@@ -408,7 +276,7 @@ class _Reader:
                 first["type"] == "is-instance"
                 and second["type"] == "function-wrap"
                 and getattr(function, "__name__", "") == "sequence_validator"
-                and _is_pydantics(function)
+                and is_pydantics(function)
                 and second["schema"]["type"] == "list"
             ):
                 return self.native(second["schema"], config, where)
@@ -416,22 +284,22 @@ class _Reader:
 
     def _function_plain(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
         """An IP address, of which pydantic's function makes what its class does of text."""
-        _only(schema, "function")
+        only(schema, "function")
         function = schema["function"]["function"]
         cls = _IP_ADDRESSES.get(getattr(function, "__name__", ""))
         if cls is None or getattr(function, "__module__", "") != "pydantic._internal._validators":
-            raise _Unproved("pydantic's function-plain has no native form")
+            raise Unproved("pydantic's function-plain has no native form")
         return Node("text", type=cls, label=cls.__name__)
 
     def _lax_or_strict(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(schema, "lax_schema", "strict_schema")
-        _lax(config)
+        only(schema, "lax_schema", "strict_schema")
+        lax(config)
         return self.native(schema["lax_schema"], config, where)
 
     # ---- unions ----
 
     def _nullable(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(schema, "schema")
+        only(schema, "schema")
         return self._one_of(
             [Node("none", label="null"), self.read(schema["schema"], config, where)]
         )
@@ -439,9 +307,9 @@ class _Reader:
     def _union(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
         if (secret := _secret(schema)) is not None:
             return Node("text", type=secret, label=secret.__name__)
-        _only(schema, "choices", "mode")
+        only(schema, "choices", "mode")
         if schema.get("mode", "smart") != "smart":
-            raise _Unproved("a union that is tried from left to right")
+            raise Unproved("a union that is tried from left to right")
         members = []
         for choice in schema["choices"]:
             member = choice[0] if isinstance(choice, tuple) else choice
@@ -465,20 +333,20 @@ class _Reader:
             if classes is None and len(members) == 2 and members[1 - i].kind == "none":
                 classes = ["bool", "int", "float", "str", "array", "object"]
             if classes is None:
-                raise _Unproved(f"a union with {member.label}")
+                raise Unproved(f"a union with {member.label}")
             for name in classes:
                 if name in node.classes:
-                    raise _Unproved(
+                    raise Unproved(
                         f"a union of {members[node.classes[name]].label} and {member.label}"
                     )
                 node.classes[name] = i
         return node
 
     def _tagged_union(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(schema, "choices", "discriminator", "from_attributes", "strict")
+        only(schema, "choices", "discriminator", "from_attributes", "strict")
         key = schema["discriminator"]
         if not isinstance(key, str) or schema.get("strict"):
-            raise _Unproved("a discriminator that is no name")
+            raise Unproved("a discriminator that is no name")
         node = Node("tagged", key=key)
         for tag, choice in schema["choices"].items():
             item = self.read(choice, config, where)
@@ -486,7 +354,7 @@ class _Reader:
             while made.kind == "after":
                 made = made.items[0]
             if type(tag) not in (str, int) or made.kind != "object":
-                raise _Unproved("a tagged union of something else than objects")
+                raise Unproved("a tagged union of something else than objects")
             node.items.append(item)
             node.choices.append((tag, None))
         node.label = " | ".join(dict.fromkeys(item.label for item in node.items))
@@ -495,7 +363,7 @@ class _Reader:
     # ---- objects ----
 
     def _model(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(
+        only(
             schema,
             "cls",
             "schema",
@@ -509,17 +377,17 @@ class _Reader:
         )
         cls = schema["cls"]
         if schema.get("custom_init"):
-            raise _Unproved(f"{cls.__name__} has an __init__ of its own", runs_code=True)
+            raise Unproved(f"{cls.__name__} has an __init__ of its own", runs_code=True)
         if cls.__new__ is not object.__new__:
-            raise _Unproved(f"{cls.__name__} has a __new__ of its own", runs_code=True)
+            raise Unproved(f"{cls.__name__} has a __new__ of its own", runs_code=True)
         node = self._config(schema.get("config", {}), cls)
         node.make = "root_model" if schema.get("root_model") else "model"
-        node.private = _private(cls, schema.get("post_init"))
+        node.private = private_of(cls, schema.get("post_init"))
         where = where or cls.__name__
         if schema.get("root_model"):
             field = self._field_of("root", schema["schema"], schema.get("config", {}), where, [])
             if field.default_kind != "required" or schema.get("post_init"):
-                raise _Unproved("a RootModel with a default or private attributes")
+                raise Unproved("a RootModel with a default or private attributes")
             node.fields.append(field)
             return node
         self.seen[id(schema)].label = cls.__name__
@@ -529,10 +397,10 @@ class _Reader:
     def _fields(self, node: Node, schema: Any, config: Mapping[str, Any], where: str) -> None:
         if schema["type"] != "model-fields":
             self.native(schema, config, where)  # what it is: a validator of the model
-            raise _Unproved(f"fields that are {schema['type']}")
-        _only(schema, "fields", "model_name", "computed_fields")
+            raise Unproved(f"fields that are {schema['type']}")
+        only(schema, "fields", "model_name", "computed_fields")
         for name, field in schema["fields"].items():
-            _only(
+            only(
                 field,
                 "schema",
                 "validation_alias",
@@ -542,7 +410,7 @@ class _Reader:
                 "frozen",
             )
             made = self._field_of(name, field["schema"], config, f"{where}.{name}", node.fields)
-            made.keys = _keys(name, field.get("validation_alias"), config)
+            made.keys = names_of(name, field.get("validation_alias"), config)
             made.out_key = field.get("serialization_alias", name)
             node.fields.append(made)
 
@@ -558,11 +426,11 @@ class _Reader:
         stands in no dict, and nothing can be put off."""
         made = Field(name, (name,), Node("any"))
         if schema["type"] == "default":
-            made.default_kind, made.default = _default(schema, where)
+            made.default_kind, made.default = default_of(schema, where)
             schema = schema["schema"]
         try:
             made.node = self.read(schema, config, where)
-        except _Unproved as exc:
+        except Unproved as exc:
             if fields is None:
                 raise
             made.node = self.put_off(schema, config, made, [f.name for f in fields], exc.why)
@@ -571,7 +439,7 @@ class _Reader:
         return made
 
     def _dataclass(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(
+        only(
             schema,
             "cls",
             "schema",
@@ -586,20 +454,20 @@ class _Reader:
         cls, inner = schema["cls"], schema["schema"]
         config = schema.get("config", config)
         if schema.get("post_init"):
-            raise _Unproved(f"{cls.__name__} has a __post_init__", runs_code=True)
+            raise Unproved(f"{cls.__name__} has a __post_init__", runs_code=True)
         if cls.__new__ is not object.__new__:
-            raise _Unproved(f"{cls.__name__} has a __new__ of its own", runs_code=True)
-        _lax(config)
+            raise Unproved(f"{cls.__name__} has a __new__ of its own", runs_code=True)
+        lax(config)
         node = self._config(config, cls)
         node.make = "instance"
         where = where or cls.__name__
         if inner["type"] != "dataclass-args":
             self.native(inner, config, where)
-        _only(inner, "fields", "dataclass_name", "computed_fields", "collect_init_only")
+        only(inner, "fields", "dataclass_name", "computed_fields", "collect_init_only")
         if inner.get("collect_init_only") or node.extra == "allow":
-            raise _Unproved(f"{cls.__name__} has more than its fields")
+            raise Unproved(f"{cls.__name__} has more than its fields")
         for field in inner["fields"]:
-            _only(
+            only(
                 field,
                 "name",
                 "schema",
@@ -614,7 +482,7 @@ class _Reader:
             )
             name = field["name"]
             if field.get("init") is False or field.get("init_only"):
-                raise _Unproved(f"{cls.__name__}.{name} is no ordinary field")
+                raise Unproved(f"{cls.__name__}.{name} is no ordinary field")
             made = self._field_of(
                 name,
                 field["schema"],
@@ -622,20 +490,20 @@ class _Reader:
                 f"{where}.{name}",
                 None if schema.get("slots") else node.fields,
             )
-            made.keys = _keys(name, field.get("validation_alias"), config)
+            made.keys = names_of(name, field.get("validation_alias"), config)
             made.out_key = field.get("serialization_alias", name)
             made.in_slot = bool(schema.get("slots"))
             if made.in_slot and made.default_kind == "factory":
-                raise _Unproved(f"{cls.__name__}.{name} has a factory and a slot", runs_code=True)
+                raise Unproved(f"{cls.__name__}.{name} has a factory and a slot", runs_code=True)
             if made.in_slot and not isinstance(
                 getattr(cls, name, None), types.MemberDescriptorType
             ):
-                raise _Unproved(f"{cls.__name__}.{name} is no slot")
+                raise Unproved(f"{cls.__name__}.{name} is no slot")
             node.fields.append(made)
         return node
 
     def _typed_dict(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(
+        only(
             schema,
             "cls",
             "cls_name",
@@ -651,32 +519,32 @@ class _Reader:
         node.extra = schema.get("extra_behavior", node.extra)
         node.label = name
         if node.extra == "allow":
-            raise _Unproved(f"{name} has more than its fields")
+            raise Unproved(f"{name} has more than its fields")
         node.make = "dict"
         where = where or name
         for key, field in schema["fields"].items():
-            _only(field, "schema", "required", "validation_alias", "serialization_alias")
+            only(field, "schema", "required", "validation_alias", "serialization_alias")
             made = self._field_of(key, field["schema"], config, f"{where}.{key}", node.fields)
             if made.default_kind != "required":
-                raise _Unproved(f"{where}.{key} has a default")
+                raise Unproved(f"{where}.{key} has a default")
             required = field.get("required", schema.get("total", True))
             made.default_kind = "required" if required else "omit"
-            made.keys = _keys(key, field.get("validation_alias"), config)
+            made.keys = names_of(key, field.get("validation_alias"), config)
             made.out_key = field.get("serialization_alias", key)
             node.fields.append(made)
         return node
 
     def _named_tuple(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        _only(schema, "cls", "fields")
+        only(schema, "cls", "fields")
         cls = schema["cls"]
-        _lax(config)
+        lax(config)
         if cls.__new__.__module__ != f"namedtuple_{cls.__name__}":
-            raise _Unproved(f"{cls.__name__} has a __new__ of its own", runs_code=True)
+            raise Unproved(f"{cls.__name__} has a __new__ of its own", runs_code=True)
         where = where or cls.__name__
         node = Node("object", type=cls, label=cls.__name__, make="namedtuple", array=True)
         node.extra = "forbid"
         for field in schema["fields"]:
-            _only(field, "name", "schema")
+            only(field, "name", "schema")
             name = field["name"]
             node.fields.append(self._field_of(name, field["schema"], config, f"{where}.{name}"))
         return node
@@ -684,9 +552,9 @@ class _Reader:
     def _config(self, config: Mapping[str, Any], cls: type | None) -> Node:
         unknown = sorted(set(config) - _CONFIG - {"strict"})
         if unknown:
-            raise _Unproved(f"the config has {unknown[0]}")
+            raise Unproved(f"the config has {unknown[0]}")
         if config.get("strict"):
-            raise _Unproved("the config is strict")
+            raise Unproved("the config is strict")
         node = Node("object", type=cls, label=cls.__name__ if cls is not None else "")
         node.extra = config.get("extra_fields_behavior", "ignore")
         return node
@@ -695,7 +563,6 @@ class _Reader:
 # ---- parts ----
 
 _FUNCTIONS = ("function-before", "function-after", "function-wrap")
-_BOUNDS = ("multiple_of", "le", "lt", "ge", "gt")
 
 _HASHABLE = (
     "bool", "int", "float", "str", "bytes", "datetime", "date", "time", "timedelta", "uuid",
@@ -744,183 +611,3 @@ def _secret(schema: Any) -> type | None:
         and made["schema"] in ({"type": "str"}, {"type": "str", "strict": False})
     )
     return pydantic.SecretStr if is_secret else None
-
-
-def _only(schema: Mapping[str, Any], *known: str) -> None:
-    for key, value in schema.items():
-        if key not in _SILENT and key not in known and value is not None:
-            raise _Unproved(f"pydantic's {schema.get('type')} with {key}")
-
-
-def _lax(config: Mapping[str, Any]) -> None:
-    if config.get("strict"):
-        raise _Unproved("strict")
-
-
-def _lengths(schema: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return [(op, schema[op]) for op in ("min_length", "max_length") if schema.get(op) is not None]
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, str) else int(value)
-
-
-def _pattern(pattern: Any) -> Callable[[str], Any]:
-    """pydantic searches by Rust's regular expressions. The two agree on literals, classes of ASCII
-    characters, groups, repetition and alternation; `$` is the very end."""
-    plain = r"[A-Za-z0-9_ ,:;@/!#%&=~\"'<>-]|\\[.+*?()\[\]{}^$|/-]"
-    part = plain + r"|\[\^?(?:[A-Za-z0-9_ .,:;@/!#%+*=]-?)+\]"
-    quantifier = r"(?:[*+?]|\{\d{1,3}(?:,\d{0,3})?\})?"
-    if not isinstance(pattern, str) or not re.fullmatch(
-        rf"\^?(?:(?:{part}|\((?:\?:)?|\)|\|){quantifier})*\$?", pattern
-    ):
-        raise _Unproved("a pattern that Rust may read in another way")
-    if pattern.endswith("$") and not pattern.endswith(r"\$"):
-        pattern = pattern[:-1] + r"\Z"
-    try:
-        return re.compile(pattern).search
-    except re.error as exc:
-        raise _Unproved(f"a pattern that is none in Python: {exc}") from exc
-
-
-def _keys(name: str, alias: Any, config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names by which input may give a field."""
-    if alias is None:
-        return (name,)
-    if isinstance(alias, str):
-        names = [alias]
-    elif all(
-        isinstance(path, list) and len(path) == 1 and isinstance(path[0], str) for path in alias
-    ):
-        names = [path[0] for path in alias]
-    else:
-        raise _Unproved(f"{name} is found by a path")
-    by_alias, by_name = config.get("validate_by_alias", True), config.get("validate_by_name", False)
-    keys = (names if by_alias is not False else []) + ([name] if by_name else [])
-    if not keys:
-        raise _Unproved(f"{name} has no name")
-    return tuple(dict.fromkeys(keys))
-
-
-_IMMUTABLE = (
-    type(None), bool, int, float, str, bytes, enum.Enum, datetime.date, datetime.time,
-    datetime.timedelta, uuid.UUID, decimal.Decimal,
-)  # fmt: skip
-
-
-def _default(schema: Any, where: str) -> tuple[str, Any]:
-    _only(
-        schema,
-        "schema",
-        "default",
-        "default_factory",
-        "default_factory_takes_data",
-        "copy_default",
-        "validate_default",
-        "on_error",
-    )
-    if schema.get("validate_default") or schema.get("on_error", "raise") != "raise":
-        raise _Unproved(f"{where} has a default that is validated, or stands in for errors")
-    if "default_factory" in schema:
-        factory = schema["default_factory"]
-        if factory in (list, dict, set):
-            return factory.__name__, None
-        if schema.get("default_factory_takes_data"):
-            raise _Unproved(f"{where} has a default factory that takes data", runs_code=True)
-        return "factory", factory
-    if "default" not in schema:
-        return "required", None
-    value = schema["default"]
-    if isinstance(value, _IMMUTABLE):
-        return "value", value
-    if type(value) in (list, dict, set, collections.deque):
-        if not value and type(value) is not collections.deque:
-            return type(value).__name__, None
-        if all(isinstance(part, _IMMUTABLE) for part in _parts(value)):
-            return "copy", value
-    if type(value) in (tuple, frozenset) and all(isinstance(p, _IMMUTABLE) for p in value):
-        return "value", value
-    raise _Unproved(f"{where} has a default that may need copying by code of the application", True)
-
-
-def _parts(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict):
-        yield from value
-        yield from value.values()
-    else:
-        yield from value
-
-
-def _private(cls: Any, post_init: str | None) -> dict[str, Any] | None:
-    """What a model's private attributes are at first; None where it has none."""
-    from pydantic_core import PydanticUndefined
-
-    if post_init is None:
-        return None
-    if post_init != "model_post_init" or not _is_pydantics(cls.model_post_init):
-        raise _Unproved(f"{cls.__name__} has a model_post_init", runs_code=True)
-    private: dict[str, Any] = {}
-    for name, attribute in cls.__private_attributes__.items():
-        if attribute.default_factory is not None:
-            raise _Unproved(f"{cls.__name__}.{name} has a default factory", runs_code=True)
-        if attribute.default is PydanticUndefined:
-            continue
-        if not isinstance(attribute.default, _IMMUTABLE):
-            raise _Unproved(f"{cls.__name__}.{name} has a default that is copied", runs_code=True)
-        private[name] = attribute.default
-    return private
-
-
-def _is_pydantics(function: Any) -> bool:
-    module = getattr(function, "__module__", None) or ""
-    return module.partition(".")[0] in ("pydantic", "pydantic_core")
-
-
-def _is_known(function: Any) -> bool:
-    """Validating by it runs no code of the application."""
-    if isinstance(function, functools.partial):  # a constraint that pydantic checks by a function
-        given = (function.func, *function.args, *function.keywords.values())
-        return all(_is_known(part) for part in given if callable(part))
-    module = getattr(function, "__module__", None) or ""
-    return _is_pydantics(function) or (
-        isinstance(function, type) and module in ("ipaddress", "pathlib", "builtins", "re")
-    )
-
-
-def _application_code(
-    schema: Any, by_ref: Mapping[str, Any] | None = None, seen: set[str] | None = None
-) -> str:
-    """Which code of the application validating by a schema would run; "" for none."""
-    seen = set() if seen is None else seen
-    if isinstance(schema, (list, tuple)):
-        return next(filter(None, (_application_code(part, by_ref, seen) for part in schema)), "")
-    if not isinstance(schema, dict):
-        return ""
-    kind = schema.get("type")
-    if kind == "definition-ref" and by_ref is not None and schema["schema_ref"] not in seen:
-        seen.add(schema["schema_ref"])
-        return _application_code(by_ref.get(schema["schema_ref"]), by_ref, seen)
-    if kind in ("model", "dataclass"):
-        name = schema["cls"].__name__
-        if schema.get("custom_init"):
-            return f"{name} has an __init__ of its own"
-        if schema.get("post_init") and not _is_pydantics(
-            getattr(schema["cls"], str(schema["post_init"]), None)
-        ):
-            return f"{name} runs code after it is made"
-        for attribute in getattr(schema["cls"], "__private_attributes__", {}).values():
-            if attribute.default_factory is not None:
-                return f"{name} has a private attribute with a default factory"
-    if kind == "call" and not _is_known(schema.get("function")):
-        return "a function is called"
-    if kind == "enum" and schema.get("missing") is not None:
-        return f"{schema['cls'].__name__} has a _missing_"
-    for key, value in schema.items():
-        if key in ("serialization", "metadata", "cls", "computed_fields"):
-            continue
-        if key in ("function", "default_factory", "discriminator", "serialize") and callable(value):
-            if not _is_known(value):
-                return f"{getattr(value, '__qualname__', value)} is code of the application"
-        elif found := _application_code(value, by_ref, seen):
-            return found
-    return ""

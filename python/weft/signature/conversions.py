@@ -11,8 +11,8 @@ from weft.datastructures import UploadFile
 from weft.params import FileMarker, FormMarker, Marker
 from weft.shapes.annotations import is_pydantic
 from weft.shapes.compiled import describe as describe_shape
+from weft.shapes.core_schema import adapter_of
 from weft.shapes.nodes import runs_code
-from weft.shapes.pydantic import adapter_of
 from weft.shapes.pydantic import describe as describe_judged
 from weft.signature.annotations import UNIONS, holds, is_sequence, is_subclass, split, type_name
 from weft.signature.constraints import (
