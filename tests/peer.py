@@ -20,6 +20,7 @@ from weft.testing import Worker
 _SERVERS_OWN = {"date", "server"}
 _MODULES = (
     *("", ".security", ".security.http", ".responses", ".requests", ".exceptions"),
+    *(".encoders", ".exception_handlers", ".concurrency"),
     *(".background", ".sse", ".staticfiles", ".templating", ".middleware", ".middleware.cors"),
 )
 
@@ -45,14 +46,21 @@ class Framework:
 
 
 def weft_names() -> Framework:
-    return Framework("weft", [f"weft{module}" for module in _MODULES], {})
+    return Framework(
+        "weft",
+        [*(f"weft{module}" for module in _MODULES), "weft.status"],
+        {"StarletteHTTPException": "HTTPException"},
+    )
 
 
 def fastapi_names() -> Framework:
     return Framework(
         "fastapi",
-        [f"fastapi{module}" for module in _MODULES]
-        + ["starlette.requests", "starlette.background"],
+        [
+            *(f"fastapi{module}" for module in _MODULES),
+            *("starlette.requests", "starlette.background", "starlette.status"),
+            *("starlette.middleware.gzip", "starlette.middleware.trustedhost"),
+        ],
         {"App": "FastAPI", "Router": "APIRouter"},
     )
 

@@ -541,6 +541,7 @@ class Server:
         timeout_ms: int = 0,
         strict_content_type: bool = True,
     ) -> None: ...
+    def add_fallback(self, parent: int, /) -> int: ...
     def add_mount(
         self,
         parent: int,

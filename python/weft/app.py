@@ -13,7 +13,7 @@ from weft.middleware.layers import Declared
 from weft.paths import normalized_root
 from weft.requests import Request
 from weft.responses import Response
-from weft.routing import Router, Webhooks, is_async_callable
+from weft.routing import FormLimits, Route, Router, Webhooks, is_async_callable
 
 if TYPE_CHECKING:
     from weft.server import AccessLogFormat, Limits
@@ -68,7 +68,8 @@ class App(Router):
     and statuses to functions of (request, exception) that give the reply. `dependencies` run before
     every endpoint. `middleware` is around all of it, the first outermost. With `redirect_slashes` a
     path with a slash too many or missing is redirected. Unless `strict_content_type`, a body
-    without a content-type is read as JSON. `root_path` is what a proxy takes off the paths it
+    without a content-type is read as JSON. What routes and routers do not say can be said here of
+    all of them, see `Shared`. `root_path` is what a proxy takes off the paths it
     passes on, like "/api/v1"; paths that come with it are answered too. The rest is for its OpenAPI
     document and the pages that show it, see `Documentation`.
     """
@@ -104,6 +105,13 @@ class App(Router):
         middleware: Sequence[Middleware | Declared] = (),
         redirect_slashes: bool = True,
         strict_content_type: bool = True,
+        form_limits: FormLimits | None = None,
+        responses: Mapping[int | str, Mapping[str, Any]] | None = None,
+        callbacks: Sequence[Route] | None = None,
+        webhooks: Router | None = None,
+        deprecated: bool | None = None,
+        include_in_schema: bool = True,
+        generate_unique_id_function: Callable[[Route], str] | None = None,
         root_path: str = "",
         **documentation: Unpack[Documentation],
     ) -> None:
@@ -114,11 +122,17 @@ class App(Router):
             redirect_slashes=redirect_slashes,
             lifespan=lifespan,
             strict_content_type=strict_content_type,
+            form_limits=form_limits,
+            responses=responses,
+            callbacks=callbacks,
+            deprecated=deprecated,
+            include_in_schema=include_in_schema,
+            generate_unique_id_function=generate_unique_id_function,
         )
         self.title = title
         self.version = version
         self.root_path = normalized_root(root_path)
-        self.webhooks = Webhooks()
+        self.webhooks: Router = Webhooks() if webhooks is None else webhooks
         """Requests it sends to others, for its OpenAPI document only."""
         for name in Documentation.__annotations__:
             setattr(self, name, documentation.pop(name, getattr(type(self), name)))  # type: ignore[misc]
@@ -138,6 +152,11 @@ class App(Router):
                 self.middleware_stack.insert(0, made)
             else:
                 self.add_middleware(made.cls, *made.args, **made.kwargs)
+
+    def _check_path(self, path: str) -> None:
+        super()._check_path(path)
+        if not path:
+            raise ValueError(f"a path must start with '/': {path!r}")
 
     def __repr__(self) -> str:
         return f"<App {self.title!r}, {len(self.routes)} routes>"

@@ -58,7 +58,7 @@ async def rescue(app: App, request: Request, exc: BaseException) -> Response:
     """
     handler = _find_handler(app, exc)
     if handler is None:
-        return _own_reply(exc)
+        return own_reply(exc)
     if is_async_callable(handler):
         reply = await handler(request, exc)
     else:
@@ -81,7 +81,8 @@ def _find_handler(app: App, exc: BaseException) -> Callable[..., Any] | None:
     return None
 
 
-def _own_reply(exc: BaseException) -> Response:
+def own_reply(exc: BaseException) -> Response:
+    """Of an HTTPException or a RequestValidationError; anything else is raised again."""
     if isinstance(exc, HTTPException):
         if exc.status_code in (204, 205, 304):
             return Response(status_code=exc.status_code, headers=exc.headers)

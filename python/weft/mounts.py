@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from weft.datastructures import URLPath
+from weft.frontend import Frontend
 from weft.paths import fill, parameters
 
 if TYPE_CHECKING:
-    from weft.routing import Route, Router
+    from weft.routing import Entry, Router
     from weft.staticfiles import StaticFiles
 
 
@@ -87,15 +88,17 @@ def _find_inside(
     return None
 
 
-def entries_of(app: Any) -> Iterator[Route | Mount | Host]:
+def entries_of(app: Any) -> Iterator[Entry]:
     """What an App or a Router answers with, in order; static files have no parts."""
     yield from getattr(app, "entries", ())
 
 
-def url_path_in(entry: Route | Mount | Host, name: str, params: dict[str, Any]) -> URLPath | None:
+def url_path_in(entry: Entry, name: str, params: dict[str, Any]) -> URLPath | None:
     """The path of the route `name` within an entry of a router; None where it is not in there."""
     if isinstance(entry, Mount | Host):
         return entry.url_path(name, params)
+    if isinstance(entry, Frontend):
+        return None
     if entry.name == name and entry.takes(params):
         return entry.url_path(params)
     return None

@@ -32,12 +32,13 @@ from typing import (
 )
 
 from weft.datastructures import URLPath
+from weft.frontend import Fallback, Frontend, FrontendFiles
 from weft.mounts import Host, Mount, url_path_in
 from weft.params import Dependency
 from weft.paths import check_path, fill, parameters, without_convertors
 from weft.responses import EventSourceResponse, Response
 from weft.sse import ServerSentEvent
-from weft.staticfiles import StaticFiles
+from weft.staticfiles import PathLike, StaticFiles
 
 IncEx = set[int] | set[str] | Mapping[int, Any] | Mapping[str, Any]
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -103,6 +104,8 @@ class RouteOptions(TypedDict, total=False):
     """requests it will send to its client, as routes of a Router"""
     openapi_extra: Mapping[str, Any] | None
     """merged into what the OpenAPI document says of it"""
+    generate_unique_id_function: Callable[[Route], str] | None
+    """gives its operation id from the route, where it has no `operation_id`"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +142,7 @@ class Route:
     responses: Mapping[int | str, Mapping[str, Any]] = field(default_factory=dict)
     callbacks: tuple[Route, ...] = ()
     openapi_extra: Mapping[str, Any] | None = None
+    generate_unique_id_function: Callable[[Route], str] | None = None
 
     @property
     def path_format(self) -> str:
@@ -148,6 +152,8 @@ class Route:
     @property
     def unique_id(self) -> str:
         """Its operation id in the OpenAPI document."""
+        if self.operation_id is None and self.generate_unique_id_function is not None:
+            return self.generate_unique_id_function(self)
         text = f"{self.name}{self.path_format}_{self.methods[0].lower()}"
         return self.operation_id or re.sub(r"\W", "_", text)
 
@@ -229,6 +235,9 @@ def _returned(endpoint: Any) -> Any:
     return None if hint is type(None) else hint
 
 
+Entry = Route | Mount | Host | Frontend
+
+
 class Shared(TypedDict, total=False):
     """What routes can have in common, by their router or where that is included."""
 
@@ -239,8 +248,14 @@ class Shared(TypedDict, total=False):
     """for routes that have none, as are the next two"""
     max_body_size: int | None
     deprecated: bool | None
+    generate_unique_id_function: Callable[[Route], str] | None
+    """as is this, where a route does not say its own"""
+    form_limits: FormLimits | None
+    """each that a route does not set itself"""
     responses: Mapping[int | str, Mapping[str, Any]] | None
     """beside a route's own"""
+    callbacks: Sequence[Route] | None
+    """before a route's own"""
     strict_content_type: bool | None
     """False: a body without content-type is read as JSON; FastAPI's default, True, is ours"""
     include_in_schema: bool
@@ -261,12 +276,19 @@ class _Group:
         self.default_response_class = shared.get("default_response_class")
         self.max_body_size = shared.get("max_body_size")
         self.deprecated = shared.get("deprecated")
+        self.unique_id = shared.get("generate_unique_id_function")
+        self.form_limits = shared.get("form_limits") or {}
         self.responses = dict(shared.get("responses") or {})
+        self.callbacks = tuple(shared.get("callbacks") or ())
         self.include_in_schema = shared.get("include_in_schema", True)
         self.strict_content_type = shared.get("strict_content_type")
 
-    def around_any(self, entry: Route | Mount | Host) -> Route | Mount | Host:
-        return self.around(entry) if isinstance(entry, Route) else _prefixed(self.prefix, entry)
+    def around_any(self, entry: Entry) -> Entry:
+        if isinstance(entry, Route):
+            return self.around(entry)
+        if isinstance(entry, Frontend):
+            return entry.around(self.prefix, self.dependencies)
+        return replace(entry, path=self.prefix + entry.path) if isinstance(entry, Mount) else entry
 
     def around(self, route: Route) -> Route:
         """What the route has itself comes before what is around it."""
@@ -278,8 +300,11 @@ class _Group:
             dependencies=(*self.dependencies, *route.dependencies),
             response_class=route.response_class or self.default_response_class,
             max_body_size=own_size if own_size is not None else self.max_body_size,
+            form_limits={**self.form_limits, **(route.form_limits or {})},
             deprecated=route.deprecated or self.deprecated,
+            generate_unique_id_function=route.generate_unique_id_function or self.unique_id,
             responses={**self.responses, **route.responses},
+            callbacks=(*self.callbacks, *route.callbacks),
             include_in_schema=route.include_in_schema and self.include_in_schema,
             strict_content_type=(
                 self.strict_content_type
@@ -287,10 +312,6 @@ class _Group:
                 else route.strict_content_type
             ),
         )
-
-
-def _prefixed(prefix: str, entry: Mount | Host) -> Mount | Host:
-    return replace(entry, path=prefix + entry.path) if isinstance(entry, Mount) else entry
 
 
 class _Included(NamedTuple):
@@ -315,7 +336,7 @@ class Router:
         **shared: Unpack[Shared],
     ) -> None:
         self._group = _Group(prefix, shared)
-        self._declared: list[Route | Mount | Host | _Included] = []
+        self._declared: list[Entry | _Included] = []
         self.redirect_slashes = redirect_slashes
         """Is a path with a slash too many or missing redirected to where there is something?"""
         self.lifespan = lifespan
@@ -327,9 +348,10 @@ class Router:
         return self._group.prefix
 
     @property
-    def entries(self) -> list[Route | Mount | Host]:
-        """All that it answers with, in order; the first that fits a request answers it."""
-        entries: list[Route | Mount | Host] = []
+    def entries(self) -> list[Entry]:
+        """All that it answers with, in order; the first that fits a request answers it, those of
+        frontends last."""
+        entries: list[Entry] = []
         for declared in self._declared:
             if isinstance(declared, _Included):
                 inner, group = declared
@@ -374,6 +396,28 @@ class Router:
             raise ValueError(f"a host is a name, as in 'api.example.org': {host!r}")
         self._declared.append(Host(host, self._mountable(app), name))
 
+    def frontend(
+        self,
+        path: str,
+        *,
+        directory: PathLike,
+        fallback: Fallback | None = "auto",
+        check_dir: bool | Literal["auto"] = "auto",
+    ) -> None:
+        """Answers GET and HEAD at `path` and beneath it with files of a frontend's build, wherever
+        no route has the path, whatever the order.
+
+        A directory is its index.html. What is not there is 404.html with 404, or index.html for a
+        browser that goes to a page, for apps that route by themselves; "auto" takes the first that
+        is there, None neither. With `check_dir` the directory and the fallback must be there,
+        else `RuntimeError`; "auto" only warns under `weft dev`.
+        """
+        check_path(path)
+        if not path.startswith("/"):
+            raise ValueError(f"a path must start with '/': {path!r}")
+        files = FrontendFiles(directory, fallback, check_dir)
+        self._declared.append(Frontend(path.rstrip("/"), files))
+
     def _mountable(self, app: Any, *others: type) -> Any:
         if not isinstance(app, (Router, *others)):
             raise TypeError(f"an App, a Router or StaticFiles can be mounted, not {app!r}")
@@ -412,8 +456,9 @@ class Router:
 
     def _check_path(self, path: str) -> None:
         check_path(path)
-        # One that starts with an OpenAPI runtime expression is of a callback.
-        if not (path.startswith(("/", "{$")) or (path == "" and self.prefix)):
+        # An empty one needs a prefix, which may be that of include_router. One that starts with an
+        # OpenAPI runtime expression is of a callback.
+        if path and not path.startswith(("/", "{$")):
             raise ValueError(f"a path must start with '/': {path!r}")
 
     def api_route(
@@ -460,6 +505,10 @@ class Router:
     def options(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Endpoint], Endpoint]:
         """The same for OPTIONS (RFC 9110, section 9.3.7)."""
         return self.api_route(path, methods=("OPTIONS",), **options)
+
+    def trace(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[Endpoint], Endpoint]:
+        """The same for TRACE (RFC 9110, section 9.3.8)."""
+        return self.api_route(path, methods=("TRACE",), **options)
 
     def include_router(self, router: Router, *, prefix: str = "", **shared: Unpack[Shared]) -> None:
         """Takes in another router's routes, those it gets later too.

@@ -282,6 +282,8 @@ def _add_layer(core: _core.Server, layer: Middleware, mount: int) -> None:
 
 def _add_mount(core: _core.Server, site: Site, parent: int) -> int:
     at = site.at
+    if at == "fallback":
+        return core.add_fallback(parent)
     pattern, host = (at.pattern, True) if isinstance(at, Host) else (getattr(at, "path", ""), False)
     app = site.app if site.is_app else None
     slashes = site.router.redirect_slashes

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from weft import _core
 from weft.dependencies import Overrides, Tree
 from weft.dispatch import Dispatch, compose
 from weft.exceptions import HTTPException, SignatureError
+from weft.frontend import Frontend
 from weft.mounts import Host, Mount
 from weft.openapi.pages import documentation_routes
 from weft.reply_model import ReplyModel, compile_model
@@ -41,7 +42,7 @@ class Site:
 
     router: Router
     app: App
-    at: Mount | Host | None  # None: the server's own App
+    at: Mount | Host | Literal["fallback"] | None  # None: the server's own App
     dispatches: tuple[Dispatch, ...]  # middleware in Python, those of outer Apps first
     entries: list[Compiled | Site | Mount] = field(default_factory=list)  # Mount: static files
     overrides: Overrides = field(default_factory=dict)
@@ -50,7 +51,7 @@ class Site:
     @property
     def is_app(self) -> bool:
         """Is it of an App, with middleware and handlers of its own?"""
-        return self.router is self.app
+        return self.router is self.app and self.at != "fallback"
 
     @property
     def unrouted(self) -> bool:
@@ -94,7 +95,10 @@ def _compile(site: Site, outer: Params, first: Sequence[Route] = ()) -> Site:
         *(documentation_routes(site.app) if site.is_app else ()),
         *site.router.entries,
     ]
+    frontends = [entry for entry in entries if isinstance(entry, Frontend)]
     for entry in entries:
+        if isinstance(entry, Frontend):
+            continue
         if isinstance(entry, Route):
             site.entries.append(_compile_route(entry, outer))
         elif isinstance(entry, Mount) and isinstance(entry.app, StaticFiles):
@@ -104,7 +108,26 @@ def _compile(site: Site, outer: Params, first: Sequence[Route] = ()) -> Site:
             )
         else:
             site.entries.append(_compile_mounted(site, entry, outer))
+    if frontends:
+        site.entries.append(_compile_frontends(site, frontends, outer))
     return site
+
+
+def _compile_frontends(site: Site, frontends: list[Frontend], outer: Params) -> Site:
+    """What is asked last, the one with the longest path first."""
+    last = Site(site.router, site.app, "fallback", site.dispatches)
+    for entry in sorted(frontends, key=lambda entry: -len(entry.path)):
+        for path in entry.paths:
+            route = Route(
+                path=path,
+                endpoint=entry.files.respond,
+                methods=_ANY_METHOD,
+                name="frontend",
+                dependencies=entry.dependencies,
+                include_in_schema=False,
+            )
+            last.entries.append(_compile_route(route, outer))
+    return last
 
 
 def _compile_mounted(site: Site, entry: Mount | Host, outer: Params) -> Site:

@@ -8,6 +8,7 @@ ALIVE is the reading end of a pipe: at its end the parent is gone, and so are we
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
 from weft import log
@@ -23,6 +24,7 @@ from weft.server import Config, Server
 
 
 def main() -> None:
+    os.environ.setdefault("WEFT_ENV", "development")
     target, directory, level, access_log, root_path, alive, *fds = sys.argv[1:]
     log.configure(level)
     config = Config(

@@ -64,6 +64,38 @@ struct wf_router *wf_http_router(struct wf_http_server *s, unsigned index) {
     return index == 0 ? s->router : s->routers[index - 1];
 }
 
+/* Room for one more router: 0, or -1 with an exception. */
+static int reserve_router(struct wf_http_server *s) {
+    if (s->started) {
+        PyErr_SetString(PyExc_RuntimeError, "the server has started");
+        return -1;
+    }
+    struct wf_router **grown = wf_realloc(s->routers, (s->nrouters + 1) * sizeof(*grown));
+    if (grown == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    s->routers = grown;
+    return 0;
+}
+
+PyObject *wf_http_add_fallback(struct wf_http_server *s, PyObject *args) {
+    unsigned parent;
+    if (!PyArg_ParseTuple(args, "I", &parent)) {
+        return NULL;
+    }
+    struct wf_router *outer = wf_http_router(s, parent);
+    if (outer == NULL || reserve_router(s) < 0) {
+        return NULL;
+    }
+    struct wf_router *inner = wf_router_fallback(outer);
+    if (inner == NULL) {
+        return PyErr_NoMemory();
+    }
+    s->routers[s->nrouters++] = inner;
+    return PyLong_FromUnsignedLong(s->nrouters);
+}
+
 PyObject *wf_http_add_mount(struct wf_http_server *s, PyObject *args) {
     unsigned parent;
     const char *pattern, *error;
@@ -74,15 +106,10 @@ PyObject *wf_http_add_mount(struct wf_http_server *s, PyObject *args) {
                           &redirect_slashes)) {
         return NULL;
     }
-    struct wf_router *outer = wf_http_router(s, parent), **grown;
-    if (outer == NULL || s->started) {
-        return outer != NULL ? PyErr_Format(PyExc_RuntimeError, "the server has started") : NULL;
+    struct wf_router *outer = wf_http_router(s, parent);
+    if (outer == NULL || reserve_router(s) < 0) {
+        return NULL;
     }
-    grown = wf_realloc(s->routers, (s->nrouters + 1) * sizeof(*grown));
-    if (grown == NULL) {
-        return PyErr_NoMemory();
-    }
-    s->routers = grown;
     struct wf_http_app *a = wf_http_app_of(outer);
     if (app != Py_None && (a = wf_http_app_new(s, app)) == NULL) {
         return NULL;

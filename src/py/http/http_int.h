@@ -112,6 +112,7 @@ void wf_http_apps_clear(struct wf_http_server *s);
 void wf_http_apps_free(struct wf_http_server *s);
 /* Arguments as the methods of _core.Server of these names have them: NULL with an exception. */
 PyObject *wf_http_add_mount(struct wf_http_server *s, PyObject *args);
+PyObject *wf_http_add_fallback(struct wf_http_server *s, PyObject *args);
 PyObject *wf_http_set_exception_handlers(struct wf_http_server *s, PyObject *args);
 PyObject *wf_http_set_middleware(struct wf_http_server *s, PyObject *args);
 PyObject *wf_http_set_overrides(struct wf_http_server *s, PyObject *args);

@@ -532,6 +532,10 @@ PyDoc_STRVAR(
     "int: of a router for all that is beneath a path, or with `host` behind a host name, within "
     "router `parent` (0: the server's own). app: None for that of the parent.");
 
+PyDoc_STRVAR(add_fallback_doc,
+             "add_fallback($self, parent, /)\n--\n\n"
+             "int: of a router that is asked where router `parent` has no route for a path.");
+
 PyDoc_STRVAR(
     add_static_doc,
     "add_static($self, mount, pattern, directories, types, html, follow_symlink,\n"
@@ -549,6 +553,7 @@ METHOD(set_middleware)
 METHOD(set_overrides)
 METHOD(set_exception_handlers)
 METHOD(add_mount)
+METHOD(add_fallback)
 METHOD(add_static)
 #undef METHOD
 
@@ -741,6 +746,7 @@ static PyMethodDef server_methods[] = {
      "set_overrides($self, overrides, override, mount=0, /)\n--\n\n"
      "While the dict `overrides` is not empty, a plan with dependencies is run as override(plan)."},
     {"add_mount", server_add_mount, METH_VARARGS, add_mount_doc},
+    {"add_fallback", server_add_fallback, METH_VARARGS, add_fallback_doc},
     {"add_static", server_add_static, METH_VARARGS, add_static_doc},
     {"listen", server_listen, METH_VARARGS, listen_doc},
     {"listen_unix", server_listen_unix, METH_O, listen_unix_doc},

@@ -336,7 +336,12 @@ enum wf_route_result wf_router_match(const struct wf_router *r, enum wf_method m
             continue;
         }
         if (wf_unlikely(out->leaf == NULL)) {
-            return no_leaf(r, method, path, out);
+            enum wf_route_result result = no_leaf(r, method, path, out);
+            if (result == WF_ROUTE_NOT_FOUND && r->fallback != NULL) {
+                r = r->fallback;
+                continue;
+            }
+            return result;
         }
         if (wf_likely(out->leaf->router == NULL)) {
             return WF_ROUTE_FOUND;

@@ -39,6 +39,15 @@ void mounts_free(struct wf_router *r) {
         r->hosts = h->next;
         host_free(h);
     }
+    wf_router_free(r->fallback);
+    r->fallback = NULL;
+}
+
+struct wf_router *wf_router_fallback(struct wf_router *r) {
+    if (r->fallback == NULL && (r->fallback = new_inside(r)) != NULL) {
+        r->fallback->options.redirect_slashes = false;
+    }
+    return r->fallback;
 }
 
 struct wf_router *wf_router_mount(struct wf_router *r, struct wf_span prefix, const char **error) {

@@ -117,6 +117,10 @@ struct wf_router *wf_router_mount(struct wf_router *r, struct wf_span prefix, co
 /* The same for requests to a host: a name without port, in any case, which may have parameters
  * ("{tenant}.example.org"); its patterns are those of whole paths. */
 struct wf_router *wf_router_host(struct wf_router *r, struct wf_span host, const char **error);
+/* A router that is asked where no route of r has the path, with whatever method, nor would with the slash toggled.
+ * Its patterns are those of r. It starts with r's options, but redirects no slashes. Made when first asked for.
+ * returns  owned by r; NULL: no memory */
+struct wf_router *wf_router_fallback(struct wf_router *r);
 /* Is there one of those in it, or in what it is mounted in? Then wf_router_match has to know the host. */
 bool wf_router_wants_host(const struct wf_router *r);
 

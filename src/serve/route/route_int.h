@@ -64,10 +64,11 @@ struct wf_router {
     struct node root;            /* an empty text */
     uint32_t routes;             /* declared so far, hosts among them */
     uint32_t npatterns, patterns_cap;
-    char **patterns;      /* owned copies: nodes' texts point into them */
-    struct mount *mounts; /* owned */
-    struct host *hosts;   /* owned, in order of declaration */
-    bool has_hosts;       /* of the outermost: one of all of them has */
+    char **patterns;            /* owned copies: nodes' texts point into them */
+    struct mount *mounts;       /* owned */
+    struct host *hosts;         /* owned, in order of declaration */
+    struct wf_router *fallback; /* owned; or NULL */
+    bool has_hosts;             /* of the outermost: one of all of them has */
 };
 
 static inline int text_child(const struct node *n, char initial) {

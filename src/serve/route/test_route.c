@@ -506,6 +506,37 @@ static void a_router_stands_in_another(void **state) {
     wf_router_free(o);
 }
 
+static void a_fallback_is_asked_last(void **state) {
+    const char *error;
+    struct wf_match m;
+    struct wf_leaf own = {.methods = POST}, other = {.methods = GET};
+    struct wf_router *r = wf_router_new(), *last = wf_router_fallback(r);
+    assert_ptr_equal(wf_router_fallback(r), last);
+    assert_int_equal(wf_router_add(last, WF_SPAN("/{path:path}"), &other, &error), 0);
+    assert_int_equal(wf_router_add(r, WF_SPAN("/a"), &own, &error), 0);
+    static const struct {
+        const char *path;
+        int result;
+    } rows[] = {{"/b", WF_ROUTE_FOUND},
+                {"/", WF_ROUTE_FOUND},
+                {"/a/b", WF_ROUTE_FOUND},
+                {"/a", WF_ROUTE_METHOD},
+                {"/a/", WF_ROUTE_SLASH}};
+    for (size_t i = 0; i < WF_ARRAY_LEN(rows); i++) {
+        assert_int_equal(
+            wf_router_match(r, WF_METHOD_GET, WF_SPAN(""), wf_span_str(rows[i].path), &m),
+            rows[i].result);
+        assert_ptr_equal(m.leaf, rows[i].result == WF_ROUTE_FOUND ? &other : NULL);
+        assert_ptr_equal(m.router, rows[i].result == WF_ROUTE_FOUND ? last : r);
+    }
+    assert_int_equal(wf_router_match(r, WF_METHOD_POST, WF_SPAN(""), WF_SPAN("/a"), &m),
+                     WF_ROUTE_FOUND);
+    assert_ptr_equal(m.leaf, &own);
+    assert_int_equal(wf_router_match(r, WF_METHOD_PUT, WF_SPAN(""), WF_SPAN("/b"), &m),
+                     WF_ROUTE_METHOD);
+    wf_router_free(r);
+}
+
 static void parameters_of_all_routers_are_bounded(void **state) {
     const char *error;
     struct wf_leaf leaf = {.methods = GET};
@@ -526,6 +557,7 @@ static void parameters_of_all_routers_are_bounded(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_router_stands_in_another),
+        cmocka_unit_test(a_fallback_is_asked_last),
         cmocka_unit_test(parameters_of_all_routers_are_bounded),
         cmocka_unit_test(finds_the_routes_of_the_drawing),
         cmocka_unit_test(parameters_share_a_segment_with_text),
