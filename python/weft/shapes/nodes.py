@@ -49,12 +49,13 @@ class Node:
     judge: Callable[[Any], Any] | None = None
     annotation: Any = None  # of what is judged
     why: str = ""  # it is handed over
-    # of a judge: called with plain objects and what validators returned that were called already
-    replay: Callable[[Any, list[tuple[bool, Any]]], Any] | None = None
+    # of a judge: called with plain objects and what validators returned that were called
+    # already; of a serializer, with the value and what it raised, for JSON
+    replay: Callable[..., Any] | None = None
     # after: called with the value, when all else is valid, for another. A `part` is called with the
     # dict of the object's fields, too, and says what it called: see weft.shapes.validators
     call: Callable[..., Any] | None = None
-    part: bool = False
+    part: bool = False  # in output: of a field alone, `call` and `dump` get its object
 
     # object
     fields: list[Field] = field(default_factory=list)

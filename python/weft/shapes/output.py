@@ -25,6 +25,7 @@ from weft.shapes.annotations import (
 )
 from weft.shapes.core_schema import Unproved, adapter_of
 from weft.shapes.nodes import Field, Node, type_name
+from weft.shapes.serializers import Dump, Raised, alone, is_callable, takes_anything
 
 __all__ = ["describe", "describe_pydantic"]
 
@@ -113,38 +114,12 @@ _SCALARS = {
     "decimal", "none",
 }  # fmt: skip
 _ITEMS = ("list", "set", "frozenset", "deque")
+_COMPOUND = (*_ITEMS, "vartuple", "dict", "object", "tagged")
 _WRAPPERS = ("function-before", "function-after", "function-wrap")
 
 
 class _Handed(Exception):
     """It is pydantic that writes it."""
-
-
-class _Dump:
-    """A part of a type, written by pydantic; its serializer is made when it is needed."""
-
-    __slots__ = ("_config", "_schema", "_to_json")
-
-    def __init__(self, schema: Any, config: Any) -> None:
-        self._schema = schema
-        self._config = config
-        self._to_json: Callable[..., bytes] | None = None
-
-    def __call__(
-        self, value: Any, by_alias: bool | None, exclude_unset: bool, exclude_none: bool
-    ) -> bytes:
-        if self._to_json is None:
-            import pydantic_core
-
-            serializer = pydantic_core.SchemaSerializer(self._schema, self._config)
-            self._to_json = serializer.to_json
-        return self._to_json(
-            value,
-            by_alias=by_alias,
-            exclude_unset=exclude_unset,
-            exclude_none=exclude_none,
-            warnings=False,
-        )
 
 
 def describe_pydantic(adapter: Any) -> Node:
@@ -155,6 +130,13 @@ def describe_pydantic(adapter: Any) -> Node:
 
 class _Writer(_pydantic._Reader):
     _ANY: typing.ClassVar[Any] = {"type": "any"}
+
+    # What is put off is a matter of input.
+    def not_repeated(self, node: Node, where: str) -> None:
+        pass
+
+    def not_put_off(self, node: Node, where: str) -> Node:
+        return node
 
     def read(self, schema: Any, config: Mapping[str, Any], where: str = "") -> Node:
         asked = schema
@@ -167,9 +149,12 @@ class _Writer(_pydantic._Reader):
         for slot in Node.__dataclass_fields__:
             setattr(node, slot, getattr(found, slot))
         node.pydantic = node.output = True
-        whole = {"type": "definitions", "schema": asked, "definitions": self.definitions}
-        node.dump = _Dump(whole if self.definitions else asked, dict(config) or None)
+        node.dump = self._dump(asked, config)
         return node
+
+    def _dump(self, schema: Any, config: Mapping[str, Any]) -> Dump:
+        whole = {"type": "definitions", "schema": schema, "definitions": self.definitions}
+        return Dump(whole if self.definitions else schema, dict(config) or None)
 
     def _inner(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
         return self.read(schema if schema is not None else self._ANY, config, where)
@@ -177,10 +162,10 @@ class _Writer(_pydantic._Reader):
     def _written(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
         kind = schema["type"]
         try:
-            if schema.get("serialization") is not None:
-                raise _Handed("it has a serializer of its own")
             if any(config.get(key) is not None for key in _SERIALIZATION):
                 raise _Handed("the config says how")
+            if schema.get("serialization") is not None:
+                return self._serialized(schema, config, where)
             if kind in _WRAPPERS or kind == "default":
                 node = self._written(schema["schema"], config, where)
                 if kind != "default":  # validating an instance runs it
@@ -197,6 +182,25 @@ class _Writer(_pydantic._Reader):
             return self._plain(schema, config, where)
         except _Handed as exc:
             return Node("handed", label=kind, why=str(exc))
+
+    def _serialized(
+        self, schema: Any, config: Mapping[str, Any], where: str, part: bool = False
+    ) -> Node:
+        """What a function of the application makes of it. ``part``: a method, of a field's."""
+        serialization = schema["serialization"]
+        if why := is_callable(serialization):
+            raise _Handed(why)
+        if bool(serialization.get("is_field_serializer")) != part:
+            raise _Handed("it has a serializer that gets the instance")
+        function = serialization["function"]
+        items = [self._inner(serialization.get("return_schema"), config, where)]
+        if serialization.get("when_used", "always") in ("unless-none", "json-unless-none"):
+            without = {key: value for key, value in schema.items() if key != "serialization"}
+            self.kept.append(without)
+            items.append(self.read(without, config, where))
+        node = Node("serializer", label=items[0].label, items=items, call=function, part=part)
+        node.replay = Raised(function.__name__, dict(config) or None)
+        return node
 
     def _plain(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
         """What has no instances: as input is read, or, where that is not proved, by its kind."""
@@ -233,6 +237,10 @@ class _Writer(_pydantic._Reader):
 
     def _either(self, choices: list[Any], config: Mapping[str, Any]) -> Node:
         node = Node("union")
+        if sum(choice != {"type": "none"} for choice in choices) > 1 and any(
+            takes_anything(choice, self.by_ref) for choice in choices
+        ):
+            raise _Handed("a serializer of a member may take the values of others")
         for choice in choices:
             plain_none = choice == {"type": "none"}
             node.items.append(
@@ -275,8 +283,13 @@ class _Writer(_pydantic._Reader):
         node.as_is = revalidate in (None, "never")
         node.by_alias = bool(config.get("serialize_by_alias"))
         if not root:
-            self._hide(node, fields)
-            self._computed(node, fields, config)
+            for found in node.fields:
+                self._written_by(found, schema, fields, config)
+            parts = [f.node for f in node.fields if f.node.part and f.node.kind == "handed"]
+            # A part costs about as much as pydantic needs for a small model.
+            if len(parts) > 1 + sum(f.node.kind in _COMPOUND for f in node.fields):
+                raise _Handed("; ".join(part.why for part in parts))
+            self._computed(node, schema, fields, config)
         return node
 
     def _fields_of(
@@ -305,26 +318,67 @@ class _Writer(_pydantic._Reader):
             schema = schema["schema"]
         return self.read(schema, config)
 
-    def _hide(self, node: Node, fields: Any) -> None:
+    def _written_by(self, made: Field, schema: Any, fields: Any, config: Mapping[str, Any]) -> None:
+        """Who writes a field, where that is said at the field."""
         inner = fields["fields"]
         by_name = inner if isinstance(inner, dict) else {f["name"]: f for f in inner}
-        for made in node.fields:
-            field = by_name[made.name]
-            if field.get("serialization_exclude_if") is not None:
-                raise _Handed(f"{made.name} is left out by a function")
-            serialization = field["schema"].get("serialization") or {}
-            if serialization.get("is_field_serializer"):
-                raise _Handed(f"{made.name} has a serializer that gets the instance")
-            made.hidden = bool(field.get("serialization_exclude"))
+        field = by_name[made.name]
+        made.hidden = bool(field.get("serialization_exclude"))
+        serialization = field["schema"].get("serialization") or {}
+        if made.hidden:
+            return
+        if field.get("serialization_exclude_if") is not None:
+            why = f"{made.name} is left out by a function"
+            made.node = self._part(schema, fields, made.name, field, config, why)
+        elif serialization.get("is_field_serializer"):
+            made.node = self._method(field["schema"], config) or self._part(
+                schema, fields, made.name, field, config, is_callable(serialization)
+            )
+        elif serialization and field["schema"]["type"] == "default":
+            made.node = self.read(field["schema"], config)
 
-    def _computed(self, node: Node, fields: Any, config: Mapping[str, Any]) -> None:
+    def _method(self, schema: Any, config: Mapping[str, Any]) -> Node | None:
+        """A serializer that gets the instance and the value, if it can be called."""
+        try:
+            node = self._serialized(schema, config, "", part=True)
+        except _Handed:
+            return None
+        node.output = node.pydantic = True
+        return node
+
+    def _part(
+        self,
+        schema: Any,
+        fields: Any,
+        name: str,
+        field: Any,
+        config: Mapping[str, Any],
+        why: str,
+    ) -> Node:
+        """A field that pydantic writes, of an instance that has no other."""
+        import pydantic_core
+
+        node = Node("handed", label=name, why=why, part=True, output=True, pydantic=True)
+        dump = self._dump(alone(schema, fields, name, field), config)
+        try:
+            dump.prepare_part()
+        except (TypeError, pydantic_core.SchemaError):
+            raise _Handed(why) from None
+        node.dump = dump
+        return node
+
+    def _computed(self, node: Node, schema: Any, fields: Any, config: Mapping[str, Any]) -> None:
         for field in fields.get("computed_fields") or ():
-            schema = field["return_schema"]
-            if set(field) - {"type", "property_name", "return_schema", "alias", "metadata"}:
-                raise _Handed(f"{field['property_name']} is computed in a way of its own")
-            if (schema.get("serialization") or {}).get("is_field_serializer"):
-                raise _Handed(f"{field['property_name']} has a serializer that gets the instance")
-            name = field["property_name"]
-            made = Field(name, (name,), self.read(schema, config))
+            name, returned = field["property_name"], field["return_schema"]
+            serialization = returned.get("serialization") or {}
+            made = Field(name, (name,), Node("any"))
             made.out_key = field.get("alias") or name
+            if set(field) - {"type", "property_name", "return_schema", "alias", "metadata"}:
+                raise _Handed(f"{name} is computed in a way of its own")
+            if not serialization.get("is_field_serializer"):
+                made.node = self.read(returned, config)
+            elif method := self._method(returned, config):
+                made.node = method
+            else:
+                raise _Handed(f"{name}: {is_callable(serialization)}")
             node.computed.append(made)

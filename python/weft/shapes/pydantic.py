@@ -85,6 +85,7 @@ class _Reader(Scalars):
         # nodes of which nothing may be put off, and why
         self.at_once: list[tuple[Node, str]] = []
         self.repeated: list[Node] = []
+        self.kept: list[Any] = []  # schemas made here, which `seen` knows by their ids
 
     def root(self) -> Node:
         schema = self.schema

@@ -273,12 +273,16 @@ static int compile_field(struct compiler *c, PyObject *desc, const struct wf_nod
     if (hidden < 0) {
         return -1;
     }
-    out->hidden = hidden != 0;
     if (in_slot && (out->offset = slot_offset((PyTypeObject *)node->type, out->name)) < 0) {
         return -1;
     }
     out->node = compile_node(c, child);
-    return out->node != NULL ? 0 : -1;
+    if (out->node == NULL) {
+        return -1;
+    }
+    bool part = (out->node->flags & WF_NODE_PART) != 0;
+    out->written = hidden ? WF_WRITTEN_NEVER : part ? WF_WRITTEN_PART : WF_WRITTEN_PLAIN;
+    return 0;
 }
 
 /* The usual names come first, in the order of the fields; then all others. */
@@ -522,6 +526,7 @@ static int compile_kind(struct compiler *c, PyObject *desc, struct wf_node *node
     case WF_NODE_DICT:
     case WF_NODE_UNION:
     case WF_NODE_AFTER:
+    case WF_NODE_SERIALIZER:
         items = compile_items(c, desc, &n);
         break;
     case WF_NODE_HANDED:
@@ -544,6 +549,12 @@ static int compile_kind(struct compiler *c, PyObject *desc, struct wf_node *node
     }
     node->n = (uint32_t)n;
     if (node->kind == WF_NODE_TUPLE) {
+        node->items = items;
+    } else if (node->kind == WF_NODE_SERIALIZER) {
+        if (n < 1 || n > 2 || node->call == NULL || node->replay == NULL) {
+            PyErr_SetString(PyExc_ValueError, "a serializer is incomplete");
+            return -1;
+        }
         node->items = items;
     } else if (node->kind == WF_NODE_UNION) {
         node->one_of.members = items;

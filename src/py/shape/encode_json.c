@@ -20,34 +20,12 @@ static WF_NOINLINE bool keeps_checks(struct typed *t, const struct wf_node *n, P
 
 /* ---- what is not as the node says ---- */
 
-static char *put_by_pydantic(struct typed *t, char *d, const struct wf_node *n, PyObject *o) {
-    PyObject *by_alias = t->flags & WF_OUTPUT_BY_ALIAS ? Py_True : Py_None;
-    PyObject *args[] = {o, by_alias, t->flags & WF_OUTPUT_EXCLUDE_UNSET ? Py_True : Py_False,
-                        t->flags & WF_OUTPUT_EXCLUDE_NONE ? Py_True : Py_False};
-    if (Py_EnterRecursiveCall(" while encoding JSON") != 0) {
-        return NULL;
-    }
-    PyObject *json = PyObject_Vectorcall(n->dump, args, 4, NULL);
-    Py_LeaveRecursiveCall();
-    if (json == NULL) {
-        return NULL;
-    }
-    if (PyBytes_Check(json)) {
-        d = put_bytes(&t->e, d, PyBytes_AS_STRING(json), (size_t)PyBytes_GET_SIZE(json));
-    } else {
-        PyErr_SetString(PyExc_TypeError, "a serializer gave no bytes");
-        d = NULL;
-    }
-    Py_DECREF(json);
-    return d;
-}
-
 WF_NOINLINE char *json_put_other(struct typed *t, char *d, const struct wf_node *n, PyObject *o) {
     if (t->judged && !(n->kind == WF_NODE_ANY && n->flags & WF_NODE_PROVED)) {
         return unproved(t);
     }
     if (n->dump != NULL) {
-        return put_by_pydantic(t, d, n, o);
+        return json_put_by_pydantic(t, d, n, o);
     }
     PyErr_Format(t->e.s->encode_error, "expected %U, got %.200s", n->label, Py_TYPE(o)->tp_name);
     return NULL;
@@ -467,6 +445,9 @@ static WF_NOINLINE char *put_held(struct typed *t, char *d, const struct wf_node
         break;
     case WF_NODE_HANDED:
         d = json_put_other(t, d, n, o);
+        break;
+    case WF_NODE_SERIALIZER:
+        d = json_put_serialized(t, d, n, NULL, o);
         break;
     default:
         d = json_put_scalar(t, d, n, o);

@@ -36,6 +36,16 @@ char *json_put_object(struct typed *t, char *d, const struct wf_node *n, PyObjec
  * t->unproved. */
 char *json_put_other(struct typed *t, char *d, const struct wf_node *n, PyObject *o);
 
+/* What pydantic writes of it, by the node's `dump`. */
+char *json_put_by_pydantic(struct typed *t, char *d, const struct wf_node *n, PyObject *o);
+
+/* What a SERIALIZER of the application makes of it. instance  whose field it is, for a PART; else NULL */
+char *json_put_serialized(struct typed *t, char *d, const struct wf_node *n, PyObject *instance,
+                          PyObject *o);
+
+/* A field that pydantic writes by itself, a HANDED PART: "name":value and a comma, or nothing. */
+char *json_put_member(struct typed *t, char *d, const struct wf_node *n, PyObject *instance);
+
 /* A float, the shortest that reads back, with exponents as in 1e16 (pydantic: 1e+16) and 1e-7; null
  * where it is not finite. */
 char *json_put_double(struct typed *t, char *d, const struct wf_node *n, double v);

@@ -36,14 +36,43 @@ static bool is_default(const struct wf_object_field *f, PyObject *value) {
 
 static inline bool is_left_out(const struct typed *t, const struct wf_object *o,
                                const struct wf_object_field *f, PyObject *value) {
-    return f->hidden || value == t->unset ||
-           (wf_unlikely(o->omit_defaults) && is_default(f, value)) ||
+    return value == t->unset || (wf_unlikely(o->omit_defaults) && is_default(f, value)) ||
            (wf_unlikely((t->flags & WF_OUTPUT_EXCLUDE_NONE) != 0) && value == Py_None);
+}
+
+/* A field that is not written, or by what gets the instance (NULL: there is none) as well. */
+static WF_NOINLINE char *put_apart(struct typed *t, char *d, const struct wf_object *o,
+                                   const struct wf_object_field *f, PyObject *value,
+                                   PyObject *instance) {
+    if (f->written == WF_WRITTEN_NEVER || is_left_out(t, o, f, value)) {
+        return d;
+    }
+    if (t->judged || instance == NULL) {
+        return unproved(t);
+    }
+    if (f->node->kind == WF_NODE_HANDED) {
+        d = json_put_member(t, d, f->node, instance);
+    } else if ((d = put_name(t, d, o, f)) != NULL) {
+        Py_INCREF(value);
+        d = json_put_serialized(t, d, f->node, instance, value);
+        Py_DECREF(value);
+        if (d != NULL) {
+            *d++ = ',';
+        }
+    }
+    if (d == NULL) {
+        wf_walk_at_field(&t->w, f);
+    }
+    return d;
 }
 
 /* "name":value, and nothing where it is left out. value  borrowed from the instance, which is held. */
 WF_ALWAYS_INLINE char *put_field(struct typed *t, char *d, const struct wf_object *o,
-                                 const struct wf_object_field *f, PyObject *value) {
+                                 const struct wf_object_field *f, PyObject *value,
+                                 PyObject *instance) {
+    if (wf_unlikely(f->written != WF_WRITTEN_PLAIN)) {
+        return put_apart(t, d, o, f, value, instance);
+    }
     if (wf_unlikely(is_left_out(t, o, f, value))) {
         return d;
     }
@@ -80,7 +109,7 @@ static char *put_computed(struct typed *t, char *d, const struct wf_object *o, P
             wf_walk_at_field(&t->w, f);
             return NULL;
         }
-        d = put_field(t, d, o, f, value);
+        d = put_field(t, d, o, f, value, instance);
         Py_DECREF(value);
     }
     return d;
@@ -126,7 +155,7 @@ static WF_NOINLINE char *put_attributes(struct typed *t, char *d, const struct w
         if (value == NULL) {
             return PyErr_Occurred() ? NULL : fail_missing(t, n, &o->fields[i]);
         }
-        d = put_field(t, d, o, &o->fields[i], value);
+        d = put_field(t, d, o, &o->fields[i], value, instance);
         Py_DECREF(value);
     }
     d = d != NULL ? put_computed(t, d, o, instance) : NULL;
@@ -144,7 +173,7 @@ static char *put_slots(struct typed *t, char *d, const struct wf_node *n, PyObje
         if (wf_unlikely(value == NULL)) {
             return fail_missing(t, n, f);
         }
-        if (wf_unlikely((d = put_field(t, d, o, f, value)) == NULL)) {
+        if (wf_unlikely((d = put_field(t, d, o, f, value, instance)) == NULL)) {
             return NULL;
         }
     }
@@ -177,8 +206,8 @@ static char *put_array(struct typed *t, char *d, const struct wf_node *n, PyObje
 
 /* The fields as they stand in the instance's dict, which is held on to, in their order there. *odd
  * where the dict is another than one of these fields in this order. */
-static char *put_members(struct typed *t, char *d, const struct wf_node *n, PyObject *dict,
-                         PyObject *fields_set, bool *odd) {
+static char *put_members(struct typed *t, char *d, const struct wf_node *n, PyObject *instance,
+                         PyObject *dict, PyObject *fields_set, bool *odd) {
     const struct wf_object *o = &n->object;
     const Py_ssize_t size = PyDict_GET_SIZE(dict);
     PyObject *name, *value; /* borrowed from dict */
@@ -204,7 +233,7 @@ static char *put_members(struct typed *t, char *d, const struct wf_node *n, PyOb
                 continue;
             }
         }
-        if (wf_unlikely((d = put_field(t, d, o, f, value)) == NULL)) {
+        if (wf_unlikely((d = put_field(t, d, o, f, value, instance)) == NULL)) {
             return NULL;
         }
         if (wf_unlikely(PyDict_GET_SIZE(dict) != size)) {
@@ -225,7 +254,7 @@ static char *put_instance(struct typed *t, char *d, const struct wf_node *n, PyO
     }
     bool odd = false;
     d = open_object(t, d, o, '{');
-    d = d != NULL ? put_members(t, d, n, dict, NULL, &odd) : NULL;
+    d = d != NULL ? put_members(t, d, n, instance, dict, NULL, &odd) : NULL;
     Py_DECREF(dict);
     if (wf_unlikely(odd)) {
         d = rewind_to(t, at, depth);
@@ -255,7 +284,7 @@ static char *put_model(struct typed *t, char *d, const struct wf_node *n, PyObje
     PyObject *dict = odd ? NULL : PyObject_GenericGetDict(instance, NULL);
     if (dict != NULL) {
         d = open_object(t, d, o, '{');
-        d = d != NULL ? put_members(t, d, n, dict, fields_set, &odd) : NULL;
+        d = d != NULL ? put_members(t, d, n, instance, dict, fields_set, &odd) : NULL;
         Py_DECREF(dict);
     }
     Py_XDECREF(fields_set);
@@ -320,7 +349,7 @@ static char *put_typed_dict(struct typed *t, char *d, const struct wf_node *n, P
             continue;
         }
         required += f->default_kind == WF_DEFAULT_REQUIRED;
-        if (wf_unlikely((d = put_field(t, d, o, f, value)) == NULL)) {
+        if (wf_unlikely((d = put_field(t, d, o, f, value, NULL)) == NULL)) {
             return NULL;
         }
         if (wf_unlikely(PyDict_GET_SIZE(dict) != size)) {
@@ -349,7 +378,7 @@ static char *put_typed_dict(struct typed *t, char *d, const struct wf_node *n, P
 /* What a field is that the dict does not have. *skip where it is not written. */
 static char *put_missing(struct typed *t, char *d, const struct wf_object *o,
                          const struct wf_object_field *f) {
-    if (f->hidden || f->default_kind == WF_DEFAULT_OMIT ||
+    if (f->written == WF_WRITTEN_NEVER || f->default_kind == WF_DEFAULT_OMIT ||
         ((t->flags & WF_OUTPUT_EXCLUDE_UNSET) != 0 && f->default_kind != WF_DEFAULT_REQUIRED &&
          f->default_kind != WF_DEFAULT_FACTORY)) {
         return d;
@@ -359,7 +388,7 @@ static char *put_missing(struct typed *t, char *d, const struct wf_object *o,
     case WF_DEFAULT_VALUE:
     case WF_DEFAULT_COPY:
         t->judged = false; /* defaults are not validated */
-        d = put_field(t, d, o, f, f->default_value);
+        d = put_field(t, d, o, f, f->default_value, NULL);
         t->judged = was;
         return d;
     case WF_DEFAULT_LIST:
@@ -394,13 +423,13 @@ static char *put_dict_as(struct typed *t, char *d, const struct wf_node *n, PyOb
         PyObject *value = PyDict_GetItemWithError(dict, f->key); /* borrowed from dict */
         if (value != NULL) {
             found++;
-            Py_INCREF(value);             /* the dict may change before it is checked */
-            if (wf_unlikely(f->hidden)) { /* validated, and not written */
+            Py_INCREF(value); /* the dict may change before it is checked */
+            if (wf_unlikely(f->written == WF_WRITTEN_NEVER)) { /* but validated */
                 const size_t at = mark(t, d);
                 d = json_put(t, d, f->node, value);
                 d = d != NULL ? t->e.out.start + at : NULL;
             } else {
-                d = put_field(t, d, o, f, value);
+                d = put_field(t, d, o, f, value, NULL);
             }
             Py_DECREF(value);
         } else {

@@ -101,6 +101,7 @@ bool json_is_of(struct typed *t, const struct wf_node *n, PyObject *o, bool exac
         }
         return false;
     case WF_NODE_HANDED:
+    case WF_NODE_SERIALIZER:
         return !exactly;
     case WF_NODE_AFTER: /* of input alone */
     case WF_NODE_KIND_COUNT:

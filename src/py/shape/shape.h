@@ -76,6 +76,9 @@ enum {
     X(TAGGED, "tagged") /* objects told apart by the value of one key */                           \
     X(OBJECT, "object") /* known fields */                                                         \
     X(AFTER, "after")   /* what `call` makes of `item`, when all else is valid */                  \
+    X(SERIALIZER,                                                                                  \
+      "serializer")     /* output: what `call` makes of it, as items[0]; None as items[1], \
+                                 * where there is one */       \
     X(HANDED, "handed") /* to the judge, always */
 
 enum wf_node_kind {
@@ -98,7 +101,8 @@ enum wf_node_flags {
                           * keeps its checks, as it is */
     WF_NODE_AS_IS = 32,  /* OBJECT: and an instance, whatever is in it */
     WF_NODE_OUTPUT = 64, /* it is of such a shape */
-    WF_NODE_PART = 128   /* `call` is a weft.shapes.validators.Part */
+    WF_NODE_PART = 128   /* `call` is a weft.shapes.validators.Part. In output: of a field alone,
+                          * `call` and `dump` get its object first */
 };
 
 /* What the next value of the input is, before it is read: selects a union's member. */
@@ -177,12 +181,14 @@ struct wf_object_field {
     struct wf_span out_key; /* UTF-8: its name in output */
     PyObject *key;          /* str, interned: its usual name in a dict of input */
     struct wf_json_name json_name, json_alias; /* in output; for pydantic alone these differ */
-    bool hidden;                               /* it is not written */
+    uint8_t written;                           /* enum wf_written */
     const struct wf_node *node;
     Py_ssize_t offset;       /* of its slot in the instance; -1: in the instance's dict */
     uint8_t default_kind;    /* enum wf_default */
     PyObject *default_value; /* or factory; NULL for the kinds without */
 };
+
+enum wf_written { WF_WRITTEN_PLAIN, WF_WRITTEN_NEVER, WF_WRITTEN_PART /* see WF_NODE_PART */ };
 
 /* One name input may use for a field. */
 struct wf_key {
@@ -249,11 +255,14 @@ struct wf_node {
     PyObject *why;   /* str: why it is HANDED; or NULL */
     PyObject
         *replay;    /* of a judge: callable(object, calls) -> value, as judge, where validators were
-                       * called already: calls is a list of (raised, outcome); or NULL */
+                       * called already: calls is a list of (raised, outcome). SERIALIZER:
+                       * callable(value, exception) -> JSON, where `call` has raised. Or NULL */
     PyObject *call; /* AFTER, HANDED: callable(value) -> value, when all else is valid; of a PART
-                       * callable(value, fields) -> (raised, outcome, calls); or NULL */
+                       * callable(value, fields) -> (raised, outcome, calls). SERIALIZER:
+                       * callable([object, ]value) -> value. Or NULL */
     PyObject *dump; /* output: callable(value, by_alias, exclude_unset, exclude_none) -> its JSON in
-                      * bytes, which is pydantic's, for what is not as the node says; or NULL */
+                      * bytes, which is pydantic's, for what is not as the node says; of a HANDED
+                      * PART it gets the object, and writes it with this field alone. Or NULL */
     union {
         const struct wf_node *item;
         const struct wf_node *const *items;
