@@ -87,6 +87,60 @@ def test_exception_is_shown_with_the_users_lines(dev):
     assert "Traceback (most recent call last)" in dev.get("/fail").text
 
 
+ODD = """
+import asyncio, weft
+inner = weft.App()
+@inner.get("/fail")
+async def inner_fail(): return 1 / 0
+app = weft.App()
+app.mount("/inner", inner)
+
+async def raises(what): raise KeyError(what)
+
+@app.get("/group")
+async def group():
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(raises("one"))
+        tasks.create_task(raises("two"))
+
+@app.get("/cycle")
+async def cycle():
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    raise first
+
+@app.get("/surrogate")
+async def surrogate(): raise ValueError("\\ud800")
+
+@app.get("/long")
+async def long(): raise ValueError("x" * 10_000_000)
+
+def down(): return down()
+
+@app.get("/deep")
+async def deep(): return down()
+"""
+
+
+def test_odd_exceptions_are_shown(dev):
+    dev.main.write_text(ODD)
+    dev.until(lambda reply: "ZeroDivisionError" in reply.text, "/inner/fail", **HTML)
+    group = dev.get("/group", **HTML).text
+    assert "KeyError: &#x27;one&#x27;" in group
+    assert "2 of 2 in the group" in group
+    assert group.count('class="failed">    9  async def raises(what)') == 2
+    cycle = dev.get("/cycle", **HTML).text
+    assert (cycle.count("ValueError: first"), cycle.count("ValueError: second")) == (1, 1)
+    assert "ValueError: \\ud800" in dev.get("/surrogate", **HTML).text
+    assert "\\ud800" in dev.get("/surrogate").text
+    assert len(dev.get("/long", **HTML).content) < 20_000
+    deep = dev.get("/deep", **HTML).text
+    assert "RecursionError" in deep
+    assert "frames more" in deep
+    assert "deep</b> in main.py" in deep
+    assert len(deep) < 60_000
+
+
 def test_exception_as_a_page_in_a_browser(dev, browser):
     browser.get(f"http://127.0.0.1:{dev.port}/fail?secret=1")
     assert browser.find_element("css selector", ".message").text == (

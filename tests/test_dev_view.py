@@ -181,6 +181,52 @@ def test_plan_says_what_is_handed_over_and_why(dev):
     assert even["why"] == "it has a validator or an option that only pydantic knows"
 
 
+MOUNTS = """
+import weft
+from weft.staticfiles import StaticFiles
+deep, sub, part, elsewhere, app = weft.App(), weft.App(), weft.Router(), weft.App(), weft.App()
+
+@deep.get("/deep")
+async def in_deep(): ...
+sub.mount("/{tenant}", deep)
+@part.get("/part")
+async def in_part(): ...
+@elsewhere.get("/else")
+async def in_elsewhere(): ...
+@app.get("/top")
+async def top(): ...
+app.mount("/sub", sub)
+app.mount("/of", part)
+app.mount("/files", StaticFiles(directory="."))
+app.host("{name}.example.org", elsewhere)
+@app.get("/last")
+async def last(): ...
+"""
+
+
+def test_what_is_mounted_is_shown_where_it_is(tmp_path):
+    dev = Dev(tmp_path)
+    dev.main.write_text(MOUNTS)
+    dev.start()
+    try:
+        dev.until(lambda reply: reply.status_code == 200, "/top")
+        routes = dev.get("/_weft/plans").json()["routes"]
+        assert [(route["host"] + route["path"], route["endpoint"]) for route in routes] == [
+            ("/top", "main.top"),
+            ("/sub/{tenant}/deep", "main.in_deep"),
+            ("/of/part", "main.in_part"),
+            ("/files/{path:path}", "StaticFiles('.')"),
+            ("{name}.example.org/else", "main.in_elsewhere"),
+            ("/last", "main.last"),
+        ]
+        asked = ["/top", "/sub/a/deep", "/of/part", "/files/main.py", "/last"]
+        assert [recorded(dev, path)["route"] for path in asked] == [0, 1, 2, 3, 5]
+        assert recorded(dev, "/else", host="a.example.org")["route"] == 4
+        assert recorded(dev, "/sub/a/openapi.json")["route"] is None
+    finally:
+        dev.end()
+
+
 def test_stages_of_a_request(dev):
     news = recorded(dev, "/items/3?q=x")
     assert (news["method"], news["status"], news["name"]) == ("GET", 200, "item")

@@ -372,6 +372,17 @@ def test_the_documentation_of_a_mounted_app_knows_where_it_is() -> None:
     assert document["servers"] == [{"url": "/v1"}]
     assert list(document) == list(json.loads(theirs[0].body))
     assert document == json.loads(theirs[0].body)
+
+    def beneath_a_parameter(fw: Framework) -> Any:
+        app = fw.App()
+        app.mount("/of/{tenant}", fw.App())
+        return app
+
+    requests = [get(f"/of/{tenant}/openapi.json") for tenant in "aba"]
+    ours, theirs, _, _ = answers(beneath_a_parameter, requests)
+    for answer, tenant in zip(ours, "aba", strict=True):
+        assert json.loads(answer.body)["servers"] == [{"url": f"/of/{tenant}"}]
+    assert json.loads(ours[0].body)["paths"] == json.loads(theirs[0].body)["paths"]
     with TestClient(make(weft_names())) as client:
         page = client.get("/v1/docs").text
         assert '"/v1/docs/-/swagger-initializer.js"' in page

@@ -9,10 +9,12 @@ from typing import Any
 
 from weft.app import App
 from weft.dependencies import Node, Tree
+from weft.mounts import Mount
 from weft.routing import Route, endpoint_name
 from weft.shapes.compiled import lines
 from weft.shapes.nodes import type_name
 from weft.signature import Step
+from weft.sites import Leaf, compile_site
 
 __all__ = ["routes_list", "routes_table"]
 
@@ -20,24 +22,47 @@ __all__ = ["routes_list", "routes_table"]
 def routes_list(app: App) -> list[dict[str, Any]]:
     """Of each route what can be known before there is a request; plain values that JSON can hold.
 
+    Routes and static files of what is mounted too, `path` with the prefix and `host` with that of
+    `App.host`, empty for any.
+
     `calls` has what is called for a request, in that order, the endpoint last. The steps of each
     fill its arguments: `native` is false where pydantic converts the value, and `why` says why.
     `SignatureError` for a route that no plan can be made of.
     """
-    return [describe_route(route) for route in app.routes]
+    return [describe(leaf) for leaf in compile_site(app).leaves() if not leaf.own]
 
 
-def describe_route(route: Route) -> dict[str, Any]:
+def describe(leaf: Leaf) -> dict[str, Any]:
+    if isinstance(leaf.entry, Mount):
+        return _files(leaf, leaf.entry)
+    route = leaf.entry.route
     tree = Tree.of(route)
     return {
         "methods": list(route.methods),
-        "path": route.path,
+        "host": leaf.host,
+        "path": leaf.prefix + route.path,
         "endpoint": _full_name(route.endpoint),
         "where": _where(route.endpoint),
         "kind": route.kind,
         "calls": [_call(node, tree, route, again) for node, again in _in_order(tree)],
         "reply": _reply(route),
         "max_body_size": route.max_body_size,
+    }
+
+
+def _files(leaf: Leaf, mount: Mount) -> dict[str, Any]:
+    files: Any = mount.app
+    directories = ", ".join(map(repr, files.all_directories))
+    return {
+        "methods": ["GET", "HEAD"],
+        "host": leaf.host,
+        "path": f"{leaf.prefix}{mount.path}/{{path:path}}",
+        "endpoint": f"StaticFiles({directories})",
+        "where": None,
+        "kind": "files",
+        "calls": [],
+        "reply": {"status": 200, "model": None, "response_class": "FileResponse"},
+        "max_body_size": None,
     }
 
 
@@ -117,7 +142,8 @@ def routes_table(app: App) -> str:
     """Methods, path and endpoint of each route; how it is called, and the steps of its plan."""
     rows = [("METHOD", "PATH", "ENDPOINT", "PLAN")]
     for route in routes_list(app):
-        rows.append((",".join(route["methods"]), route["path"], route["endpoint"], route["kind"]))
+        place = route["host"] + route["path"]
+        rows.append((",".join(route["methods"]), place, route["endpoint"], route["kind"]))
         rows += [("", "", "", line) for call in route["calls"] for line in _call_lines(call, route)]
     return _aligned(rows)
 

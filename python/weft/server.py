@@ -189,7 +189,7 @@ class Server:
             root_path=self._root_path,
         )
         if self.view is not None:
-            self.view.watch(core, [compiled.route for compiled in self._site.compiled()])
+            self.view.watch(core, self._site)
         _serve(core, self._site, 0, self._unsurrounded)
         return core
 

@@ -36,6 +36,22 @@ class Compiled:
     params: Params  # all of them, those of prefixes and hosts around it first
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Leaf:
+    """Where requests end: a route or a directory, and where that is."""
+
+    host: str  # pattern of it, empty for any
+    prefix: str  # of what it is mounted in
+    entry: Compiled | Mount
+    own: bool  # of weft itself: documentation, the view
+
+    @property
+    def name(self) -> str:
+        if isinstance(self.entry, Compiled):
+            return self.entry.route.name
+        return self.entry.name or "static"
+
+
 @dataclass(slots=True, eq=False)
 class Site:
     """A router where it stands: the App's own, or one that is mounted."""
@@ -45,6 +61,7 @@ class Site:
     at: Mount | Host | Literal["fallback"] | None  # None: the server's own App
     dispatches: tuple[Dispatch, ...]  # middleware in Python, those of outer Apps first
     entries: list[Compiled | Site | Mount] = field(default_factory=list)  # Mount: static files
+    own: int = 0  # how many of them are weft's own, and come first
     overrides: Overrides = field(default_factory=dict)
     overridden: dict[_core.Plan, _core.Plan] = field(default_factory=dict)
 
@@ -64,13 +81,17 @@ class Site:
         """Its middleware in Python as one function; None without any."""
         return compose(self.dispatches)
 
-    def compiled(self) -> Iterator[Compiled]:
-        """All routes, also of what is mounted, in the order in which they are added."""
-        for entry in self.entries:
-            if isinstance(entry, Compiled):
-                yield entry
-            elif isinstance(entry, Site):
-                yield from entry.compiled()
+    def leaves(self, host: str = "", prefix: str = "") -> Iterator[Leaf]:
+        """All, also of what is mounted, in the order in which the core is told of them."""
+        if isinstance(self.at, Host):
+            host = self.at.host
+        elif isinstance(self.at, Mount):
+            prefix += self.at.path
+        for i, entry in enumerate(self.entries):
+            if isinstance(entry, Site):
+                yield from entry.leaves(host, prefix)
+            else:
+                yield Leaf(host, prefix, entry, i < self.own)
 
     def override(self, plan: _core.Plan) -> _core.Plan:
         """The plan with what the App overrides at the moment."""
@@ -79,7 +100,8 @@ class Site:
             self.overrides = overrides
             self.overridden.clear()
         if plan not in self.overridden:
-            route = next(c.route for c in self.compiled() if c.plan is plan)
+            entries = (leaf.entry for leaf in self.leaves())
+            route = next(e.route for e in entries if isinstance(e, Compiled) and e.plan is plan)
             self.overridden[plan] = Tree.of(route, overrides).compile()
         return self.overridden[plan]
 
@@ -90,11 +112,9 @@ def compile_site(app: App, first: Sequence[Route] = ()) -> Site:
 
 
 def _compile(site: Site, outer: Params, first: Sequence[Route] = ()) -> Site:
-    entries = [
-        *first,
-        *(documentation_routes(site.app) if site.is_app else ()),
-        *site.router.entries,
-    ]
+    own = [*first, *(documentation_routes(site.app) if site.is_app else ())]
+    site.own = len(own)
+    entries = [*own, *site.router.entries]
     frontends = [entry for entry in entries if isinstance(entry, Frontend)]
     for entry in entries:
         if isinstance(entry, Frontend):

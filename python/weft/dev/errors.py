@@ -14,11 +14,14 @@ from collections.abc import Iterator
 
 import weft
 from weft.app import App
+from weft.exceptions import SignatureError
 from weft.requests import Request
 from weft.responses import HTMLResponse, PlainTextResponse, Response
 
 _AROUND = 3  # lines above and below the one that failed
-_CHAIN_MAX = 10  # exceptions that led to one another
+_LINKS_MAX = 20  # exceptions that led to one another, or are of one group
+_FRAMES_MAX = 25  # at each end: a recursion has a thousand
+_MESSAGE_MAX = 4000  # characters
 _HERE = os.path.dirname(os.path.abspath(weft.__file__)) + os.sep
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 0; color: #222; background: #fff }
@@ -41,8 +44,10 @@ td { overflow-wrap: anywhere; font-family: monospace }
 
 
 def install(app: App) -> None:
-    """Shows exceptions that the App itself does not handle."""
-    if Exception not in app.exception_handlers:
+    """Shows exceptions that the App itself, and those mounted in it, do not handle."""
+    for mounted in app.mounted_apps:
+        install(mounted)
+    if app.exception_handlers.keys().isdisjoint((500, Exception)):
 
         async def show(request: Request, exc: Exception) -> Response:
             return page(exc, request, "The application raised an exception")
@@ -54,11 +59,12 @@ def page(exc: BaseException, request: Request, title: str) -> Response:
     """500 with all of it: as a page to a browser, as text to others."""
     if "text/html" not in request.headers.get("accept", ""):
         text = "".join(traceback.format_exception(exc))
-        return PlainTextResponse(f"{title}.\n\n{text}", 500)
+        text = f"{title}.\n\n{text}"
+        return PlainTextResponse(text.encode("utf-8", "backslashreplace"), 500)
     parts = [f"<h1>{html.escape(title)}</h1>"]
-    for n, link in enumerate(_chain(exc)):
-        if n > 0:
-            parts.append(f"<h2>{'Because of' if link is exc.__cause__ else 'While handling'}</h2>")
+    for why, link in _links(exc):
+        if why:
+            parts.append(f"<h2>{why}</h2>")
         parts += _exception(link)
     parts += _request(request)
     content = (
@@ -68,16 +74,30 @@ def page(exc: BaseException, request: Request, title: str) -> Response:
     )
     policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
     headers = {"content-security-policy": policy, "cache-control": "no-store"}
-    return HTMLResponse(content, 500, headers)
+    return HTMLResponse(content.encode("utf-8", "backslashreplace"), 500, headers)
 
 
-def _chain(exc: BaseException) -> Iterator[BaseException]:
-    link: BaseException | None = exc
-    for _ in range(_CHAIN_MAX):
-        if link is None:
-            return
-        yield link
-        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+def _links(exc: BaseException) -> Iterator[tuple[str, BaseException]]:
+    """The exception, and what led to it, each once: how it did, and it."""
+    pending = [("", exc)]
+    seen: set[int] = set()
+    while pending and len(seen) < _LINKS_MAX:
+        why, link = pending.pop(0)
+        if id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield why, link
+        led: list[tuple[str, BaseException]] = []
+        if isinstance(link, BaseExceptionGroup):
+            of = len(link.exceptions)
+            led = [(f"{i} of {of} in the group", e) for i, e in enumerate(link.exceptions, 1)]
+        if isinstance(link, SignatureError):
+            pass  # it says all there is to know
+        elif link.__cause__ is not None:
+            led.append(("Because of", link.__cause__))
+        elif link.__context__ is not None and not link.__suppress_context__:
+            led.append(("While handling", link.__context__))
+        pending[:0] = led
 
 
 def _name(exc: BaseException) -> str:
@@ -86,12 +106,20 @@ def _name(exc: BaseException) -> str:
 
 def _exception(exc: BaseException) -> Iterator[str]:
     message = "".join(traceback.format_exception_only(exc)).strip()
+    if len(message) > _MESSAGE_MAX:
+        message = message[:_MESSAGE_MAX] + "…"
     yield f'<p class="message">{html.escape(message)}</p>'
-    frames = list(traceback.walk_tb(exc.__traceback__))
-    for frame, line in reversed(frames):
-        path = frame.f_code.co_filename
-        if not path.startswith((_HERE, "<frozen")):
-            yield from _frame(path, line, frame.f_code.co_qualname)
+    frames = [
+        (frame.f_code.co_filename, line, frame.f_code.co_qualname)
+        for frame, line in traceback.walk_tb(exc.__traceback__)
+        if not frame.f_code.co_filename.startswith((_HERE, "<frozen"))
+    ]
+    frames.reverse()
+    for n, place in enumerate(frames):
+        if n < _FRAMES_MAX or n >= len(frames) - _FRAMES_MAX:
+            yield from _frame(*place)
+        elif n == _FRAMES_MAX:
+            yield f'<p class="where library">{len(frames) - 2 * _FRAMES_MAX} frames more</p>'
 
 
 def _frame(path: str, line: int, name: str) -> Iterator[str]:

@@ -17,10 +17,11 @@ from typing import Any
 from weft import __version__, _core
 from weft.app import App
 from weft.exceptions import HTTPException
-from weft.listing import describe_route
+from weft.listing import describe
 from weft.requests import Request
 from weft.responses import Response
 from weft.routing import Route
+from weft.sites import Leaf, Site
 
 PREFIX = "/_weft"
 _SLOTS = 512  # requests kept; a page shows the last 200, and asks once a second
@@ -66,15 +67,16 @@ class View:
             _route("/requests", self.requests),
         ]
         self._core: _core.Server | None = None
-        self._served: Sequence[Route] = ()
-        self._before = 0  # how many of those are weft's own, in front of the App's
+        self._leaves: Sequence[Leaf] = ()  # as the core counts them
+        self._shown: dict[int, int] = {}  # index of a leaf that the page has: its place there
 
-    def watch(self, core: _core.Server, routes: Sequence[Route]) -> None:
-        """Has the server record; `routes` are all that it is going to have, in their order."""
+    def watch(self, core: _core.Server, site: Site) -> None:
+        """Has the server record; `site` is all that it is going to serve."""
         core.record(f"{PREFIX}/".encode(), _SLOTS)
         self._core = core
-        self._served = routes
-        self._before = len(routes) - len(self.app.routes)
+        self._leaves = list(site.leaves())
+        shown = [i for i, leaf in enumerate(self._leaves) if not leaf.own]
+        self._shown = {index: place for place, index in enumerate(shown)}
 
     async def page(self) -> Response:
         return _file("index.html")
@@ -92,7 +94,7 @@ class View:
             "python": f"{platform.python_implementation()} {platform.python_version()}",
             "pid": os.getpid(),
             "started": self.started,
-            "routes": list(map(describe_route, self._served[self._before :])),
+            "routes": [describe(self._leaves[index]) for index in self._shown],
         }
 
     async def requests(self, request: Request, after: int = 0) -> Any:
@@ -112,8 +114,8 @@ class View:
         number, index, method, target, length, status, size, at = record
         return {
             "number": number,
-            "route": None if index is None or index < self._before else index - self._before,
-            "name": None if index is None else self._served[index].name,
+            "route": None if index is None else self._shown.get(index),
+            "name": None if index is None else self._leaves[index].name,
             "method": method,
             "target": target + ("…" if length > len(target) else ""),
             "status": status,

@@ -97,16 +97,18 @@ class _Bytes:
 class _Document:
     def __init__(self, app: App) -> None:
         self.app = app
-        self.bytes: _Bytes | None = None
+        self.document: dict[str, Any] | None = None
 
     async def reply(self, request: Request) -> Response:
-        if self.bytes is None:
-            document = self.app.openapi()
-            if self.app.root_path_in_servers:
-                document = _beneath(request.root_path, document)
-            self.bytes = _Bytes.of(encode(document), "application/json")
-            request._always((b"application/json", self.bytes.etag.encode(), self.bytes.content))
-        return self.bytes.reply(request)
+        if self.document is None:
+            self.document = self.app.openapi()
+        document = self.document
+        if self.app.root_path_in_servers:
+            document = _beneath(request.root_path, document)
+        made = _Bytes.of(encode(document), "application/json")
+        if not request.path_params:  # of a mount: a document for each
+            request._always((b"application/json", made.etag.encode(), made.content))
+        return made.reply(request)
 
 
 def _beneath(root_path: str, document: dict[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ struct wf_route {
     PyObject *params;     /* owned: tuple of (str, type), of all parameters in order, or NULL */
     unsigned shape_flags; /* enum wf_output_flags */
     int status;           /* of a reply made from a value */
-    uint32_t index;       /* in the server's `routes` */
+    uint32_t index;       /* of its leaf, as in wf_http_static_index */
     uint8_t kind;         /* enum wf_endpoint_kind */
     bool cancel;          /* the endpoint, when its client leaves */
     bool lenient;         /* a body without content-type is JSON */
@@ -126,6 +126,8 @@ static inline struct wf_http_app *wf_http_app_of(const struct wf_router *r) {
 struct wf_static_leaf;
 PyObject *wf_http_add_static(struct wf_http_server *s, PyObject *args);
 void wf_http_statics_free(struct wf_http_server *s); /* once the server is gone */
+/* Of a leaf without a plan, which add_static made: its place in the order of add_route and add_static. */
+uint32_t wf_http_static_index(const struct wf_leaf *leaf);
 
 /* _core.Server */
 struct wf_http_server {
@@ -146,7 +148,7 @@ struct wf_http_server {
     struct wf_release *garbage;     /* bodies the kernel has taken: released with the GIL */
     struct wf_route **routes;       /* owned */
     struct wf_static_leaf *statics; /* owned */
-    uint32_t nroutes, routes_cap;
+    uint32_t nroutes, routes_cap, nleaves;
     PyObject *loop;           /* owned */
     struct wf_http_app *apps; /* owned: its own App first, then those mounted */
     struct wf_router *

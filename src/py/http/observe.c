@@ -62,10 +62,13 @@ enum wf_plan_outcome wf_plan_call_recorded(struct wf_plan *plan, struct wf_plan_
     return *out != NULL ? WF_PLAN_CALLED : WF_PLAN_FAILED;
 }
 
-/* Of the route in the order of add_route; new reference, None where there was none. */
+/* In the order of add_route and add_static; new reference, None where there was no leaf. */
 static PyObject *index_of(const struct wf_leaf *leaf) {
-    return leaf != NULL ? PyLong_FromUnsignedLong(((const struct wf_route *)leaf->plan)->index)
-                        : Py_NewRef(Py_None);
+    if (leaf == NULL) {
+        return Py_NewRef(Py_None);
+    }
+    return PyLong_FromUnsignedLong(leaf->plan != NULL ? ((const struct wf_route *)leaf->plan)->index
+                                                      : wf_http_static_index(leaf));
 }
 
 static PyObject *times_of(const struct wf_record *r) {

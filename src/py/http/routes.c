@@ -213,7 +213,7 @@ int wf_route_add(struct wf_http_server *s, PyObject *args, PyObject *kwargs) {
     const char *why = NULL;
     int rc = wf_router_add(router, wf_span(spec.path, (size_t)spec.path_n), &route->leaf, &why);
     if (rc == 0) {
-        route->index = s->nroutes;
+        route->index = s->nleaves++;
         s->routes[s->nroutes++] = route;
         return 0;
     }

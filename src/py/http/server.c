@@ -718,8 +718,9 @@ PyDoc_STRVAR(record_doc, "record($self, skip, slots, /)\n--\n\n"
 PyDoc_STRVAR(
     recorded_doc,
     "recorded($self, after, /)\n--\n\n"
-    "The requests kept whose number is greater than `after`, as tuples: number, index of the "
-    "route or None, method, the first 256 bytes of the target, its length, status (0: the "
+    "The requests kept whose number is greater than `after`, as tuples: number, which add_route or "
+    "add_static it was for (from 0) or None, method, the first 256 bytes of the target, its "
+    "length, status (0: the "
     "client left), bytes of content, and when it came to each stage, in nanoseconds of "
     "time.monotonic_ns(), 0 where it did not: first byte, head parsed, body whole, taken, "
     "called, reply begun, ended.");

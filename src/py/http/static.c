@@ -7,6 +7,7 @@ struct wf_static_leaf {
     struct wf_leaf leaf;
     struct wf_static *files;
     struct wf_static_leaf *next;
+    uint32_t index;
     const char **directories;
     struct wf_media_type *types;
     PyObject *texts; /* owned: what the two point into */
@@ -28,6 +29,10 @@ void wf_http_statics_free(struct wf_http_server *s) {
         s->statics = l->next;
         leaf_free(l);
     }
+}
+
+uint32_t wf_http_static_index(const struct wf_leaf *leaf) {
+    return ((const struct wf_static_leaf *)leaf)->index; /* its first member */
 }
 
 /* directories: tuple of bytes; types: tuple of (bytes, bytes), sorted. 0, or -1 with an exception. */
@@ -104,6 +109,7 @@ PyObject *wf_http_add_static(struct wf_http_server *s, PyObject *args) {
         return rc == -ENOMEM ? PyErr_NoMemory()
                              : PyErr_Format(PyExc_ValueError, "bad path '%s': %s", path, error);
     }
+    l->index = s->nleaves++;
     l->next = s->statics;
     s->statics = l;
     Py_RETURN_NONE;

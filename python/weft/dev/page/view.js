@@ -193,7 +193,7 @@ function drawRoute(route, index) {
   const native = route.calls.every((call) => call.steps.every((step) => step.native));
   return make("details", { "data-route": index },
     make("summary", {},
-      make("span", { class: "method" }, route.methods.join(" ")), make("code", {}, route.path),
+      make("span", { class: "method" }, route.methods.join(" ")), make("code", {}, route.host + route.path),
       make("span", { class: "quiet" }, route.endpoint),
       native ? make("i", { class: "tag native" }, "native") : make("i", { class: "tag handed" }, "pydantic too"),
       make("span", { class: "numbers" })),
