@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pydoc
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+import weft.loop
+from weft import _core
 
 MODULES = [
     "weft",
@@ -85,6 +89,23 @@ def test_every_public_name_says_what_it_is(name: str) -> None:
     found = dict(public(module))
     assert found
     assert silent(found) == []
+
+
+def test_help_speaks_of_loops_and_transports() -> None:
+    """What is C says its parameters too, in what `help` and editors show."""
+    native = [_core.Loop, _core.Handle, _core.TimerHandle, _core.HandlerTask]
+    native += [_core.SocketTransport, _core.DatagramTransport]
+    native += [_core.ReadPipeTransport, _core.WritePipeTransport]
+    for cls in native:
+        assert doc(cls), cls
+        for name in filter(lambda name: not name.startswith("_"), dir(cls)):
+            assert inspect.getdoc(getattr(cls, name)), (cls, name)
+    for cls in set(native) - {_core.HandlerTask}:
+        for name in filter(lambda name: not name.startswith("_"), dir(cls)):
+            assert inspect.signature(getattr(cls, name)), (cls, name)
+    text = pydoc.render_doc(weft.loop.Loop.call_later, renderer=pydoc.plaintext)
+    assert "call_later(self, delay, callback, /, *args, context=None)" in text
+    assert "in `delay` seconds" in text
 
 
 def test_what_says_nothing_is_found() -> None:

@@ -430,13 +430,17 @@ void wf_fd_release(struct wf_pyloop *l) {
 
 PyMethodDef wf_fd_methods[] = {
     {"add_reader", FAST(add_reader_checked), METH_FASTCALL,
+     "add_reader($self, fd, callback, /, *args)\n--\n\n"
      "Calls callback(*args) whenever fd, a descriptor or an object with fileno(), can be read. In "
      "place of the one before. RuntimeError for one that a transport has."},
     {"add_writer", FAST(add_writer_checked), METH_FASTCALL,
+     "add_writer($self, fd, callback, /, *args)\n--\n\n"
      "Calls callback(*args) whenever fd can be written. See add_reader()."},
     {"remove_reader", (PyCFunction)remove_reader_checked, METH_O,
+     "remove_reader($self, fd, /)\n--\n\n"
      "No more calls for reading from fd. Were there any?"},
     {"remove_writer", (PyCFunction)remove_writer_checked, METH_O,
+     "remove_writer($self, fd, /)\n--\n\n"
      "No more calls for writing to fd. Were there any?"},
     {"_ensure_fd_no_transport", (PyCFunction)ensure_free, METH_O, NULL},
     {"_add_reader", FAST(add_reader), METH_FASTCALL, NULL},

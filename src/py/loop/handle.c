@@ -376,9 +376,13 @@ static PyObject *handle_class(struct wf_handle *h, void *unused) {
 
 static PyMethodDef handle_methods[] = {
     {"cancel", (PyCFunction)handle_cancel, METH_NOARGS,
+     "cancel($self, /)\n--\n\n"
      "It will not be called. Harmless twice, and after the call."},
-    {"cancelled", (PyCFunction)handle_cancelled, METH_NOARGS, "Was cancel() called?"},
+    {"cancelled", (PyCFunction)handle_cancelled, METH_NOARGS,
+     "cancelled($self, /)\n--\n\n"
+     "Was cancel() called?"},
     {"get_context", (PyCFunction)handle_get_context, METH_NOARGS,
+     "get_context($self, /)\n--\n\n"
      "The contextvars.Context it is called in."},
     {"_run", (PyCFunction)handle_run, METH_NOARGS, NULL},
     {NULL},
@@ -486,6 +490,7 @@ static PyObject *timer_compare(PyObject *self, PyObject *other, int op) {
 
 static PyMethodDef timer_methods[] = {
     {"when", (PyCFunction)timer_when, METH_NOARGS,
+     "when($self, /)\n--\n\n"
      "When it is due, by the clock of the loop, in seconds."},
     {NULL},
 };

@@ -502,25 +502,41 @@ static int set_ignored(struct wf_pyloop *l, PyObject *value, void *unused) {
 
 static PyMethodDef loop_methods[] = {
     {"call_soon", FAST(call_soon), METH_FASTCALL | METH_KEYWORDS,
+     "call_soon($self, callback, /, *args, context=None)\n--\n\n"
      "Calls callback(*args) in the next turn, in `context` or a copy of the current one. Returns "
      "its Handle; RuntimeError when the loop is closed."},
     {"call_soon_threadsafe", FAST(call_soon_threadsafe), METH_FASTCALL | METH_KEYWORDS,
+     "call_soon_threadsafe($self, callback, /, *args, context=None)\n--\n\n"
      "call_soon() from any thread, or from a signal handler: wakes the loop."},
     {"call_later", FAST(call_later), METH_FASTCALL | METH_KEYWORDS,
+     "call_later($self, delay, callback, /, *args, context=None)\n--\n\n"
      "Calls callback(*args) in `delay` seconds. Returns its TimerHandle; those of one time are "
      "called in the order they were made."},
     {"call_at", FAST(call_at), METH_FASTCALL | METH_KEYWORDS,
+     "call_at($self, when, callback, /, *args, context=None)\n--\n\n"
      "call_later() by the clock of time()."},
     {"time", (PyCFunction)loop_time, METH_NOARGS,
+     "time($self, /)\n--\n\n"
      "Seconds of a clock that only goes forward, as a float."},
-    {"create_future", (PyCFunction)create_future, METH_NOARGS, "An asyncio.Future of this loop."},
+    {"create_future", (PyCFunction)create_future, METH_NOARGS,
+     "create_future($self, /)\n--\n\n"
+     "An asyncio.Future of this loop."},
     {"create_task", FAST(create_task), METH_FASTCALL | METH_KEYWORDS,
+     "create_task($self, coro, *, name=None, context=None)\n--\n\n"
      "Steps a coroutine as an asyncio.Task, or as what the task factory makes. RuntimeError when "
      "the loop is closed."},
-    {"stop", (PyCFunction)stop, METH_NOARGS, "run_forever() returns at the end of this turn."},
-    {"is_running", (PyCFunction)is_running, METH_NOARGS, "Is the loop in run_forever()?"},
-    {"is_closed", (PyCFunction)is_closed, METH_NOARGS, "Was close() called?"},
-    {"get_debug", (PyCFunction)get_debug, METH_NOARGS, "Is debug mode on? See PYTHONASYNCIODEBUG."},
+    {"stop", (PyCFunction)stop, METH_NOARGS,
+     "stop($self, /)\n--\n\n"
+     "run_forever() returns at the end of this turn."},
+    {"is_running", (PyCFunction)is_running, METH_NOARGS,
+     "is_running($self, /)\n--\n\n"
+     "Is the loop in run_forever()?"},
+    {"is_closed", (PyCFunction)is_closed, METH_NOARGS,
+     "is_closed($self, /)\n--\n\n"
+     "Was close() called?"},
+    {"get_debug", (PyCFunction)get_debug, METH_NOARGS,
+     "get_debug($self, /)\n--\n\n"
+     "Is debug mode on? See PYTHONASYNCIODEBUG."},
     {"_check_closed", (PyCFunction)check_closed, METH_NOARGS, NULL},
     {"_add_callback", (PyCFunction)add_callback, METH_O, NULL},
     {"_write_to_self", (PyCFunction)write_to_self, METH_NOARGS, NULL},

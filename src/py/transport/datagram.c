@@ -387,7 +387,12 @@ static PyObject *datagram_class(struct wf_datagram *d, void *unused) {
 static PyMethodDef datagram_methods[] = {
     {"_read_ready", (PyCFunction)read_ready, METH_NOARGS, NULL},
     {"_write_ready", (PyCFunction)write_ready, METH_NOARGS, NULL},
-    {"sendto", (PyCFunction)(void (*)(void))sendto_address, METH_FASTCALL | METH_KEYWORDS, NULL},
+    {"sendto", (PyCFunction)(void (*)(void))sendto_address, METH_FASTCALL | METH_KEYWORDS,
+     "sendto($self, data, addr=None)\n--\n\n"
+     "Sends one datagram, or buffers it where the socket is full; never waits. `addr` is None for "
+     "the peer the socket is connected to. TypeError for data that is not bytes-like, ValueError "
+     "for another address than the peer's. What the kernel refuses is told to the protocol's "
+     "error_received()."},
     {NULL},
 };
 

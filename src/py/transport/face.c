@@ -203,27 +203,54 @@ static PyObject *get_server(struct wf_transport *t, void *unused) {
 }
 
 PyMethodDef wf_transport_reading_methods[] = {
-    {"is_reading", (PyCFunction)is_reading, METH_NOARGS, NULL},
-    {"pause_reading", (PyCFunction)pause_reading, METH_NOARGS, NULL},
-    {"resume_reading", (PyCFunction)resume_reading, METH_NOARGS, NULL},
+    {"is_reading", (PyCFunction)is_reading, METH_NOARGS,
+     "is_reading($self, /)\n--\n\n"
+     "Does the protocol get what arrives: neither paused nor closing?"},
+    {"pause_reading", (PyCFunction)pause_reading, METH_NOARGS,
+     "pause_reading($self, /)\n--\n\n"
+     "Leaves what arrives to the kernel until resume_reading(). Harmless twice."},
+    {"resume_reading", (PyCFunction)resume_reading, METH_NOARGS,
+     "resume_reading($self, /)\n--\n\n"
+     "Takes pause_reading() back. Harmless twice."},
     {NULL},
 };
 
 static PyMethodDef transport_methods[] = {
-    {"close", (PyCFunction)close_it, METH_NOARGS, NULL},
-    {"abort", (PyCFunction)abort_it, METH_NOARGS, NULL},
+    {"close", (PyCFunction)close_it, METH_NOARGS,
+     "close($self, /)\n--\n\n"
+     "Reads no more, and closes once what is buffered has been written; then the protocol's "
+     "connection_lost(None) is called."},
+    {"abort", (PyCFunction)abort_it, METH_NOARGS,
+     "abort($self, /)\n--\n\n"
+     "Closes at once: what is buffered is lost. The protocol's connection_lost(None) is called."},
     {"_force_close", (PyCFunction)force_close, METH_O, NULL},
     {"_begin", (PyCFunction)begin, METH_NOARGS, NULL},
     {"_call_connection_lost", (PyCFunction)lost, METH_NOARGS, NULL},
-    {"is_closing", (PyCFunction)is_closing, METH_NOARGS, NULL},
-    {"get_protocol", (PyCFunction)get_protocol, METH_NOARGS, NULL},
-    {"set_protocol", (PyCFunction)set_protocol, METH_O, NULL},
+    {"is_closing", (PyCFunction)is_closing, METH_NOARGS,
+     "is_closing($self, /)\n--\n\n"
+     "Is it closed or being closed?"},
+    {"get_protocol", (PyCFunction)get_protocol, METH_NOARGS,
+     "get_protocol($self, /)\n--\n\n"
+     "The asyncio.BaseProtocol whose methods are called."},
+    {"set_protocol", (PyCFunction)set_protocol, METH_O,
+     "set_protocol($self, protocol, /)\n--\n\n"
+     "Has another protocol's methods called from now on."},
     {"get_extra_info", (PyCFunction)(void (*)(void))get_extra_info, METH_VARARGS | METH_KEYWORDS,
-     NULL},
-    {"get_write_buffer_size", (PyCFunction)get_write_buffer_size, METH_NOARGS, NULL},
-    {"get_write_buffer_limits", (PyCFunction)get_write_buffer_limits, METH_NOARGS, NULL},
+     "get_extra_info($self, name, default=None)\n--\n\n"
+     "What is known by that name: 'peername', 'sockname', 'socket', 'pipe'; else `default`. See "
+     "asyncio.BaseTransport.get_extra_info."},
+    {"get_write_buffer_size", (PyCFunction)get_write_buffer_size, METH_NOARGS,
+     "get_write_buffer_size($self, /)\n--\n\n"
+     "Bytes that wait to be written, an int."},
+    {"get_write_buffer_limits", (PyCFunction)get_write_buffer_limits, METH_NOARGS,
+     "get_write_buffer_limits($self, /)\n--\n\n"
+     "(low, high) in bytes: see set_write_buffer_limits()."},
     {"set_write_buffer_limits", (PyCFunction)(void (*)(void))set_write_buffer_limits,
-     METH_VARARGS | METH_KEYWORDS, NULL},
+     METH_VARARGS | METH_KEYWORDS,
+     "set_write_buffer_limits($self, high=None, low=None)\n--\n\n"
+     "The protocol's pause_writing() is called when more than `high` bytes wait to be written, "
+     "resume_writing() when no more than `low` do. Without `high` it is four times `low`, or 64 "
+     "KiB; without `low`, a quarter of `high`. ValueError unless high >= low >= 0."},
     {NULL},
 };
 

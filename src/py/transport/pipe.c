@@ -182,17 +182,28 @@ static PyMemberDef pipe_members[] = {
 
 static PyMethodDef read_pipe_methods[] = {
     {"_read_ready", (PyCFunction)wf_socket_read_ready, METH_NOARGS, NULL},
-    {"set_protocol", (PyCFunction)wf_socket_set_protocol, METH_O, NULL},
+    {"set_protocol", (PyCFunction)wf_socket_set_protocol, METH_O,
+     "set_protocol($self, protocol, /)\n--\n\n"
+     "Has another protocol's methods called from now on."},
     {NULL},
 };
 
 static PyMethodDef write_pipe_methods[] = {
     {"_read_ready", (PyCFunction)peer_gone, METH_NOARGS, NULL},
     {"_write_ready", (PyCFunction)wf_socket_write_ready, METH_NOARGS, NULL},
-    {"write", (PyCFunction)write_pipe, METH_O, NULL},
-    {"writelines", (PyCFunction)writelines, METH_O, NULL},
-    {"write_eof", (PyCFunction)write_eof, METH_NOARGS, NULL},
-    {"can_write_eof", (PyCFunction)can_write_eof, METH_NOARGS, NULL},
+    {"write", (PyCFunction)write_pipe, METH_O,
+     "write($self, data, /)\n--\n\n"
+     "Writes the bytes, or buffers what cannot be written yet; never waits. TypeError for what is "
+     "not bytes-like."},
+    {"writelines", (PyCFunction)writelines, METH_O,
+     "writelines($self, list_of_data, /)\n--\n\n"
+     "write() of all of them, in one piece."},
+    {"write_eof", (PyCFunction)write_eof, METH_NOARGS,
+     "write_eof($self, /)\n--\n\n"
+     "Closes the pipe once what is buffered has been written."},
+    {"can_write_eof", (PyCFunction)can_write_eof, METH_NOARGS,
+     "can_write_eof($self, /)\n--\n\n"
+     "Has it a write_eof()? True."},
     {NULL},
 };
 

@@ -99,7 +99,10 @@ static PyObject *stream_class(struct wf_socket *s, void *unused) {
 static PyMethodDef stream_methods[] = {
     {"_read_ready", (PyCFunction)wf_socket_read_ready, METH_NOARGS, NULL},
     {"_write_ready", (PyCFunction)wf_socket_write_ready, METH_NOARGS, NULL},
-    {"set_protocol", (PyCFunction)wf_socket_set_protocol, METH_O, NULL},
+    {"set_protocol", (PyCFunction)wf_socket_set_protocol, METH_O,
+     "set_protocol($self, protocol, /)\n--\n\n"
+     "Has another protocol's methods called from now on. A BufferedProtocol is read into its own "
+     "buffer."},
     {NULL},
 };
 

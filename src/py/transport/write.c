@@ -286,10 +286,19 @@ static PyObject *reset_empty_waiter(struct wf_socket *s, PyObject *unused) {
 }
 
 PyMethodDef wf_socket_write_methods[] = {
-    {"write", (PyCFunction)wf_socket_write, METH_O, NULL},
-    {"writelines", (PyCFunction)wf_socket_writelines, METH_O, NULL},
-    {"write_eof", (PyCFunction)write_eof, METH_NOARGS, NULL},
-    {"can_write_eof", (PyCFunction)can_write_eof, METH_NOARGS, NULL},
+    {"write", (PyCFunction)wf_socket_write, METH_O,
+     "write($self, data, /)\n--\n\n"
+     "Writes the bytes, or buffers what cannot be written yet; never waits. TypeError for what is "
+     "not bytes-like, RuntimeError after write_eof()."},
+    {"writelines", (PyCFunction)wf_socket_writelines, METH_O,
+     "writelines($self, list_of_data, /)\n--\n\n"
+     "write() of all of them, in one piece."},
+    {"write_eof", (PyCFunction)write_eof, METH_NOARGS,
+     "write_eof($self, /)\n--\n\n"
+     "Ends the writing half once what is buffered has been written; reading goes on."},
+    {"can_write_eof", (PyCFunction)can_write_eof, METH_NOARGS,
+     "can_write_eof($self, /)\n--\n\n"
+     "Has it a write_eof()? True."},
     {"_make_empty_waiter", (PyCFunction)make_empty_waiter, METH_NOARGS, NULL},
     {"_reset_empty_waiter", (PyCFunction)reset_empty_waiter, METH_NOARGS, NULL},
     {NULL},
