@@ -32,10 +32,12 @@ class Dev:
     def start(self) -> None:
         path = os.pathsep.join(map(os.path.abspath, sys.path))
         command = [sys.executable, "-m", "weft", "dev", "main:app", "--port", str(self.port)]
+        env = {**os.environ, "PYTHONPATH": path}
+        env.pop("PYTHONDONTWRITEBYTECODE", None)  # users do not have it
         self.process = subprocess.Popen(
             command,
             cwd=self.main.parent,
-            env={**os.environ, "PYTHONPATH": path},
+            env=env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

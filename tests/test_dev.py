@@ -47,6 +47,20 @@ def test_application_is_loaded_again_when_its_file_changes(dev):
     assert dev.end() == 0
 
 
+def test_second_save_of_the_same_size_and_second_is_not_missed(dev):
+    """Python's cache of compiled modules could not tell the two apart."""
+    before = dev.main.stat()
+    second = before.st_mtime_ns // 10**9 * 10**9
+    times = [second + 1, second + 2]
+    for version, time_ns in zip((2, 3), times, strict=True):
+        text = GOOD.format(version=version)
+        replaced = dev.main.with_suffix(".new")
+        replaced.write_text(text)
+        os.utime(replaced, ns=(time_ns, time_ns))
+        replaced.replace(dev.main)
+        dev.until(lambda reply, expected=str(version): reply.text == expected)
+
+
 def test_syntax_error_is_shown_and_survived(dev):
     dev.main.write_text("import weft\napp = weft.App(\n")
     reply = dev.until(lambda reply: reply.status_code == 500, **HTML)

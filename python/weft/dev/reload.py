@@ -6,6 +6,8 @@ waits in the backlog for the child that comes next.
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import os
 import signal
 import socket
@@ -13,7 +15,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import FrameType
 
 from weft import log
@@ -60,6 +62,7 @@ class Reloader:
                     name = os.path.relpath(changed[0], self.directory)
                     log.logger.info("%s has changed: loading the application again.", name)
                     _stop(child)
+                    _forget(changed)
                     child = self._start()
                 elif child.poll() is not None and not self.stopping:
                     log.logger.error(
@@ -100,6 +103,15 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
             child.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             continue
+
+
+def _forget(sources: Iterable[str]) -> None:
+    """Removes their compiled form. Python takes it to be that of a source of the same size and the
+    same second (PEP 552), though an editor and a formatter may both have saved within one."""
+    for source in sources:
+        if source.endswith(".py"):
+            with contextlib.suppress(OSError):
+                os.unlink(importlib.util.cache_from_source(source))
 
 
 def snapshot(directory: str) -> Snapshot:
