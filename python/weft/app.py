@@ -45,6 +45,8 @@ class Documentation(TypedDict, total=False):
     openapi_tags: Sequence[Mapping[str, Any]]
     """`name` and `description` of each, in the order they are to be shown in"""
     openapi_external_docs: Mapping[str, Any] | None
+    openapi_bson: bool
+    """name `application/bson` beside `application/json`, as bodies and replies may be: False"""
     separate_input_output_schemas: bool
     """a model that differs as input and as output has two schemas: True"""
     openapi_url: str | None
@@ -84,6 +86,7 @@ class App(Router):
     openapi_version: str = "3.1.0"
     openapi_tags: Sequence[Mapping[str, Any]] = ()
     openapi_external_docs: Mapping[str, Any] | None = None
+    openapi_bson: bool = False
     separate_input_output_schemas: bool = True
     openapi_url: str | None = "/openapi.json"
     docs_url: str | None = "/docs"

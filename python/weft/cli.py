@@ -218,9 +218,13 @@ def _openapi(options: argparse.Namespace) -> int:
 
     app = load_app(options.target, options.app_dir)
     try:
-        text = _json(app.openapi()) + "\n"
+        document = app.openapi()
     except (SchemaError, SignatureError) as exc:
         raise Problem(str(exc)) from None
+    try:
+        text = _json(document) + "\n"
+    except (TypeError, ValueError, RecursionError) as exc:  # of a function of the application's
+        raise Problem(f"what app.openapi() gives cannot be written as JSON: {exc}.") from None
     if options.output is None:
         sys.stdout.write(text)
         return 0
@@ -234,7 +238,7 @@ def _openapi(options: argparse.Namespace) -> int:
 def _json(value: Any) -> str:
     import json
 
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 # ---- starting ----

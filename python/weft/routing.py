@@ -151,11 +151,18 @@ class Route:
 
     @property
     def unique_id(self) -> str:
-        """Its operation id in the OpenAPI document."""
+        """Its operation id in the OpenAPI document; of several methods, that of the first."""
         if self.operation_id is None and self.generate_unique_id_function is not None:
             return self.generate_unique_id_function(self)
         text = f"{self.name}{self.path_format}_{self.methods[0].lower()}"
         return self.operation_id or re.sub(r"\W", "_", text)
+
+    def operation_id_of(self, method: str) -> str:
+        """The operation id of one of its methods: OpenAPI wants each to have its own."""
+        first, method = self.methods[0].lower(), method.lower()
+        if method == first:
+            return self.unique_id
+        return f"{self.unique_id.removesuffix(f'_{first}')}_{method}"
 
     @property
     def yields(self) -> Literal["lines", "events", "chunks"] | None:

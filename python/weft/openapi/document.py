@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http
 import inspect
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -17,13 +18,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NotRequired, TypedDict, get_ar
 from weft import json
 from weft.datastructures import UploadFile
 from weft.dependencies import Node, Tree
-from weft.openapi.schemas import REF, Schema, Schemas, Value, merge
+from weft.json import EncodeError
+from weft.openapi.schemas import REF, Schema, SchemaError, Schemas, Value, merge
 from weft.params import BodyMarker, FileMarker, FormMarker, HeaderMarker, Marker
 from weft.responses import JSONResponse
-from weft.routing import Route
+from weft.routing import Route, place
 from weft.security.base import SecurityBase
 from weft.security.jwt import JWTBearer
 from weft.signature import Step, embeds, model_fields, model_of
+from weft.signature.annotations import split
 
 if TYPE_CHECKING:
     from weft.app import App
@@ -93,9 +96,9 @@ def openapi(app: App) -> dict[str, Any]:
     document: dict[str, Any] = {"openapi": app.openapi_version, "info": _info(app)}
     if app.servers:
         document["servers"] = app.servers
-    ids: dict[str, Route] = {}
-    paths = _paths(operations, schemas, ids)
-    webhooks = _paths(hooks, schemas, ids)
+    written = _Writer(schemas, app.openapi_bson)
+    paths = written.paths(operations)
+    webhooks = written.paths(hooks)
     definitions = schemas.definitions
     if any(operation.may_be_invalid for operation in (*operations, *hooks)):
         definitions |= _ERRORS
@@ -118,9 +121,25 @@ def openapi(app: App) -> dict[str, Any]:
         document["tags"] = app.openapi_tags
     if app.openapi_external_docs:
         document["externalDocs"] = app.openapi_external_docs
-    found: dict[str, Any] = json.decode(json.encode(document))
+    found: dict[str, Any] = _as_json(document, paths, webhooks)
     _drop_nulls(found)
     return found
+
+
+def _as_json(document: dict[str, Any], *parts: dict[str, Any]) -> Any:
+    """Its copy of what JSON has; `SchemaError` says which operation has something else."""
+    try:
+        return json.decode(json.encode(document))
+    except EncodeError as exc:
+        why: Exception = exc
+    for part in parts:
+        for path, operations in part.items():
+            for method, operation in operations.items():
+                try:
+                    json.encode(operation)
+                except EncodeError as exc:
+                    raise SchemaError(f"what is said of {method.upper()} {path}: {exc}") from exc
+    raise SchemaError(f"the OpenAPI document: {why}") from why
 
 
 def _drop_nulls(value: Any) -> None:
@@ -149,15 +168,52 @@ def _info(app: App) -> dict[str, Any]:
     return {name: value for name, value in info.items() if value}
 
 
-def _paths(
-    operations: Iterable[_Operation], schemas: Schemas, ids: dict[str, Route]
-) -> dict[str, Any]:
-    paths: dict[str, Any] = {}
-    for operation in operations:
-        place = paths.setdefault(operation.route.path_format, {})
-        for method in operation.route.methods:
-            place[method.lower()] = operation.written(method, schemas, ids)
-    return paths
+class _Writer:
+    """What writing every operation of a document takes."""
+
+    def __init__(self, schemas: Schemas, bson: bool) -> None:
+        self.schemas = schemas
+        self._bson = bson
+        self._ids: dict[str, Route] = {}
+
+    def paths(self, operations: Iterable[_Operation]) -> dict[str, Any]:
+        paths: dict[str, Any] = {}
+        for operation in operations:
+            path = paths.setdefault(operation.route.path_format, {})
+            for method in operation.route.methods:
+                path[method.lower()] = operation.written(method, self)
+        return paths
+
+    def operation_id(self, route: Route, method: str) -> str:
+        """Its id, of which a document may have one only: a second one is warned of."""
+        found = route.operation_id_of(method)
+        other = self._ids.setdefault(found, route)
+        if other is not route:
+            warnings.warn(
+                f"The operation id {found!r} is that of {_name_of(other)} and of {_name_of(route)}",
+                stacklevel=2,
+            )
+        return found
+
+    def content(self, media_type: str, media: dict[str, Any]) -> dict[str, Any]:
+        """What is sent or taken as this; where the App says so, BSON beside JSON, for documents."""
+        content = {media_type: media}
+        if self._bson and media_type == "application/json" and self._is_document(media["schema"]):
+            content["application/bson"] = deepcopy(media)
+        return content
+
+    def _is_document(self, schema: Schema) -> bool:
+        """May it be an object, as all is in BSON at the top?"""
+        if "$ref" in schema:
+            name = schema["$ref"].removeprefix(REF)
+            return self._is_document(self.schemas.definitions.get(name, {}))
+        if choices := schema.get("anyOf") or schema.get("oneOf"):
+            return any(map(self._is_document, choices))
+        return bool(schema.get("type", "object") == "object")
+
+
+def _name_of(route: Route) -> str:
+    return f"{'|'.join(route.methods)} {route.path}{place(route.endpoint)}"
 
 
 # ---- one route ----
@@ -205,8 +261,15 @@ class _Operation:
             if (model := reply.get("model")) is not None
         }
         self.callbacks = [_Operation(callback) for callback in route.callbacks]
+        for value in self._values():
+            value.where = _name_of(route)
 
     def all_values(self) -> Iterable[Value]:
+        yield from self._values()
+        for callback in self.callbacks:
+            yield from callback.all_values()
+
+    def _values(self) -> Iterable[Value]:
         if self.body is not None:
             yield self.body.value
         if self.reply is not None:
@@ -214,11 +277,9 @@ class _Operation:
         if self.item is not None:
             yield self.item
         yield from self.replies.values()
-        for callback in self.callbacks:
-            yield from callback.all_values()
         yield from (parameter.value for parameter in self.parameters)
 
-    def written(self, method: str, schemas: Schemas, ids: dict[str, Route]) -> dict[str, Any]:
+    def written(self, method: str, writer: _Writer) -> dict[str, Any]:
         route = self.route
         operation: dict[str, Any] = {}
         if route.tags:
@@ -228,25 +289,25 @@ class _Operation:
         description = description.split("\f")[0].strip()
         if description:
             operation["description"] = description
-        operation["operationId"] = route.unique_id
+        operation["operationId"] = writer.operation_id(route, method)
         if route.deprecated:
             operation["deprecated"] = route.deprecated
         if self.schemes:
             operation["security"] = [{name: scopes} for name, (_, scopes) in self.schemes.items()]
         if self.parameters:
-            operation["parameters"] = _write_parameters(self.parameters, schemas)
+            operation["parameters"] = _write_parameters(self.parameters, writer.schemas)
         if self.body is not None and method in _WITH_BODY:
-            operation["requestBody"] = _write_body(self.body, schemas)
+            operation["requestBody"] = _write_body(self.body, writer)
         if self.callbacks:
             operation["callbacks"] = {
-                callback.route.name: _paths([callback], schemas, ids) for callback in self.callbacks
+                callback.route.name: writer.paths([callback]) for callback in self.callbacks
             }
-        operation["responses"] = self._responses(schemas)
+        operation["responses"] = self._responses(writer)
         merge(operation, route.openapi_extra or {})
         return operation
 
-    def _responses(self, schemas: Schemas) -> dict[str, Any]:
-        route = self.route
+    def _responses(self, writer: _Writer) -> dict[str, Any]:
+        route, schemas = self.route, writer.schemas
         made_by = route.response_class or JSONResponse
         reply: dict[str, Any] = {"description": route.response_description}
         has_content = route.status_code is None or _has_content(route.status_code)
@@ -256,7 +317,11 @@ class _Operation:
             schema: Schema = {"type": "string"}
             if issubclass(made_by, JSONResponse):
                 schema = schemas.of(self.reply) if self.reply is not None else {}
-            reply["content"] = {made_by.media_type: {"schema": schema}}
+            media = {"schema": schema}
+            as_is = route.response_class is not None  # its own, and never BSON
+            reply["content"] = (
+                {made_by.media_type: media} if as_is else writer.content(made_by.media_type, media)
+            )
         responses = {str(route.default_status): reply}
         for status, more in route.responses.items():
             key = str(status).upper()
@@ -336,7 +401,7 @@ def _scheme(scheme: SecurityBase) -> Any:
 
 def _parameters(steps: Sequence[Step], place: str) -> Iterable[_Parameter]:
     for step in steps:
-        documentation = step.marker.documentation if step.marker is not None else {}
+        documentation = _documentation(step)
         if step.source != place or documentation.get("include_in_schema") is False:
             continue
         if step.model is not None:
@@ -365,8 +430,24 @@ def _of_model(step: Step, place: str) -> Iterable[_Parameter]:
         yield _Parameter(place, shown, required, value, documentation)
 
 
+def _documentation(step: Step) -> dict[str, Any]:
+    """What is said of it by its marker and by a `pydantic.Field` in its annotation: of two in one
+    annotation the last counts, and a marker that is the default value is all that does."""
+    _, metadata = split(step.annotation)
+    if step.marker is not None and step.marker not in metadata:
+        return step.marker.documentation
+    found: dict[str, Any] = {}
+    for item in metadata:
+        if step.marker is not None and item is step.marker:
+            found |= step.marker.documentation
+        elif type(item).__module__ == "pydantic.fields":
+            said = {name: getattr(item, name) for name in ("title", "description", "deprecated")}
+            found |= {name: value for name, value in said.items() if value is not None}
+    return found
+
+
 def _value(step: Step, name: str) -> Value:
-    options = _options(step.marker)
+    options = _options(step.marker, _documentation(step))
     if step.default_kind in ("value", "copy"):
         options["default"] = step.default
     elif step.default_kind == "factory":
@@ -374,11 +455,10 @@ def _value(step: Step, name: str) -> Value:
     return Value(step.annotation, "validation", name, options)
 
 
-def _options(marker: Marker | None) -> dict[str, Any]:
-    """What pydantic.Field takes of a marker."""
-    if marker is None:
-        return {}
-    options = {**marker.constraints, **marker.pydantic_options, **marker.documentation}
+def _options(marker: Marker | None, documentation: Mapping[str, Any]) -> dict[str, Any]:
+    """What pydantic.Field takes of a marker, and of what is said of the parameter."""
+    options = {**marker.constraints, **marker.pydantic_options} if marker is not None else {}
+    options |= documentation
     for name in ("openapi_examples", "include_in_schema", "example"):
         options.pop(name, None)
     return options
@@ -421,7 +501,7 @@ def _body(route: Route, steps: Sequence[Step]) -> _Body | None:
     media_type = _media_type(markers)
     if not _is_embedded(steps):
         step = steps[0]
-        documentation = step.marker.documentation if step.marker is not None else {}
+        documentation = _documentation(step)
         required = step.default_kind == "required"
         return _Body(media_type, required, _value(step, step.names[0]), documentation)
     name = "Body_" + route.unique_id
@@ -511,11 +591,11 @@ def _media_type(markers: Sequence[BodyMarker]) -> str:
     return kinds.pop() if len(kinds) == 1 else "application/json"
 
 
-def _write_body(body: _Body, schemas: Schemas) -> dict[str, Any]:
-    media: dict[str, Any] = {"schema": schemas.of(body.value)}
+def _write_body(body: _Body, writer: _Writer) -> dict[str, Any]:
+    media: dict[str, Any] = {"schema": writer.schemas.of(body.value)}
     _add_examples(media, body.documentation)
     written: dict[str, Any] = {"required": True} if body.required else {}
-    return {**written, "content": {body.media_type: media}}
+    return {**written, "content": writer.content(body.media_type, media)}
 
 
 # ---- what it gives ----

@@ -36,7 +36,7 @@ class Value:
     """Something that needs a schema.
 
     `options` are those of `pydantic.Field` (title, description, constraints, default, ...);
-    `name` gives the title of a schema that has none of its own.
+    `name` gives the title of a schema that has none of its own, `where` is the route it is of.
     """
 
     annotation: Any
@@ -44,6 +44,7 @@ class Value:
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
     metadata: tuple[Any, ...] = ()
+    where: str = ""
 
 
 class Schemas:
@@ -74,7 +75,7 @@ class Schemas:
             try:
                 node = describe(value.annotation)
             except TypeError as exc:
-                raise SchemaError(str(exc)) from exc
+                raise _error(value, exc) from exc
             schema = walks[value.mode].schema(node)
             self._found[value] = {**schema, **options(node, value.options)}
         inputs, outputs = walks["validation"].definitions, walks["serialization"].definitions
@@ -108,6 +109,11 @@ class Schemas:
             try:
                 found, definitions = generator.generate_definitions(inputs)
             except pydantic.errors.PydanticInvalidForJsonSchema as exc:
+                for one in inputs:  # which of them it is
+                    try:
+                        generator_class()().generate_definitions([one])
+                    except pydantic.errors.PydanticInvalidForJsonSchema as own:
+                        raise _error(one[0], own) from own
                 raise SchemaError(str(exc)) from exc
         self._found = {value: dict(found[value, modes[id(value)]]) for value in values}
         self.definitions = {str(k): v for k, v in definitions.items()}
@@ -159,9 +165,17 @@ def _adapter(pydantic: Any, value: Value) -> Any:
     try:
         adapter = pydantic.TypeAdapter(Annotated[(value.annotation, *extra)])
         adapter.rebuild()
-    except pydantic.errors.PydanticUserError as exc:
-        raise SchemaError(f"{value.annotation!r} has no JSON Schema: {exc}") from exc
+    except (pydantic.errors.PydanticUserError, NameError) as exc:  # a name that cannot be resolved
+        raise _error(value, exc) from exc
     return adapter
+
+
+def _error(value: Value, exc: Exception) -> SchemaError:
+    """Which type of which route has no schema; pydantic's reason without what it says of fixing
+    one's own code by hooks."""
+    reason = str(exc).partition("\n")[0].partition(" Set `arbitrary_types_allowed")[0]
+    where = f"{value.where}: " if value.where else ""
+    return SchemaError(f"{where}{value.annotation!r} has no JSON Schema: {reason}")
 
 
 def _has_computed_fields(annotation: Any, adapter: Any) -> bool:

@@ -191,7 +191,7 @@ class Walk:
             schema.setdefault("title", _title(field.out_key or field.keys[0]))
         empty: dict[str, Any] = {"list": [], "dict": {}, "set": []}
         if field.default_kind in ("value", "copy"):
-            schema["default"] = json.decode(json.encode(field.default, default=str))
+            schema |= _default(field.default)
         elif field.default_kind in empty and self.mode == "validation":
             pass  # made anew each time: as with any factory, the schema does not say
         return schema
@@ -232,8 +232,18 @@ class Walk:
 def generator_class() -> type[GenerateJsonSchema]:
     """pydantic's, with bytes as OpenAPI 3.1 has them."""
     from pydantic.json_schema import GenerateJsonSchema as Base
+    from pydantic_core import PydanticSerializationError
 
     class Generator(Base):
+        def encode_default(self, dft: Any) -> Any:
+            """One that JSON cannot hold, like nan, is left out, as pydantic does with objects."""
+            encoded = super().encode_default(dft)
+            try:
+                json.encode(encoded)
+            except json.EncodeError as exc:
+                raise PydanticSerializationError(str(exc)) from exc
+            return encoded
+
         def bytes_schema(self, schema: Any) -> Schema:
             """Bytes by what OpenAPI 3.1 says of them, in place of 3.0's `format: binary`."""
             json_schema: Schema = {
@@ -260,9 +270,17 @@ def options(node: Node, given: Mapping[str, Any]) -> Schema:
     checks = [(op, limit) for op, limit in given.items() if op in _LIMITS and limit is not None]
     found |= _limits(node, checks)
     if "default" in given:
-        found["default"] = json.decode(json.encode(given["default"], default=str))
+        found |= _default(given["default"])
     extra = given.get("json_schema_extra")
     return {**found, **extra} if isinstance(extra, Mapping) else found
+
+
+def _default(value: Any) -> Schema:
+    """What is said of a default: nothing where JSON cannot hold it, as it cannot nan."""
+    try:
+        return {"default": json.decode(json.encode(value, default=str))}
+    except json.EncodeError:
+        return {}
 
 
 def _class_of(node: Node) -> tuple[Any, str]:

@@ -1,0 +1,233 @@
+"""The OpenAPI document where it is easily wrong: judged by FastAPI, or a meant difference."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import fastapi
+import pydantic
+import pytest
+from openapi_spec_validator import validate
+
+import weft
+from weft.cli import main
+from weft.openapi import SchemaError
+from weft.openapi.document import openapi
+
+FIELD = pydantic.Field(description="fd", title="ft", examples=[1], deprecated=True)
+Positive = Annotated[int, pydantic.Field(gt=0, description="pos")]
+
+
+class Unreadable:
+    pass
+
+
+class Note(pydantic.BaseModel):
+    text: str = "x"
+
+
+@dataclass
+class Point:
+    x: float = float("inf")
+
+
+class Reading(pydantic.BaseModel):
+    value: float = float("nan")
+
+
+def both(declare: Callable[[Any, Any], None]) -> list[dict[str, Any]]:
+    documents = []
+    for module, app in ((weft, weft.App()), (fastapi, fastapi.FastAPI())):
+        declare(module, app)
+        documents.append(app.openapi())
+    return documents
+
+
+def declare_fields(m: Any, app: Any) -> None:
+    @app.get("/a")
+    async def a(
+        q: Positive = 2,
+        b: Annotated[int, FIELD] = 1,
+        c: Annotated[list[int], pydantic.Field(description="L"), m.Query()] = [],  # noqa: B006
+        d: Annotated[int, m.Query(description="q"), pydantic.Field(description="f")] = 1,
+        e: Annotated[int, pydantic.Field(description="f"), m.Query(title="q")] = 1,
+        g: Annotated[int, pydantic.Field(description="f"), m.Query(description="q")] = 1,
+        f: Annotated[Annotated[int, pydantic.Field(title="x")], m.Header()] = 1,
+    ) -> None: ...
+
+    @app.post("/b")
+    async def b(n: Annotated[Annotated[int, pydantic.Field(title="x")], m.Body()]) -> None: ...
+
+    @app.post("/c")
+    async def c(n: Annotated[int, FIELD, m.Body()], o: Annotated[Positive, m.Body()]) -> None: ...
+
+
+def test_what_a_pydantic_field_says_of_a_parameter_is_written():
+    ours, theirs = both(declare_fields)
+    assert ours["paths"] == theirs["paths"]
+    assert ours["components"]["schemas"] == theirs["components"]["schemas"]
+
+
+@pytest.mark.parametrize("default", [float("nan"), float("-inf"), "\ud800", object()])
+@pytest.mark.filterwarnings("ignore:Default value")
+def test_default_that_json_cannot_hold_is_left_out(default):
+    app = weft.App()
+
+    @app.get("/a")
+    async def a(q: Any = default): ...
+
+    (parameter,) = app.openapi()["paths"]["/a"]["get"]["parameters"]
+    assert "default" not in parameter["schema"]
+
+
+@pytest.mark.filterwarnings("ignore:Default value")
+def test_default_of_a_field_that_json_cannot_hold_is_left_out():
+    app = weft.App()
+
+    @app.post("/a")
+    async def a(reading: Reading): ...
+
+    schema = app.openapi()["components"]["schemas"]["Reading"]["properties"]["value"]
+    assert schema == {"title": "Value", "type": "number"}
+    assert "default" not in weft.shape(Point).json_schema()["properties"]["x"]
+
+
+def a_loop() -> dict[str, Any]:
+    loop: dict[str, Any] = {}
+    loop["x"] = loop
+    return loop
+
+
+@pytest.mark.parametrize("extra", [{"x": object()}, {"x": float("nan")}, {"x": "\ud800"}, a_loop()])
+def test_operation_that_json_cannot_hold_is_named(extra):
+    app = weft.App()
+
+    @app.get("/good")
+    async def good(): ...
+
+    @app.get("/bad", openapi_extra=extra)
+    async def bad(): ...
+
+    with pytest.raises(SchemaError, match="GET /bad"):
+        app.openapi()
+
+
+@pytest.mark.parametrize("model", [Unreadable, "NoSuch", Callable[[], int]])
+def test_model_without_a_schema_is_named_with_its_route(model):
+    app = weft.App()
+
+    @app.get("/a", responses={404: {"model": model}})
+    async def a(): ...
+
+    with pytest.raises(
+        SchemaError, match=r"GET /a \(.*test_openapi_edges.py:\d+\): .*has no JSON"
+    ) as e:
+        app.openapi()
+    assert "\n" not in str(e.value)
+
+
+def test_command_says_what_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    for name, value in (("objects", "object()"), ("nans", "float('nan')")):
+        (tmp_path / f"{name}.py").write_text(
+            f"import weft\napp = weft.App()\napp.openapi = lambda: {{'openapi': {value}}}\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        assert main(["openapi", f"{name}:app", "--app-dir", str(tmp_path)]) != 0
+        assert "what app.openapi() gives cannot be written as JSON" in capsys.readouterr().err
+
+
+def test_each_method_of_a_route_has_its_own_operation_id():
+    """Which FastAPI's have not."""
+    app = weft.App(generate_unique_id_function=lambda route: f"my_{route.name}")
+
+    @app.api_route("/a", methods=["GET", "POST"])
+    async def a(): ...
+
+    @app.api_route("/b", methods=["PUT", "DELETE"], operation_id="b")
+    async def b(): ...
+
+    router = weft.Router(generate_unique_id_function=lambda r: f"{r.name}_{r.methods[0].lower()}")
+
+    @router.api_route("/c", methods=["PUT", "DELETE"])
+    async def c(): ...
+
+    app.include_router(router)
+    document = app.openapi()
+    validate(document)  # type: ignore[arg-type]
+    ids = [o["operationId"] for path in document["paths"].values() for o in path.values()]
+    assert ids == ["my_a", "my_a_post", "b", "b_delete", "c_put", "c_delete"]
+
+
+def test_second_operation_of_an_id_is_warned_of():
+    app = weft.App()
+
+    @app.get("/a", operation_id="x")
+    async def a(): ...
+
+    @app.get("/b", operation_id="x")
+    async def b(): ...
+
+    with pytest.warns(UserWarning, match=r"'x' is that of GET /a \(.*\) and of GET /b \("):
+        openapi(app)
+
+
+# ---- BSON ----
+
+
+def make_app(**options: Any) -> weft.App:
+    app = weft.App(**options)
+
+    @app.post("/note")
+    async def note(note: Note) -> Note: ...
+
+    @app.post("/lists")
+    async def lists(numbers: list[int]) -> list[int]: ...
+
+    @app.post("/maybe")
+    async def maybe(note: Note | None = None) -> Note | None: ...
+
+    @app.get("/text", response_class=weft.PlainTextResponse)
+    async def text() -> str: ...
+
+    @app.get("/json", response_class=weft.JSONResponse)
+    async def own() -> dict[str, int]: ...
+
+    @app.get("/any")
+    async def anything(): ...
+
+    return app
+
+
+def contents(document: dict[str, Any]) -> dict[str, list[list[str]]]:
+    found = {}
+    for path, operations in document["paths"].items():
+        (operation,) = operations.values()
+        given = operation["responses"]["200"].get("content", {})
+        found[path] = [[*operation.get("requestBody", {}).get("content", {})], [*given]]
+    return found
+
+
+def test_bson_is_named_where_the_app_says_so_and_a_document_may_be_sent():
+    json, bson = "application/json", "application/bson"
+    with warnings.catch_warnings(action="error"):
+        document = make_app(openapi_bson=True).openapi()
+    validate(document)  # type: ignore[arg-type]
+    assert contents(document) == {
+        "/note": [[json, bson], [json, bson]],
+        "/lists": [[json], [json]],
+        "/maybe": [[json, bson], [json, bson]],
+        "/text": [[], ["text/plain"]],
+        "/json": [[], [json]],
+        "/any": [[], [json, bson]],
+    }
+    body = document["paths"]["/note"]["post"]["requestBody"]["content"]
+    assert body[bson] == body[json] == {"schema": {"$ref": "#/components/schemas/Note"}}
+
+
+def test_bson_is_not_named_where_nobody_asks_for_it():
+    """The document is the one FastAPI writes."""
+    assert "bson" not in str(make_app().openapi())
