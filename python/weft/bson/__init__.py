@@ -26,6 +26,9 @@ durations as ISO 8601 text, enums by their values. What does not fit the type is
 class. pydantic's models are what `model_dump(by_alias=True)` gives, their Decimals as text, which
 is what pydantic reads. EncodeError, with the path, for what has no form.
 
+An ObjectId as a path, query, header or cookie parameter, and in JSON with a type, is its 24 digits.
+As a field of a pydantic model it is one where it is declared as `JsonObjectId`.
+
 `codec_options` is what PyMongo calls CodecOptions and has its meaning, its own or ours: time zones,
 UUIDs, the class of documents (raw ones too), damaged text, dates, and custom types.
 
@@ -35,6 +38,8 @@ the objects where that is known to be the same: not for models, whose serializer
 """
 
 from __future__ import annotations
+
+from typing import Annotated, TypeAlias
 
 from weft._core import BSONDecodeError as DecodeError
 from weft._core import BSONEncodeError as EncodeError
@@ -60,6 +65,9 @@ from weft.bson._types import (
     Timestamp,
     UuidRepresentation,
 )
+from weft.shapes.objectid import Text
+
+JsonObjectId: TypeAlias = Annotated[ObjectId, Text()]
 
 __all__ = [
     "Binary",
@@ -72,6 +80,7 @@ __all__ = [
     "DecodeError",
     "EncodeError",
     "Int64",
+    "JsonObjectId",
     "MaxKey",
     "MinKey",
     "ObjectId",

@@ -25,6 +25,7 @@ from weft.shapes.json_schema import (
     options,
     refers,
 )
+from weft.shapes.objectid import readable
 
 __all__ = ["REF", "Schema", "SchemaError", "Schemas", "Value", "merge"]
 
@@ -92,16 +93,22 @@ class Schemas:
 
     def _generate(self, pydantic: Any, values: list[Value], separate: bool) -> None:
         inputs = []
+        others: dict[Value, SchemaError] = {}
         modes: dict[int, Mode] = {}
         with warnings.catch_warnings():
             _ignore_unused_options()
             for value in values:
-                adapter = _adapter(pydantic, value)
+                try:
+                    adapter = _adapter(pydantic, value)
+                except SchemaError as exc:
+                    others[value] = exc
+                    continue
                 mode = value.mode
                 if not separate and not _has_computed_fields(value.annotation, adapter):
                     mode = "validation"
                 modes[id(value)] = mode
                 inputs.append((value, mode, adapter.core_schema))
+            values = [value for value in values if value not in others]
             for model, mode in _nested(values, separate):
                 extra = Value(model, mode, model.__name__)
                 inputs.append((extra, mode, _adapter(pydantic, extra).core_schema))
@@ -117,9 +124,23 @@ class Schemas:
                 raise SchemaError(str(exc)) from exc
         self._found = {value: dict(found[value, modes[id(value)]]) for value in values}
         self.definitions = {str(k): v for k, v in definitions.items()}
+        if others:
+            self._describe_too(others, separate)
         for definition in self.definitions.values():
             if "description" in definition:  # of a docstring, up to a form feed
                 definition["description"] = definition["description"].split("\f")[0]
+
+    def _describe_too(self, values: Mapping[Value, SchemaError], separate: bool) -> None:
+        """What pydantic cannot read: msgspec's Structs, dataclasses with an ObjectId."""
+        generated = self.definitions
+        try:
+            self._describe(values, separate)
+        except SchemaError as exc:
+            raise next(iter(values.values())) from exc
+        for name in generated.keys() & self.definitions.keys():
+            if generated[name] != self.definitions[name]:
+                raise SchemaError(f"two types are called {name}, one of which pydantic cannot read")
+        self.definitions = dict(sorted({**self.definitions, **generated}.items()))
 
     def of(self, value: Value) -> Schema:
         """The schema of one of the values: a reference, or a schema with a title."""
@@ -163,7 +184,7 @@ def _ignore_unused_options() -> None:
 def _adapter(pydantic: Any, value: Value) -> Any:
     extra = [*value.metadata, pydantic.Field(**value.options)]
     try:
-        adapter = pydantic.TypeAdapter(Annotated[(value.annotation, *extra)])
+        adapter = pydantic.TypeAdapter(Annotated[(readable(value.annotation), *extra)])
         adapter.rebuild()
     except (pydantic.errors.PydanticUserError, NameError) as exc:  # a name that cannot be resolved
         raise _error(value, exc) from exc

@@ -15,6 +15,8 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from weft.shapes import objectid
+
 __all__ = [
     "SILENT",
     "Unproved",
@@ -58,7 +60,7 @@ def adapter_of(annotation: Any, name: str) -> Any:
             # An alias in Field() has done its work elsewhere.
             if hasattr(pydantic.warnings, "UnsupportedFieldAttributeWarning"):
                 warnings.simplefilter("ignore", pydantic.warnings.UnsupportedFieldAttributeWarning)
-            adapter: Any = pydantic.TypeAdapter(annotation)
+            adapter: Any = pydantic.TypeAdapter(objectid.readable(annotation))
             adapter.rebuild()
     except (pydantic.errors.PydanticUserError, pydantic_core.SchemaError) as exc:
         raise TypeError(f"pydantic cannot read {name}: {reason(exc)}") from exc
@@ -210,7 +212,8 @@ def is_known(function: Any) -> bool:
         return all(is_known(part) for part in given if callable(part))
     module = getattr(function, "__module__", None) or ""
     return is_pydantics(function) or (
-        isinstance(function, type) and module in ("ipaddress", "pathlib", "builtins", "re")
+        function is objectid.read
+        or (isinstance(function, type) and module in ("ipaddress", "pathlib", "builtins", "re"))
     )
 
 

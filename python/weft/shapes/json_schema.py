@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from weft import json
 from weft.shapes.nodes import Field, Node
+from weft.shapes.objectid import PATTERN
 
 if TYPE_CHECKING:
     from pydantic.json_schema import GenerateJsonSchema
@@ -36,7 +37,7 @@ _SCALARS: dict[str, Schema] = {
     "time": {"type": "string", "format": "time"},
     "timedelta": {"type": "string", "format": "duration"},
     "uuid": {"type": "string", "format": "uuid"},
-    "objectid": {"type": "string", "pattern": "^[0-9a-fA-F]{24}$"},
+    "objectid": {"type": "string", "pattern": PATTERN},
     "decimal": {"type": "string"},
 }
 _TEXT = (

@@ -17,6 +17,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from weft.shapes import objectid
 from weft.shapes.core_scalars import Scalars
 from weft.shapes.core_schema import (
     SILENT,
@@ -284,9 +285,14 @@ class _Reader(Scalars):
         return self.native(inner, config, where)
 
     def _function_plain(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
-        """An IP address, of which pydantic's function makes what its class does of text."""
+        """An IP address, of which pydantic's function makes what its class does of text; an
+        ObjectId of its digits."""
         only(schema, "function")
         function = schema["function"]["function"]
+        if function is objectid.read:
+            from weft.bson import ObjectId
+
+            return Node("objectid", type=ObjectId, label="ObjectId", lax=True)
         cls = _IP_ADDRESSES.get(getattr(function, "__name__", ""))
         if cls is None or getattr(function, "__module__", "") != "pydantic._internal._validators":
             raise Unproved("pydantic's function-plain has no native form")

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from weft import _core
 from weft.datastructures import UploadFile
 from weft.params import FileMarker, FormMarker, Marker
-from weft.shapes.annotations import is_pydantic
+from weft.shapes import objectid
+from weft.shapes.annotations import is_object_id, is_pydantic
 from weft.shapes.compiled import describe as describe_shape
 from weft.shapes.core_schema import adapter_of
 from weft.shapes.nodes import runs_code
@@ -39,6 +40,13 @@ _SCALARS = {
     ("datetime", "timedelta"): "timedelta",
     ("decimal", "Decimal"): "decimal",
 }
+
+# As pydantic says it of a ValueError, and FastAPI of its context.
+_OBJECT_ID: tuple[str, str, dict[str, Any] | None] = (
+    "value_error",
+    f"Value error, {objectid.MESSAGE}",
+    {"error": {}},
+)
 
 
 def conversion_of(
@@ -91,6 +99,8 @@ def _native(annotation: Any, constraints: Mapping[str, Any]) -> Conversion | Non
         return None if constraints else _literal(get_args(annotation))
     if is_subclass(annotation, Enum):
         return None if constraints else _enum(annotation)
+    if is_object_id(annotation):
+        return None if constraints else Conversion("objectid", error=_OBJECT_ID, label="ObjectId")
     key = (getattr(annotation, "__module__", ""), getattr(annotation, "__qualname__", ""))
     kind = _SCALARS.get(key) if isinstance(annotation, type) else None
     if kind is None:

@@ -130,7 +130,7 @@ static int compile_conv(struct wf_plan *plan, PyObject *desc, struct conv *out, 
     if (depth == PLAN_NESTING_MAX || (kind == CONV_LIST && PyTuple_GET_SIZE(items) != 1) ||
         ((kind == CONV_LOOKUP || kind == CONV_LOOKUP_INT) && !PyDict_Check(out->data)) ||
         ((kind == CONV_LOOKUP || kind == CONV_LOOKUP_INT || kind == CONV_OBJECT ||
-          kind == CONV_ARRAY) &&
+          kind == CONV_ARRAY || kind == CONV_OBJECTID) &&
          out->error_type == NULL)) {
         PyErr_Format(PyExc_ValueError, "conversion %s is incomplete", conv_names[kind]);
         return -1;

@@ -5,6 +5,8 @@
 #include <math.h>
 
 #include "base/utf8.h"
+#include "py/bson/bson.h"
+#include "wire/bson/bson.h"
 
 int convert_prepare(struct wf_state *state, enum conv_kind kind) {
     (void)PyDateTimeAPI; /* datetime.h's static of this file; ours is the state's, one an
@@ -165,6 +167,18 @@ static enum wf_scalar_error make_decimal(PyObject *type, struct wf_span text, Py
     }
     Py_XDECREF(finite);
     return finite == Py_False ? WF_SCALAR_FINITE_NUMBER : WF_SCALAR_OK;
+}
+
+static enum conv_result make_objectid(struct plan_run *run, const struct conv *c, struct text *t,
+                                      PyObject **out) {
+    char id[12];
+    if (wf_unlikely(!wf_bson_read_objectid(t->utf8, id))) {
+        return text_str(t) != NULL
+                   ? plan_error(run, c->error_type, c->error_message, text_str(t), c->error_context)
+                   : CONV_FAILED;
+    }
+    *out = wf_bson_make_objectid(&run->plan->state->bson, id);
+    return *out != NULL ? CONV_OK : CONV_FAILED;
 }
 
 /* The kinds that need neither checks nor anything of the request beyond the text. */
@@ -407,6 +421,8 @@ enum conv_result convert_text(struct plan_run *run, const struct conv *c, struct
     case CONV_INT:
         result = make_int(run, t, out);
         break;
+    case CONV_OBJECTID:
+        return make_objectid(run, c, t, out);
     case CONV_LOOKUP:
         return text_str(t) != NULL ? look_up(run, c, t->str, t, out) : CONV_FAILED;
     case CONV_LOOKUP_INT:

@@ -25,6 +25,7 @@ enum {
     X(DATETIME, "datetime")                                                                        \
     X(TIMEDELTA, "timedelta")                                                                      \
     X(DECIMAL, "decimal")                                                                          \
+    X(OBJECTID, "objectid")                                                                        \
     X(LOOKUP, "lookup")         /* text to a value: enums and literals */                          \
     X(LOOKUP_INT, "lookup_int") /* int to a value: enums of ints */                                \
     X(UNION, "union")           /* the first choice that succeeds */                               \

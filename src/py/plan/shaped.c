@@ -86,7 +86,6 @@ static const struct {
     [WF_NODE_TIME] = {"time_type", "Input should be a valid time"},
     [WF_NODE_TIMEDELTA] = {"time_delta_type", "Input should be a valid timedelta"},
     [WF_NODE_UUID] = {"uuid_type", "UUID input should be a string, bytes or UUID object"},
-    [WF_NODE_OBJECTID] = {"objectid_type", "Input should be a string of 24 hexadecimal digits"},
     [WF_NODE_DECIMAL] = {"decimal_type", "Decimal input should be an integer, float, string"},
     [WF_NODE_LIST] = {"list_type", "Input should be a valid list"},
     [WF_NODE_VARTUPLE] = {"tuple_type", "Input should be a valid tuple"},
@@ -100,6 +99,12 @@ static const struct {
 
 /* Type and message (owned) of a failure. */
 static PyObject *error_words(const struct wf_walk_fail *f, const char **type) {
+    if (f->node != NULL && f->node->kind == WF_NODE_OBJECTID &&
+        (f->fail == WF_FAIL_VALUE || f->fail == WF_FAIL_EXPECTED)) { /* as of a parameter */
+        *type = "value_error";
+        return PyUnicode_FromString(
+            "Value error, an ObjectId is a string of 24 hexadecimal digits");
+    }
     switch (f->fail) {
     case WF_FAIL_MISSING:
         *type = "missing";

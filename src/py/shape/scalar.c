@@ -7,6 +7,7 @@
 #include "base/num.h"
 #include "py/bson/bson.h"
 #include "py/json/json_make.h"
+#include "wire/bson/bson.h"
 
 static int prepare_uuid(struct wf_shape_state *s) {
     if (s->uuid_type != NULL) {
@@ -304,20 +305,13 @@ static PyObject *make_bytes(const struct wf_node *node, struct wf_span s) {
     return bytes;
 }
 
-/* An ObjectId of its 24 digits. pydantic takes an instance and no text. */
+/* An ObjectId of its 24 digits. pydantic takes an instance and no text, but of weft.bson.JsonObjectId. */
 static PyObject *make_objectid(struct wf_state *state, const struct wf_node *node,
                                struct wf_span s) {
     char id[12];
-    if (s.n != 24 || (node->flags & WF_NODE_PYDANTIC) != 0) {
+    if ((node->flags & (WF_NODE_PYDANTIC | WF_NODE_LAX)) == WF_NODE_PYDANTIC ||
+        !wf_bson_read_objectid(s, id)) {
         return NULL;
-    }
-    for (size_t i = 0; i < 24; i++) {
-        unsigned char c = (unsigned char)s.p[i], lower = c | 0x20;
-        if (!wf_json_is_digit((char)c) && (lower < 'a' || lower > 'f')) {
-            return NULL;
-        }
-        unsigned half = c <= '9' ? c - 48u : lower - 87u; /* '0'; 'a' is 10 */
-        id[i / 2] = (char)(i % 2 == 0 ? half << 4 : (unsigned char)id[i / 2] | half);
     }
     return wf_bson_make_objectid(&state->bson, id);
 }

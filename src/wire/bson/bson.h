@@ -132,4 +132,7 @@ size_t wf_decimal128_write(char *out, struct wf_decimal128 v);
 /* Text to the one value that is exactly it; rounds never. */
 enum wf_decimal128_error wf_decimal128_read(struct wf_span s, struct wf_decimal128 *out);
 
+/* An ObjectId's 12 bytes of its 24 hexadecimal digits. False where the text is anything else. */
+bool wf_bson_read_objectid(struct wf_span text, char id[12]);
+
 #endif

@@ -1,5 +1,6 @@
 /* What is in the texts of Extended JSON: UTF-8, numbers, digits, dates, base64. */
 #include "base/num.h"
+#include "wire/bson/bson.h"
 #include "wire/bson/date.h"
 #include "wire/bson/from_json_int.h"
 #include "wire/scalar/scalar.h"
@@ -151,6 +152,10 @@ bool text_hex(struct wf_span s, size_t n, char *out) {
         out[i / 2] = (char)(i % 2 == 0 ? hex_digit(c) << 4 : (unsigned)out[i / 2] | hex_digit(c));
     }
     return true;
+}
+
+bool wf_bson_read_objectid(struct wf_span text, char id[12]) {
+    return text_hex(text, 12, id);
 }
 
 /* YYYY-MM-DDThh:mm:ss[.fff](Z|offset) */
