@@ -432,6 +432,8 @@ class Request:
     @property
     def app(self) -> Any: ...
     @property
+    def _route(self) -> Any: ...
+    @property
     def _outermost_app(self) -> Any: ...
     @property
     def _outermost_root_path(self) -> str: ...
@@ -448,9 +450,9 @@ class Response:
     body: Buffer
     raw_headers: list[tuple[bytes, bytes]]
     background: Callable[[], Awaitable[None]] | None
+    _body_iterator: AsyncIterable[str | Buffer] | Iterable[str | Buffer] | None
 
-class StreamingResponse(Response):
-    body_iterator: AsyncIterable[str | Buffer] | Iterable[str | Buffer]
+class StreamingResponse(Response): ...
 
 class FileResponse(Response):
     file: bytes
@@ -544,6 +546,7 @@ class Server:
         mount: int = 0,
         timeout_ms: int = 0,
         strict_content_type: bool = True,
+        route: Any = None,
     ) -> None: ...
     def add_fallback(self, parent: int, /) -> int: ...
     def add_mount(

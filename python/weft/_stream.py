@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+)
 from contextlib import aclosing
 from contextvars import copy_context
 from typing import Any, Protocol
@@ -163,6 +170,18 @@ def _next(items: Iterator[Any]) -> tuple[Any, BaseException | None]:
         return next(items, _END), None
     except BaseException as exc:
         return _END, exc
+
+
+async def as_async(items: AsyncIterable[Any] | Iterable[Any]) -> AsyncGenerator[Any, None]:
+    """Items of any iterable; each of a sync one is made in a thread."""
+    if not isinstance(items, AsyncIterable):
+        items = _in_threads(iter(items))
+    try:
+        async for item in items:
+            yield item
+    finally:
+        if (aclose := getattr(items, "aclose", None)) is not None:
+            await aclose()
 
 
 async def _in_threads(items: Any) -> AsyncIterator[Any]:

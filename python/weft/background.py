@@ -43,6 +43,23 @@ class BackgroundTasks(BackgroundTask):
             await task()
 
 
+class Both:
+    """What a middleware has left to do, and then what is inside of it has, whatever became of the
+    first."""
+
+    def __init__(
+        self, outer: Callable[[], Awaitable[None]], inner: Callable[[], Awaitable[None]]
+    ) -> None:
+        self.outer = outer
+        self.inner = inner
+
+    async def __call__(self) -> None:
+        try:
+            await self.outer()
+        finally:
+            await self.inner()
+
+
 async def run(background: Callable[[], Awaitable[None]], what: str) -> None:
     """Awaits what was left to do after the reply to `what`; an exception goes to the log, also one
     that would end the process."""

@@ -31,6 +31,37 @@ class HTTPConnection(_core.Request):
     app: App
 
     @cached_property
+    def scope(self) -> dict[str, Any]:
+        """What ASGI's scope has of a request, with Starlette's and FastAPI's keys, for code that
+        looks there: a dict of its own, so that a change in it changes nothing else, other than in
+        `headers` before they are looked at."""
+        route = self._route
+        scope: dict[str, Any] = {
+            "type": "http",
+            "http_version": self.http_version,
+            "method": self.method,
+            "scheme": self.scheme,
+            "path": self.path,
+            "raw_path": self.raw_path,
+            "query_string": self.query_string,
+            "root_path": self.root_path,
+            "headers": self.raw_headers,
+            "client": self.client,
+            "server": self.server,
+            "app": self.app,
+            "path_params": self.path_params,
+            "state": self.state,
+        }
+        return scope if route is None else {**scope, "route": route, "endpoint": route.endpoint}
+
+    def __getitem__(self, key: str) -> Any:
+        return self.scope[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """That of `scope`, or `default`."""
+        return self.scope.get(key, default)
+
+    @cached_property
     def headers(self) -> Headers:
         """Its header fields, case-insensitive (RFC 9110, section 5)."""
         return Headers(raw=self.raw_headers)

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Mapping,
+)
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
 from weft import _core
+from weft._stream import as_async
 from weft.datastructures import URL, MutableHeaders
 from weft.json import encode
 
+_FILE_CHUNK = 64 * 1024  # for middleware that reads a file's content
 Content = str | bytes | bytearray | memoryview
 SameSite = Literal["lax", "strict", "none"]
 Background = Callable[[], Awaitable[None]]
@@ -73,6 +85,24 @@ class Response(_core.Response):
     def headers(self) -> MutableHeaders:
         """The reply's header fields; a change here changes the reply."""
         return MutableHeaders(raw=self.raw_headers)
+
+    @property
+    def body_iterator(self) -> AsyncIterator[bytes]:
+        """Its content in chunks, whatever kind of reply it is, for middleware to read; what is set
+        here, an iterable as StreamingResponse takes, is sent in its place."""
+        return self._chunks(self._body_iterator)
+
+    @body_iterator.setter
+    def body_iterator(self, content: AsyncIterable[Content] | Iterable[Content]) -> None:
+        self._body_iterator = content
+
+    async def _chunks(self, content: Any) -> AsyncGenerator[bytes, None]:
+        if content is None:
+            yield bytes(self.body)
+            return
+        async with aclosing(as_async(content)) as chunks:
+            async for chunk in chunks:
+                yield chunk.encode(self.charset) if isinstance(chunk, str) else bytes(chunk)
 
     def set_cookie(
         self,
@@ -264,6 +294,15 @@ class FileResponse(Response, _core.FileResponse):
             if quoted != filename:
                 named = f"filename*=utf-8''{quoted}"
             self.headers.setdefault("content-disposition", f"{content_disposition_type}; {named}")
+
+    def _chunks(self, content: Any) -> AsyncGenerator[bytes, None]:
+        return super()._chunks(_read(self.file) if content is None else content)
+
+
+def _read(path: bytes) -> Generator[bytes, None, None]:
+    with open(path, "rb") as file:
+        while chunk := file.read(_FILE_CHUNK):
+            yield chunk
 
 
 def content_type_of(media_type: str) -> bytes:

@@ -330,6 +330,7 @@ def _add_route(core: _core.Server, compiled: Compiled, mount: int) -> None:
             mount=mount,
             timeout_ms=_milliseconds(route.timeout),
             strict_content_type=route.strict_content_type is not False,
+            route=route,
             **({"shape": model.shape} if model is not None and model.shape is not None else {}),
         )
     except ValueError as exc:

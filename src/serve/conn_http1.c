@@ -358,9 +358,12 @@ static bool answered_by_leaf(struct wf_conn *c) {
 
 /* Does the embedder answer what has no leaf? */
 static bool is_embedders(const struct wf_exchange *ex) {
-    return wf_router_options_of(ex->match.router)->unrouted &&
-           (ex->route == WF_ROUTE_NOT_FOUND || ex->route == WF_ROUTE_METHOD ||
-            ex->route == WF_ROUTE_UNREADABLE);
+    const struct wf_router_options *options = wf_router_options_of(ex->match.router);
+    if (ex->route == WF_ROUTE_SLASH || (ex->route == WF_ROUTE_OPTIONS && !ex->head.asterisk)) {
+        return options->surrounded;
+    }
+    return options->unrouted && (ex->route == WF_ROUTE_NOT_FOUND || ex->route == WF_ROUTE_METHOD ||
+                                 ex->route == WF_ROUTE_UNREADABLE);
 }
 
 static enum wf_conn_state dispatch(struct wf_conn *c) {

@@ -101,6 +101,9 @@ const struct wf_addr *wf_exchange_peer(const struct wf_exchange *ex);
 const struct wf_addr *wf_exchange_local(const struct wf_exchange *ex);
 /* What the client calls us: by a trusted proxy, the target or Host, with its port if it gave one. May be empty. */
 struct wf_span wf_exchange_host(const struct wf_exchange *ex);
+/* Where a redirect of slashes (WF_ROUTE_SLASH) leads to: the whole URL with a slash more or less at the end of its
+ * path, in the arena; without memory p is NULL. */
+struct wf_span wf_slash_location(struct wf_exchange *ex);
 /* The server's root path, where the target has come without it: what redirects to it begin with. Else empty. */
 struct wf_span wf_exchange_missing_root(const struct wf_exchange *ex);
 /* Has the client gone? (Level, where EV_GONE is the edge.) */

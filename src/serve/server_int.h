@@ -235,8 +235,6 @@ void wf_refuse(struct wf_conn *c, int status, const char *detail);
 /* Answers c->ex without the embedder: its leaf's fixed reply, or where there is no leaf 404, 405, OPTIONS,
  * or the slash redirect. */
 void wf_answer(struct wf_conn *c);
-/* The whole URL with a slash more or less at the end of its path, in the arena; without memory p is NULL. */
-struct wf_span wf_slash_location(struct wf_exchange *ex);
 
 /* ---- find_route.c ---- */
 /* Sets the path, the route and the match of an exchange whose head is there. 0, or the status to refuse with: 400,

@@ -125,6 +125,7 @@ PyObject *wf_http_add_mount(struct wf_http_server *s, PyObject *args) {
         (struct wf_router_options){.layers = wf_router_options(outer)->layers,
                                    .user = a,
                                    .unrouted = unrouted != 0,
+                                   .surrounded = a->middleware != NULL,
                                    .redirect_slashes = redirect_slashes != 0};
     s->routers[s->nrouters++] = inner;
     return PyLong_FromUnsignedLong(s->nrouters);
@@ -148,6 +149,7 @@ PyObject *wf_http_set_middleware(struct wf_http_server *s, PyObject *args) {
     if (a == NULL) {
         return NULL;
     }
+    wf_router_options(wf_http_router(s, mount))->surrounded = true;
     Py_XSETREF(a->middleware, Py_NewRef(middleware));
     Py_XSETREF(a->rescue, Py_NewRef(rescue));
     Py_RETURN_NONE;

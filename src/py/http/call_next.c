@@ -43,11 +43,41 @@ static PyObject *call_next_call(PyObject *self, PyObject *args, PyObject *kwargs
     return (PyObject *)answer_new(c->server->state->http.answer_type, c);
 }
 
-/* NULL, or why the chain cannot be stepped by it. */
+/* NULL, or why the chain cannot be stepped by it. The middleware's own task may do so, or another one, as with
+ * asyncio.wait_for(call_next(request), 5): while the middleware has not returned, nothing else steps it. */
 static const char *answer_refusal(const struct wf_chain *c) {
-    return c->answered                  ? "cannot reuse already awaited coroutine"
-           : !c->running || c->stepping ? "call_next() is awaited by the middleware it is for"
-                                        : NULL;
+    return c->answered                       ? "cannot reuse already awaited coroutine"
+           : c->outer == NULL || c->stepping ? "call_next() is awaited by the middleware it is for"
+                                             : NULL;
+}
+
+/* Remembers the task that steps the chain, which is not the chain's own. */
+static void keep_stepper(struct wf_chain *c) {
+    PyObject *asyncio = PyImport_ImportModule("asyncio");
+    PyObject *task = asyncio != NULL ? PyObject_CallMethod(asyncio, "current_task", NULL) : NULL;
+    Py_XDECREF(asyncio);
+    if (task == NULL) {
+        PyErr_Clear(); /* stepped by hand, outside of a loop */
+        return;
+    }
+    Py_XSETREF(c->stepper, task);
+}
+
+void chain_leave_stepper(struct wf_chain *c) {
+    PyObject *task = c->stepper;
+    c->stepper = NULL;
+    if (task != NULL && task != Py_None && !c->answered) {
+        PyObject *pending = wf_err_take();
+        PyObject *done = PyObject_CallMethod(task, "cancel", NULL);
+        if (done == NULL) {
+            PyErr_WriteUnraisable(task);
+        }
+        Py_XDECREF(done);
+        if (pending != NULL) {
+            wf_err_put(pending);
+        }
+    }
+    Py_XDECREF(task);
 }
 
 static PySendResult answer_send(PyObject *self, PyObject *arg, PyObject **out) {
@@ -57,6 +87,9 @@ static PySendResult answer_send(PyObject *self, PyObject *arg, PyObject **out) {
     if (wf_unlikely(refusal != NULL)) {
         PyErr_SetString(PyExc_RuntimeError, refusal);
         return PYGEN_ERROR;
+    }
+    if (wf_unlikely(!c->running)) {
+        keep_stepper(c);
     }
     c->stepping = true;
     PySendResult sent = chain_step(c, arg, out);
@@ -78,6 +111,10 @@ static PyObject *answer_throw(PyObject *self, PyObject *args) {
     struct wf_chain *c = ((struct answer *)self)->chain;
     PyObject *out = NULL, *exc = coro_thrown(args);
     const char *refusal = answer_refusal(c);
+    if (exc != NULL && c->answered) {
+        wf_err_put(exc); /* as a coroutine that has ended does */
+        return NULL;
+    }
     if (exc == NULL || refusal != NULL) {
         if (exc != NULL) {
             PyErr_SetString(PyExc_RuntimeError, refusal);

@@ -267,8 +267,11 @@ static void start(struct wf_chain *c) {
     PyObject *errors = NULL;
     c->at = AT_DEPENDENCIES;
     if (wf_unlikely(c->plan == NULL)) {
-        wf_call_unrouted(c->call);
-        chain_fail(c);
+        c->result = wf_call_unrouted(c->call);
+        c->at = AT_REPLY;
+        if (c->result == NULL) {
+            chain_fail(c);
+        }
         return;
     }
     enum wf_plan_outcome outcome = wf_plan_read(c->plan, &c->call->plan, &errors);
@@ -344,8 +347,12 @@ static PySendResult ended(struct wf_chain *c, PyObject **out) {
 }
 
 /* The app's handler for the exception, as a coroutine that gives a Response: `inner` waits for it. False:
- * there is no exception, or it has been there already. */
+ * there is no exception, or it has been there already. Where a dependency has swallowed the exception there is
+ * nothing to reply with, which is one. */
 static bool rescue(struct wf_chain *c) {
+    if (c->exc == NULL && c->result == NULL) {
+        chain_fail_with(c, PyExc_RuntimeError, no_reply);
+    }
     if (c->exc == NULL || c->rescued || c->call == NULL) {
         return false;
     }
@@ -367,9 +374,7 @@ static bool rescue(struct wf_chain *c) {
 /* The chain has come to the reply, or has failed before: what its Answer gives. */
 static PySendResult answer_outer(struct wf_chain *c, PyObject **out) {
     c->answered = true;
-    if (c->exc == NULL && c->at == AT_REPLY && c->result == NULL) {
-        chain_fail_with(c, PyExc_RuntimeError, no_reply);
-    }
+    WF_ASSERT(c->exc != NULL || c->result != NULL);
     if (c->exc != NULL) {
         wf_err_put(Py_NewRef(c->exc));
         Py_CLEAR(c->exc);
@@ -441,6 +446,7 @@ PySendResult chain_outer_went_on(struct wf_chain *c, PySendResult sent, PyObject
     }
     Py_CLEAR(c->outer);
     Py_CLEAR(c->inner); /* of an Answer that was left alone */
+    chain_leave_stepper(c);
     c->answered = true;
     if (sent == PYGEN_RETURN && !wf_is_response(c->server->state, value)) {
         PyErr_Format(PyExc_TypeError, "a middleware must return a Response, not %.100s",

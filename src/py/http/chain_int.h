@@ -37,16 +37,18 @@ struct wf_chain {
     const struct wf_dependency *dependencies; /* borrowed from plan */
     uint8_t ndependencies, next;              /* next: to be run */
     uint8_t nvalues, nexits;
-    uint8_t at, waits;   /* enum at, enum waits */
-    uint8_t exit;        /* index of the dependency whose exit runs */
-    bool running;        /* within send or throw */
-    bool middleware;     /* there is an `outer`, or there was */
-    bool rescued;        /* the app's exception handlers have been asked */
-    bool asked;          /* it has called call_next() */
-    bool stepping;       /* within its Answer */
-    bool answered;       /* its Answer has returned or raised */
-    bool prepared;       /* `result` is a Response made of what the endpoint returned */
-    PyObject *outer;     /* owned: the middleware's coroutine, or NULL */
+    uint8_t at, waits; /* enum at, enum waits */
+    uint8_t exit;      /* index of the dependency whose exit runs */
+    bool running;      /* within send or throw */
+    bool middleware;   /* there is an `outer`, or there was */
+    bool rescued;      /* the app's exception handlers have been asked */
+    bool asked;        /* it has called call_next() */
+    bool stepping;     /* within its Answer */
+    bool answered;     /* its Answer has returned or raised */
+    bool prepared;     /* `result` is a Response made of what the endpoint returned */
+    PyObject *outer;   /* owned: the middleware's coroutine, or NULL */
+    PyObject
+        *stepper; /* owned: another task that awaits the Answer, as of asyncio.wait_for; or NULL */
     PyObject *inner;     /* owned: what is awaited, or NULL */
     PyObject *generator; /* owned: whose half is being run, or NULL */
     struct wf_job *job;  /* owned: in the thread pool; `inner` waits for it; or NULL */
@@ -104,6 +106,8 @@ void chain_exited(struct wf_chain *c);
 
 /* ---- call_next.c ---- */
 
+/* The middleware has returned: another task that still awaits its Answer is cancelled. */
+void chain_leave_stepper(struct wf_chain *c);
 /* Calls the middleware with the request (borrowed) and a call_next: its coroutine becomes `outer`. 0, or -1 with
  * an exception. */
 int chain_surround(struct wf_chain *c, PyObject *request);

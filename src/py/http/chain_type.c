@@ -83,6 +83,7 @@ static int chain_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(c->server);
     Py_VISIT(c->plan);
     Py_VISIT(c->outer);
+    Py_VISIT(c->stepper);
     Py_VISIT(c->inner);
     Py_VISIT(c->generator);
     Py_VISIT((PyObject *)c->job);
@@ -99,6 +100,7 @@ static int chain_traverse(PyObject *self, visitproc visit, void *arg) {
 static int chain_clear(PyObject *self) {
     struct wf_chain *c = (struct wf_chain *)self;
     Py_CLEAR(c->outer);
+    Py_CLEAR(c->stepper);
     Py_CLEAR(c->inner);
     Py_CLEAR(c->generator);
     Py_CLEAR(c->job);
@@ -168,6 +170,7 @@ static PyObject *chain_close(PyObject *self, PyObject *unused) {
         Py_CLEAR(c->inner);
     }
     c->inner = NULL;
+    c->answered = true; /* another task may hold it still */
     c->at = AT_END;
     if (inner != NULL && PyCoro_CheckExact(inner)) {
         closed = PyObject_CallMethodNoArgs(inner, c->server->state->http.str.close);

@@ -607,8 +607,30 @@ void wf_call_fail(struct wf_call *call) {
 
 /* ---- the beginning ---- */
 
-void wf_call_unrouted(struct wf_call *call) {
+/* A Response without content but for one field: new reference. */
+static PyObject *response_with(struct wf_http_server *s, int status, const char *name,
+                               struct wf_span value) {
+    PyObject *fields = Py_BuildValue("{s:s#}", name, value.p, (Py_ssize_t)value.n);
+    PyObject *response =
+        fields != NULL && s->response_class != NULL
+            ? PyObject_CallFunction(s->response_class, "OiO", Py_None, status, fields)
+            : NULL;
+    Py_XDECREF(fields);
+    return response;
+}
+
+PyObject *wf_call_unrouted(struct wf_call *call) {
     struct wf_exchange *ex = call->plan.ex;
+    if (ex->route == WF_ROUTE_SLASH) {
+        struct wf_span location = wf_slash_location(ex);
+        return location.p != NULL ? response_with(call->server, 307, "location", location)
+                                  : PyErr_NoMemory();
+    }
+    if (ex->route == WF_ROUTE_OPTIONS) {
+        char allow[WF_ALLOW_CHARS_MAX];
+        size_t n = wf_allow_write(allow, ex->match.allow);
+        return response_with(call->server, 200, "allow", wf_span(allow, n));
+    }
     int status = ex->route == WF_ROUTE_METHOD ? 405 : ex->route == WF_ROUTE_UNREADABLE ? 401 : 404;
     struct wf_span reason = wf_status_reason(status);
     PyObject *headers = NULL, *exc = NULL;
@@ -627,6 +649,7 @@ void wf_call_unrouted(struct wf_call *call) {
     if (exc != NULL) {
         wf_err_put(exc);
     }
+    return NULL;
 }
 
 static void start_chain(struct wf_call *call);
@@ -638,7 +661,7 @@ static void start_unrouted(struct wf_call *call) {
         return;
     }
     call->stage = WF_CALL_RESCUE; /* there is no endpoint: one look-up less */
-    wf_call_unrouted(call);
+    (void)wf_call_unrouted(call); /* 404 or 405: redirects are C's where there is no middleware */
     wf_call_fail(call);
 }
 

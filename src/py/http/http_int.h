@@ -39,6 +39,7 @@ struct wf_route {
     PyObject *text_type; /* owned: bytes, the content-type a str is sent as without making an object
                                  of response_class; NULL where that class renders by itself */
     PyObject *name;      /* owned: "module.function", for the log */
+    PyObject *object;    /* owned: what Request._route gives, or NULL */
     struct wf_fixed_reply fixed; /* once the leaf has it, its spans are in fixed_texts */
     PyObject *fixed_texts;       /* owned: tuple of bytes, or NULL */
     PyObject *params;     /* owned: tuple of (str, type), of all parameters in order, or NULL */
@@ -84,6 +85,7 @@ struct wf_call {
     PyObject *body_waiter;    /* owned: a Future done at EV_BODY, or NULL */
     struct wf_writer *writer; /* borrowed: knows when it dies; NULL without one */
     PyObject *background;     /* owned: run once the reply is queued, or NULL */
+    bool settled;             /* that is of what is inside of a middleware, which may add its own */
     PyObject *rescued;        /* owned: the exception a RESCUE handler is answering */
     uint8_t stage;            /* enum wf_call_stage */
     bool of_events;           /* streaming, text/event-stream: it ends when the server drains */
@@ -221,7 +223,7 @@ struct wf_response {
     PyObject *body;          /* owned, or NULL: a buffer */
     PyObject *raw_headers;   /* owned, or NULL: list of (bytes, bytes) */
     PyObject *background;    /* owned, or NULL */
-    PyObject *body_iterator; /* owned, or NULL: of StreamingResponse */
+    PyObject *body_iterator; /* owned, or NULL: of StreamingResponse, or of a middleware */
     PyObject *file;          /* owned, or NULL: the path of FileResponse, bytes */
 };
 
@@ -306,7 +308,9 @@ void wf_call_stream_failed(struct wf_call *call);
 void wf_call_fail(struct wf_call *call);
 void wf_call_finish(struct wf_call *call);
 PyObject *wf_call_request(struct wf_call *call); /* borrowed, or NULL with an exception */
-void wf_call_unrouted(struct wf_call *call);     /* raises its HTTPException, 404 or 405 */
+/* A Response of the redirect or to OPTIONS, new reference; or NULL, as with 404 and 405, whose HTTPException is
+ * raised. */
+PyObject *wf_call_unrouted(struct wf_call *call);
 /* Gives up the exchange, whose reply is complete, and goes on without it: plan.ex is NULL then. */
 void wf_call_leave(struct wf_call *call);
 /* What the call waited for, or its endpoint, ended with a value (borrowed). */

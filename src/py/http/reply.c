@@ -135,8 +135,27 @@ static int status_of(const struct wf_response *r, int *status) {
 }
 
 /* r  a Response, or NULL */
+/* Of the reply of a middleware, beside what the inside of it has left to do. */
+static void add_background(struct wf_call *call, PyObject *background) {
+    PyObject *module = PyImport_ImportModule("weft.background");
+    PyObject *both = module != NULL
+                         ? PyObject_CallMethod(module, "Both", "OO", background, call->background)
+                         : NULL;
+    Py_XDECREF(module);
+    if (both == NULL) {
+        PyErr_WriteUnraisable(background);
+    } else {
+        Py_XSETREF(call->background, both);
+    }
+}
+
 static void keep_background(struct wf_call *call, const struct wf_response *r) {
-    if (r != NULL && r->background != NULL && r->background != Py_None) {
+    if (r == NULL || r->background == NULL || r->background == Py_None) {
+        return;
+    }
+    if (call->settled && call->background != NULL) {
+        add_background(call, r->background);
+    } else {
         Py_XSETREF(call->background, Py_NewRef(r->background));
     }
 }
@@ -436,12 +455,11 @@ static int reply_response(struct wf_call *call, PyObject *response, struct wf_re
     }
     keep_background(call, beside);
     keep_background(call, r);
-    if (r->file != NULL && r->file != Py_None) {
-        return reply_file(call, r, beside, status);
+    if (r->body_iterator != NULL && r->body_iterator != Py_None) {
+        return reply_stream(call, r, beside, status);
     }
-    return r->body_iterator != NULL && r->body_iterator != Py_None
-               ? reply_stream(call, r, beside, status)
-               : reply_body(call, r, beside, status);
+    return r->file != NULL && r->file != Py_None ? reply_file(call, r, beside, status)
+                                                 : reply_body(call, r, beside, status);
 }
 
 /* ---- results ---- */
@@ -609,6 +627,21 @@ static void take_background(struct wf_call *call) {
     }
 }
 
+/* For middleware that looks for it: what is sent is of the server's making all the same. 0, or -1. */
+static int tell_length(struct wf_response *r) {
+    if (r->body == NULL || !PyObject_CheckBuffer(r->body) || r->raw_headers == NULL ||
+        !PyList_Check(r->raw_headers) || (r->file != NULL && r->file != Py_None) ||
+        (r->body_iterator != NULL && r->body_iterator != Py_None)) {
+        return 0;
+    }
+    Py_ssize_t n = PyObject_Size(r->body);
+    PyObject *text = n >= 0 ? PyBytes_FromFormat("%zd", n) : NULL;
+    PyObject *field = text != NULL ? Py_BuildValue("(yN)", "content-length", text) : NULL;
+    int rc = field != NULL ? PyList_Append(r->raw_headers, field) : -1;
+    Py_XDECREF(field);
+    return rc;
+}
+
 int wf_reply_settle(struct wf_call *call, PyObject *response, bool made) {
     struct wf_response *r = (struct wf_response *)response;
     struct wf_response *beside = (struct wf_response *)call->plan.response;
@@ -619,6 +652,10 @@ int wf_reply_settle(struct wf_call *call, PyObject *response, bool made) {
     }
     keep_background(call, r);
     Py_XSETREF(r->background, Py_NewRef(Py_None)); /* what middleware returns may have its own */
+    call->settled = true;
+    if (tell_length(r) < 0) {
+        return -1;
+    }
     if (!made || beside == NULL) {
         Py_CLEAR(call->plan.response);
         return 0;

@@ -264,6 +264,12 @@ static PyObject *get_app(PyObject *self, void *closure) {
     return Py_NewRef(app != NULL && app->app != NULL ? app->app : Py_None);
 }
 
+static PyObject *get_route(PyObject *self, void *closure) {
+    const struct wf_call *call = ((struct wf_request *)self)->call;
+    bool routed = call != NULL && call->route != NULL && call->route->object != NULL;
+    return Py_NewRef(routed ? call->route->object : Py_None);
+}
+
 static PyObject *get_outermost_app(PyObject *self, void *closure) {
     struct wf_http_app *app = ((struct wf_request *)self)->server->apps;
     return Py_NewRef(app != NULL && app->app != NULL ? app->app : Py_None);
@@ -309,6 +315,8 @@ static PyGetSetDef request_getset[] = {
     {"server", get_server, NULL, "tuple[str, int | None]: the address the client connected to",
      NULL},
     {"app", get_app, NULL, "the App whose route it is; of a mounted one that", NULL},
+    {"_route", get_route, NULL, "the route that answers it; None where there is none, and later",
+     NULL},
     {"_outermost_app", get_outermost_app, NULL, "the App that was given to Server", NULL},
     {"_outermost_root_path", get_outermost_root_path, NULL, "str: the root_path of Server", NULL},
     {"root_path", get_root_path, NULL,

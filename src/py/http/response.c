@@ -44,11 +44,8 @@ static PyMemberDef response_members[] = {
     MEMBER(raw_headers, "list[tuple[bytes, bytes]]: field lines, names in lower case"),
     MEMBER(background,
            "callable without arguments that returns a coroutine, or None: run after the reply"),
-    {NULL},
-};
-
-static PyMemberDef streaming_members[] = {
-    MEMBER(body_iterator, "iterator or async iterator of bytes or str"),
+    {"_body_iterator", T_OBJECT, offsetof(struct wf_response, body_iterator), 0,
+     "iterator or async iterator of bytes or str, or None: sent in place of the body"},
     {NULL},
 };
 
@@ -70,9 +67,11 @@ PyType_Spec wf_response_spec = {
 PyDoc_STRVAR(streaming_doc, "A reply whose content is pulled from an iterator while it is sent.");
 
 static PyType_Slot streaming_slots[] = {
-    {Py_tp_doc, (void *)streaming_doc},  {Py_tp_members, streaming_members},
-    {Py_tp_traverse, response_traverse}, {Py_tp_clear, response_clear},
-    {Py_tp_dealloc, response_dealloc},   {0, NULL},
+    {Py_tp_doc, (void *)streaming_doc},
+    {Py_tp_traverse, response_traverse},
+    {Py_tp_clear, response_clear},
+    {Py_tp_dealloc, response_dealloc},
+    {0, NULL},
 };
 
 PyType_Spec wf_streaming_spec = {

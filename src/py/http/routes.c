@@ -6,7 +6,7 @@ struct spec {
     const char *path, *kind;
     Py_ssize_t path_n;
     PyObject *methods, *plan, *response_class, *text_type, *body_max, *name, *params, *model,
-        *shape;
+        *shape, *object;
     unsigned long long files_max, fields_max, field_bytes_max; /* of a form */
     unsigned long long timeout_ms;
     unsigned mount, shape_flags;
@@ -31,6 +31,7 @@ static int parse(struct wf_http_server *s, PyObject *args, PyObject *kwargs, str
                                         "mount",
                                         "timeout_ms",
                                         "strict_content_type",
+                                        "route",
                                         NULL};
     struct wf_form_config form;
     wf_form_config_default(&form);
@@ -46,14 +47,15 @@ static int parse(struct wf_http_server *s, PyObject *args, PyObject *kwargs, str
                          .body_max = Py_None,
                          .params = Py_None,
                          .model = Py_None,
+                         .object = Py_None,
                          .shape = NULL};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "s#OO!|$siOOOUOp(KKK)O(O!I)IKp", (char **)names, &out->path, &out->path_n,
-            &out->methods, s->state->plan.plan_type, &out->plan, &out->kind, &out->status,
-            &out->response_class, &out->text_type, &out->body_max, &out->name, &out->params,
-            &out->cancel, &out->files_max, &out->fields_max, &out->field_bytes_max, &out->model,
-            s->state->shape.shape_type, &out->shape, &out->shape_flags, &out->mount,
-            &out->timeout_ms, &out->strict)) {
+            args, kwargs, "s#OO!|$siOOOUOp(KKK)O(O!I)IKpO", (char **)names, &out->path,
+            &out->path_n, &out->methods, s->state->plan.plan_type, &out->plan, &out->kind,
+            &out->status, &out->response_class, &out->text_type, &out->body_max, &out->name,
+            &out->params, &out->cancel, &out->files_max, &out->fields_max, &out->field_bytes_max,
+            &out->model, s->state->shape.shape_type, &out->shape, &out->shape_flags, &out->mount,
+            &out->timeout_ms, &out->strict, &out->object)) {
         return -1;
     }
     if (out->params != Py_None && !PyTuple_Check(out->params)) {
@@ -137,6 +139,7 @@ static int fill(struct wf_http_server *s, const struct wf_http_app *app, struct 
     route->plan = (struct wf_plan *)Py_NewRef(spec->plan);
     route->response_class = or_null(spec->response_class);
     route->model = or_null(spec->model);
+    route->object = or_null(spec->object);
     route->shape = Py_XNewRef(spec->shape);
     route->shape_flags = spec->shape_flags;
     route->text_type = or_null(spec->text_type);
@@ -171,6 +174,7 @@ static void free_route(struct wf_route *route) {
     Py_XDECREF(route->plan);
     Py_XDECREF(route->response_class);
     Py_XDECREF(route->model);
+    Py_XDECREF(route->object);
     Py_XDECREF(route->shape);
     Py_XDECREF(route->text_type);
     Py_XDECREF(route->name);
@@ -255,6 +259,7 @@ int wf_routes_traverse(struct wf_http_server *s, visitproc visit, void *arg) {
         Py_VISIT((PyObject *)s->routes[i]->plan);
         Py_VISIT(s->routes[i]->response_class);
         Py_VISIT(s->routes[i]->model);
+        Py_VISIT(s->routes[i]->object);
         Py_VISIT(s->routes[i]->shape);
         Py_VISIT(s->routes[i]->params);
     }

@@ -477,7 +477,7 @@ PyDoc_STRVAR(
     "add_route($self, path, methods, plan, *, kind='async', status_code=200,\n"
     "          response_class=None, text_type=None, body_max=None, name='', params=None,\n"
     "          cancel=True, form_limits=..., model=None, shape=..., mount=0,\n"
-    "          timeout_ms=0, strict_content_type=True)\n--\n\n"
+    "          timeout_ms=0, strict_content_type=True, route=None)\n--\n\n"
     "Adds a route; before start(). response_class: called as (content, status_code=) with "
     "a result that "
     "is no Response; None: results become JSON. text_type: bytes, the content-type a str "
@@ -490,7 +490,7 @@ PyDoc_STRVAR(
     "which the JSON of such a result is written where it is proved to be the model's. mount: the "
     "router it is in, of add_mount. timeout_ms: 0 for none. strict_content_type: a body is JSON "
     "only "
-    "where its content-type says so. Raises "
+    "where its content-type says so. route: what its requests have as _route. Raises "
     "ValueError for a bad pattern or method.");
 
 static PyObject *server_add_route(PyObject *self, PyObject *args, PyObject *kwargs) {

@@ -98,6 +98,7 @@ struct wf_router_options {
     struct wf_layers *layers; /* serve's; NULL */
     bool redirect_slashes;    /* true: SLASH is an answer */
     bool unrouted;            /* 404 and 405 are the embedder's to answer (serve) */
+    bool surrounded;          /* and so are redirects of slashes and automatic replies to OPTIONS */
 };
 struct wf_router_options *wf_router_options(struct wf_router *r);
 const struct wf_router_options *wf_router_options_of(const struct wf_router *r);
