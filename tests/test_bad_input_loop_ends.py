@@ -195,6 +195,8 @@ def test_cancelled_in_sendfile(loop: Loop, tmp_path: Path, fallback: bool) -> No
 
     async def start() -> Any:
         transport, _ = await loop.create_connection(Recorder, *server.address)
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 100_000)  # or it is done at once
         content = (tmp_path / "file").read_bytes()
         with io.BytesIO(content) if fallback else (tmp_path / "file").open("rb") as file:
             try:

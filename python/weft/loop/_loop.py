@@ -1,7 +1,7 @@
 """The event loop: `_core.Loop` in front, asyncio's own classes behind it for what is not native.
 
-Scheduling, timers, descriptors and the turns themselves are C. Transports, servers, `sock_*`,
-subprocesses, signals and executors are asyncio's code on top of them, inherited."""
+Scheduling, timers, descriptors, transports, operations on sockets and the turns themselves are C.
+Servers, subprocesses, signals and executors are asyncio's code on top of them, inherited."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import ssl
 import sys
 import threading
 import weakref
-from asyncio import base_events, constants, events, log, unix_events
+from asyncio import base_events, constants, events, exceptions, log, unix_events
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping
     from typing import TypeVarTuple, Unpack
+
+    from typing_extensions import Buffer
 
     _Ts = TypeVarTuple("_Ts")
 
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
         _asyncgen_finalizer_hook: Any
 
         def _start_serving(self, *args: Any) -> None: ...
+        async def _ensure_resolved(self, address: Any, **kwargs: Any) -> Any: ...
+        async def _sock_sendfile_native(self, *args: Any) -> int: ...
         def _make_datagram_transport(self, *args: Any) -> Any: ...
         def _check_running(self) -> None: ...
         async def _make_subprocess_transport(self, *args: Any, **kwargs: Any) -> Any: ...
@@ -53,7 +57,8 @@ else:
     _Inherited = unix_events._UnixSelectorEventLoop
 
 
-_NATIVE_FAMILIES = {socket.AF_INET, socket.AF_INET6, socket.AF_UNIX}
+_IP_FAMILIES = {socket.AF_INET, socket.AF_INET6}
+_NATIVE_FAMILIES = {*_IP_FAMILIES, socket.AF_UNIX}
 
 
 _NUMERIC_NAME = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
@@ -291,6 +296,79 @@ class Loop(_core.Loop, _Inherited):  # type: ignore[misc]
             raise
         above: asyncio.Transport = tls._app_transport
         return above
+
+    # ---- operations on sockets; what only looks like one is asyncio's, and TLS, to be refused
+
+    async def sock_recv(self, sock: socket.socket, nbytes: int) -> bytes:
+        """Receive up to nbytes."""
+        if type(sock) is not socket.socket:
+            return await super().sock_recv(sock, nbytes)
+        return await self._receive(sock, nbytes)
+
+    async def sock_recv_into(self, sock: socket.socket, buf: Buffer) -> int:
+        """Receive into a buffer; how many bytes."""
+        if type(sock) is not socket.socket:
+            return await super().sock_recv_into(sock, buf)
+        return await self._receive_into(sock, buf)
+
+    async def sock_recvfrom(self, sock: socket.socket, bufsize: int) -> tuple[bytes, Any]:
+        """Receive a datagram, and who sent it."""
+        if type(sock) is not socket.socket:
+            return await super().sock_recvfrom(sock, bufsize)
+        return await self._receive_from(sock, bufsize)
+
+    async def sock_recvfrom_into(
+        self, sock: socket.socket, buf: Buffer, nbytes: int = 0
+    ) -> tuple[int, Any]:
+        """Receive a datagram into a buffer; how many bytes, and who sent it."""
+        if type(sock) is not socket.socket:
+            return await super().sock_recvfrom_into(sock, buf, nbytes)
+        return await self._receive_from_into(sock, buf, nbytes or memoryview(buf).nbytes)
+
+    async def sock_sendall(self, sock: socket.socket, data: Buffer) -> None:
+        """Send all of the data."""
+        if type(sock) is not socket.socket:
+            return await super().sock_sendall(sock, data)
+        return await self._send_all(sock, data)
+
+    async def sock_sendto(self, sock: socket.socket, data: Buffer, address: Any) -> int:
+        """Send a datagram; how many bytes of it."""
+        if type(sock) is not socket.socket:
+            return await super().sock_sendto(sock, data, address)
+        return await self._send_to(sock, data, address)
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        """Connect to an address; a host's name is looked up."""
+        if type(sock) is not socket.socket:
+            return await super().sock_connect(sock, address)
+        if self._debug and sock.gettimeout() != 0:
+            raise ValueError("the socket must be non-blocking")
+        if sock.family in _IP_FAMILIES:
+            found = await self._ensure_resolved(
+                address, family=sock.family, type=sock.type, proto=sock.proto, loop=self
+            )
+            address = found[0][4]
+        return await self._connect(sock, address)
+
+    async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:
+        """Accept a connection: its socket, which does not block, and the peer's address."""
+        if type(sock) is not socket.socket:
+            return await super().sock_accept(sock)
+        return await self._accept(sock)
+
+    async def _sock_sendfile_native(
+        self, sock: socket.socket, file: Any, offset: int, count: int | None
+    ) -> int:
+        if type(sock) is not socket.socket or not hasattr(_unix.os, "sendfile"):
+            return await super()._sock_sendfile_native(sock, file, offset, count)
+        try:
+            fileno = file.fileno()
+            size = os.fstat(fileno).st_size
+        except (AttributeError, OSError) as exc:  # io.UnsupportedOperation is one
+            raise exceptions.SendfileNotAvailableError("not a regular file") from exc
+        if not (count or size):
+            return 0
+        return await self._send_file(sock, fileno, offset, count or 0, size)
 
     async def _sendfile_native(
         self, transport: Any, file: Any, offset: int, count: int | None

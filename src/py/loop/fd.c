@@ -161,23 +161,11 @@ static struct wf_handle **slot_of(struct wf_fd *f, unsigned way) {
     return way == WF_READ ? &f->reader : &f->writer;
 }
 
-/* (fd, callback, *args) -> Handle. The handle that was there before is cancelled. */
-static PyObject *add(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs, unsigned way) {
-    if (nargs < 2) {
-        PyErr_SetString(PyExc_TypeError, "a descriptor and a callback are required");
-        return NULL;
-    }
-    int fd = fd_of(args[0]);
-    if (fd < 0 || wf_pyloop_check_open(l) < 0) {
-        return NULL;
-    }
-    struct wf_handle *h = wf_handle_new(l, args[1], args + 2, nargs - 2, NULL);
-    struct wf_fd *f = h != NULL ? find_or_make(l, fd) : NULL;
+int wf_fd_add(struct wf_pyloop *l, int fd, unsigned way, struct wf_handle *h, PyObject *file) {
+    struct wf_fd *f = wf_pyloop_check_open(l) == 0 ? find_or_make(l, fd) : NULL;
     if (f == NULL) {
-        Py_XDECREF(h);
-        return NULL;
+        return -1;
     }
-    wf_handle_track(h);
     struct wf_handle **slot = slot_of(f, way), *old = *slot;
     if (old != NULL && !wf_pyloop_hands_off(l)) {
         /* Nobody told us to stop, so the descriptor may have been closed and come back as another
@@ -189,20 +177,46 @@ static PyObject *add(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t narg
     if (rc < 0) {
         Py_CLEAR(*slot);
         (void)apply(l, f);
-        Py_CLEAR(h);
     } else {
-        Py_XSETREF(f->file, PyLong_Check(args[0]) ? NULL : Py_NewRef(args[0]));
+        Py_XSETREF(f->file, Py_XNewRef(file));
     }
-    if (old != NULL) {
-        if (wf_handle_cancel(old) < 0) {
-            Py_CLEAR(h);
-            rc = 0;
-        }
-        Py_DECREF(old);
+    bool raised = old != NULL && wf_handle_cancel(old) < 0;
+    Py_XDECREF(old);
+    if (raised) {
+        return -1;
     }
     if (rc < 0) {
         errno = -rc;
         PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return rc < 0 ? -1 : 0;
+}
+
+void wf_fd_remove(struct wf_pyloop *l, int fd, unsigned way, struct wf_handle *h) {
+    struct wf_fd *f = find(l, fd);
+    if (f != NULL && *slot_of(f, way) == h) {
+        Py_CLEAR(*slot_of(f, way));
+        (void)apply(l, f);
+    }
+}
+
+/* (fd, callback, *args) -> Handle. The handle that was there before is cancelled. */
+static PyObject *add(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs, unsigned way) {
+    if (nargs < 2) {
+        PyErr_SetString(PyExc_TypeError, "a descriptor and a callback are required");
+        return NULL;
+    }
+    int fd = fd_of(args[0]);
+    if (fd < 0 || wf_pyloop_check_open(l) < 0) { /* before a handle is made */
+        return NULL;
+    }
+    struct wf_handle *h = wf_handle_new(l, args[1], args + 2, nargs - 2, NULL);
+    if (h == NULL) {
+        return NULL;
+    }
+    wf_handle_track(h);
+    if (wf_fd_add(l, fd, way, h, PyLong_Check(args[0]) ? NULL : args[0]) < 0) {
+        Py_CLEAR(h);
     }
     return (PyObject *)h;
 }
@@ -307,8 +321,7 @@ void wf_pyloop_disown_fd(PyObject *loop, int fd, PyObject *transport) {
 
 /* ---- what Python uses ---- */
 
-/* 0, or -1 with RuntimeError where an open transport has the descriptor, in asyncio's words. */
-static int check_free(struct wf_pyloop *l, PyObject *arg) {
+int wf_fd_check_free(struct wf_pyloop *l, PyObject *arg) {
     int fd = fd_of(arg);
     struct wf_fd *f = fd >= 0 ? find(l, fd) : NULL;
     if (wf_likely(f == NULL || f->transport == NULL)) {
@@ -327,13 +340,13 @@ static int check_free(struct wf_pyloop *l, PyObject *arg) {
 }
 
 static PyObject *ensure_free(struct wf_pyloop *l, PyObject *fd) {
-    return check_free(l, fd) < 0 ? NULL : Py_NewRef(Py_None);
+    return wf_fd_check_free(l, fd) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 /* (fd, callback, *args), for programs: nothing comes back. */
 static PyObject *add_checked(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
                              unsigned way) {
-    if (nargs >= 2 && check_free(l, args[0]) < 0) {
+    if (nargs >= 2 && wf_fd_check_free(l, args[0]) < 0) {
         return NULL;
     }
     PyObject *handle = add(l, args, nargs, way);
@@ -350,7 +363,7 @@ static PyObject *add_writer_checked(struct wf_pyloop *l, PyObject *const *args, 
 }
 
 static PyObject *drop_checked(struct wf_pyloop *l, PyObject *file, unsigned way) {
-    if (check_free(l, file) < 0) {
+    if (wf_fd_check_free(l, file) < 0) {
         if (!PyErr_ExceptionMatches(PyExc_ValueError) || find_file(l, file) == NULL) {
             return NULL;
         }

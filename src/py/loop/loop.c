@@ -658,6 +658,19 @@ static PyObject *import_from(const char *module_name, const char *name) {
     return found;
 }
 
+static int add_methods(PyTypeObject *type, PyMethodDef *defs) {
+    for (PyMethodDef *def = defs; def->ml_name != NULL; def++) {
+        PyObject *method = PyDescr_NewMethod(type, def);
+        int rc =
+            method != NULL ? PyObject_SetAttrString((PyObject *)type, def->ml_name, method) : -1;
+        Py_XDECREF(method);
+        if (rc < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 int wf_loop_exec(PyObject *module, struct wf_state *state) {
     struct wf_loop_state *s = &state->loop;
     PyObject *asyncio = PyImport_ImportModule("asyncio"); /* before its parts, as it wants */
@@ -667,33 +680,34 @@ int wf_loop_exec(PyObject *module, struct wf_state *state) {
     Py_DECREF(asyncio);
     s->asyncio_handle = import_from("asyncio.events", "Handle");
     s->asyncio_timer_handle = import_from("asyncio.events", "TimerHandle");
+#define X(name)                                                                                    \
+    if ((s->str_##name = PyUnicode_InternFromString(#name)) == NULL) {                             \
+        return -1;                                                                                 \
+    }
+    WF_LOOP_NAMES(X)
+#undef X
+    s->sendfile_not_available = import_from("asyncio.exceptions", "SendfileNotAvailableError");
     s->extract_stack = import_from("asyncio.format_helpers", "extract_stack");
     s->format_callback = import_from("asyncio.format_helpers", "_format_callback_source");
     s->future_type = (PyTypeObject *)import_from("_asyncio", "Future");
     s->asyncio_task_type = (PyTypeObject *)import_from("_asyncio", "Task");
     s->kw_loop = Py_BuildValue("(s)", "loop");
-    s->str_context = PyUnicode_InternFromString("context");
     s->kw_debug = Py_BuildValue("(s)", "debug");
     s->empty_tuple = PyTuple_New(0);
     if (s->asyncio_handle == NULL || s->asyncio_timer_handle == NULL || s->extract_stack == NULL ||
         s->format_callback == NULL || s->future_type == NULL || s->asyncio_task_type == NULL ||
-        s->kw_loop == NULL || s->str_context == NULL || s->kw_debug == NULL ||
-        s->empty_tuple == NULL || wf_handle_exec(module, state) < 0) {
+        s->kw_loop == NULL || s->sendfile_not_available == NULL || s->kw_debug == NULL ||
+        s->empty_tuple == NULL || wf_handle_exec(module, state) < 0 ||
+        wf_operation_exec(module, state) < 0) {
         return -1;
     }
     s->loop_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &loop_spec, NULL);
     if (s->loop_type == NULL) {
         return -1;
     }
-    for (PyMethodDef *def = wf_fd_methods; def->ml_name != NULL; def++) {
-        PyObject *method = PyDescr_NewMethod(s->loop_type, def);
-        int rc = method != NULL
-                     ? PyObject_SetAttrString((PyObject *)s->loop_type, def->ml_name, method)
-                     : -1;
-        Py_XDECREF(method);
-        if (rc < 0) {
-            return -1;
-        }
+    if (add_methods(s->loop_type, wf_fd_methods) < 0 ||
+        add_methods(s->loop_type, wf_operation_methods) < 0) {
+        return -1;
     }
     return PyModule_AddType(module, s->loop_type);
 }
@@ -702,6 +716,9 @@ int wf_loop_traverse(struct wf_loop_state *s, visitproc visit, void *arg) {
     Py_VISIT(s->loop_type);
     Py_VISIT(s->handle_type);
     Py_VISIT(s->timer_handle_type);
+    Py_VISIT(s->operation_type);
+    Py_VISIT(s->operation_ready);
+    Py_VISIT(s->sendfile_not_available);
     Py_VISIT(s->asyncio_handle);
     Py_VISIT(s->asyncio_timer_handle);
     Py_VISIT(s->future_type);
@@ -715,6 +732,9 @@ void wf_loop_clear(struct wf_loop_state *s) {
     Py_CLEAR(s->loop_type);
     Py_CLEAR(s->handle_type);
     Py_CLEAR(s->timer_handle_type);
+    Py_CLEAR(s->operation_type);
+    Py_CLEAR(s->operation_ready);
+    Py_CLEAR(s->sendfile_not_available);
     Py_CLEAR(s->asyncio_handle);
     Py_CLEAR(s->asyncio_timer_handle);
     Py_CLEAR(s->future_type);
@@ -722,7 +742,9 @@ void wf_loop_clear(struct wf_loop_state *s) {
     Py_CLEAR(s->extract_stack);
     Py_CLEAR(s->format_callback);
     Py_CLEAR(s->kw_loop);
-    Py_CLEAR(s->str_context);
     Py_CLEAR(s->kw_debug);
     Py_CLEAR(s->empty_tuple);
+#define X(name) Py_CLEAR(s->str_##name);
+    WF_LOOP_NAMES(X)
+#undef X
 }

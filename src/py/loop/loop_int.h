@@ -120,11 +120,24 @@ struct wf_fd {
 };
 
 extern PyMethodDef wf_fd_methods[];
+/* Queues h whenever the descriptor is ready; a handle that was there before is cancelled. file  what
+ * the program gave, where that was no number, borrowed; or NULL. 0, or -1 with an exception. */
+int wf_fd_add(struct wf_pyloop *l, int fd, unsigned way, struct wf_handle *h, PyObject *file);
+/* The opposite; nothing where another handle has taken its place. */
+void wf_fd_remove(struct wf_pyloop *l, int fd, unsigned way, struct wf_handle *h);
+/* 0, or -1 with RuntimeError where an open transport has the descriptor, in asyncio's words. arg  a
+ * descriptor or an object with fileno() */
+int wf_fd_check_free(struct wf_pyloop *l, PyObject *arg);
 /* Hands the handles of ready descriptors to the ready queue. */
 int wf_fd_collect(struct wf_pyloop *l);
 void wf_fd_apply_late(struct wf_pyloop *l);
 int wf_fd_traverse(struct wf_pyloop *l, visitproc visit, void *arg);
 void wf_fd_release(struct wf_pyloop *l);
+
+/* ---- operations on sockets: what sock_recv() and its kin await ---- */
+
+extern PyMethodDef wf_operation_methods[];
+int wf_operation_exec(PyObject *module, struct wf_state *state);
 
 /* ---- the loop ---- */
 

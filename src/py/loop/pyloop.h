@@ -16,19 +16,39 @@
 
 struct wf_state;
 
+/* Names that are looked up on loops, sockets and futures, interned once. */
+#define WF_LOOP_NAMES(X)                                                                           \
+    X(accept)                                                                                      \
+    X(connect)                                                                                     \
+    X(context)                                                                                     \
+    X(create_future)                                                                               \
+    X(done)                                                                                        \
+    X(fileno)                                                                                      \
+    X(recvfrom)                                                                                    \
+    X(recvfrom_into)                                                                               \
+    X(sendto)                                                                                      \
+    X(set_exception)                                                                               \
+    X(set_result)                                                                                  \
+    X(setblocking)
+
 struct wf_loop_state {
     PyTypeObject *loop_type;         /* owned: _core.Loop, the base of weft.loop.Loop */
     PyTypeObject *handle_type;       /* owned */
     PyTypeObject *timer_handle_type; /* owned */
+    PyTypeObject *operation_type;    /* owned: what sock_recv() and its kin await */
+    PyObject *operation_ready;       /* owned: its method, for the loop to call */
 
     /* asyncio's, imported once; all owned */
     PyObject *asyncio_handle, *asyncio_timer_handle; /* what isinstance() of our handles sees */
     PyTypeObject *future_type, *asyncio_task_type;
     PyObject *extract_stack, *format_callback; /* of asyncio.format_helpers */
+    PyObject *sendfile_not_available;          /* of asyncio.exceptions */
     PyObject *kw_loop;                         /* ("loop",) for calls with one keyword */
-    PyObject *str_context;                     /* "context", interned */
     PyObject *kw_debug;                        /* ("debug",) */
     PyObject *empty_tuple;
+#define X(name) PyObject *str_##name; /* owned */
+    WF_LOOP_NAMES(X)
+#undef X
 };
 int wf_loop_exec(PyObject *module, struct wf_state *state);
 int wf_loop_traverse(struct wf_loop_state *s, visitproc visit, void *arg);
