@@ -66,6 +66,17 @@ def test_new_project_runs_and_is_tested(project):
     assert "my-api" in (project / "my-api/README.md").read_text()
 
 
+def test_new_project_installs_no_other_projects_package(project):
+    """By the name of weft the package index has one that is not ours."""
+    assert cli.main(["new", "my-api"]) == 0
+    for path in (project / "my-api").glob("requirements*.txt"):
+        assert "weft" not in path.read_text()
+    for name in ("Dockerfile", "README.md"):
+        text = (project / "my-api" / name).read_text()
+        assert "pip install" in text
+        assert not re.search(r"pip install [^\n]*\bweft(?!-)\b(?![/-])", text)
+
+
 @pytest.mark.parametrize(
     ("name", "why"), [("listed.py", "exists already"), ("a{b}", "no name for a project")]
 )

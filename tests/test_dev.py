@@ -172,14 +172,57 @@ def test_exception_as_a_page_in_a_browser(dev, browser):
     assert all("status of 500" in complaint for complaint in complaints(browser))
 
 
-def test_application_that_ends_by_itself_is_started_again_on_a_change(dev):
-    dev.main.write_text("import os; os._exit(7)")
-    until = time.monotonic() + 20
-    while not any("with status 7" in line for line in dev.lines) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert any("with status 7" in line for line in dev.lines)
+@pytest.mark.parametrize(
+    ("source", "how"),
+    [
+        ("import os; os._exit(7)", "with status 7"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL"),
+    ],
+)
+def test_application_that_ends_by_itself_is_started_again_on_a_change(dev, source, how):
+    dev.main.write_text(source)
+    reply = dev.until(lambda reply: reply.status_code == 500, **HTML)
+    assert f"has ended by itself, {how}" in reply.text
+    assert any(f"has ended by itself, {how}" in line for line in dev.lines)
     dev.main.write_text(GOOD.format(version=4))
     dev.until(lambda reply: reply.text == "4")
+
+
+def test_module_that_exits_is_shown(dev):
+    dev.main.write_text("import sys\nsys.exit('set DATABASE_URL')\n")
+    reply = dev.until(lambda reply: reply.status_code == 500, **HTML)
+    assert "SystemExit: set DATABASE_URL" in reply.text
+    assert "main.py, line 2" in reply.text
+    dev.main.write_text(GOOD.format(version=5))
+    dev.until(lambda reply: reply.text == "5")
+
+
+STRANGERS = [
+    {"host": "evil.example:8000"},
+    {"host": "evil.example:8000", "origin": "http://evil.example:8000"},
+    {"origin": "http://evil.example"},
+    {"origin": "http://192.0.2.1"},
+    {"sec-fetch-site": "cross-site"},
+]
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_strangers_see_no_source_code(dev, stranger):
+    for accept in ({}, {"accept": "text/html"}):
+        reply = dev.get("/fail", **stranger, **accept)
+        assert reply.status_code == 500
+        assert "return number" not in reply.text
+        assert "open it as http://127.0.0.1" in reply.text
+    for path in ("/_weft/plans", "/_weft/requests"):
+        assert dev.get(path, **stranger).status_code == 403
+    assert dev.get("/", **stranger).text == "1"
+
+
+@pytest.mark.parametrize(
+    "own", [{"host": "localhost:80"}, {"host": "[::1]:80"}, {"origin": "http://localhost:5173"}]
+)
+def test_developers_see_source_code(dev, own):
+    assert "return number" in dev.get("/fail", **own).text
 
 
 def test_child_ends_when_its_parent_is_killed(dev):

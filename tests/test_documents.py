@@ -16,6 +16,7 @@ from examples.bookshop.main import app as bookshop
 
 from weft import App
 from weft.listing import routes_table
+from weft.scaffold import make_project
 from weft.testing import TestClient
 
 ROOT = Path(__file__).parent.parent
@@ -131,6 +132,12 @@ def test_the_guide_documents_its_words() -> None:
     operation = document["paths"]["/words"]["get"]
     assert operation["description"].startswith("Look words up.")
     assert operation["parameters"][0]["description"] == "what to look for"
+
+
+def test_the_guide_has_the_dockerfile_of_new_projects(tmp_path: Path) -> None:
+    make_project(tmp_path / "my-api")
+    (shown,) = blocks(PAGES["deployment"], "dockerfile")
+    assert shown == (tmp_path / "my-api/Dockerfile").read_text()
 
 
 def test_the_guide_tests_its_service() -> None:

@@ -42,6 +42,9 @@ def _import(name: str, directory: str) -> ModuleType:
     try:
         __import__(name)  # not importlib.import_module, whose frames would stay in tracebacks
         return sys.modules[name]
+    except SystemExit as exc:
+        said = f": {exc.code}" if isinstance(exc.code, str) else f" with status {exc.code}"
+        raise Problem(f"the module {name!r} has ended the program{said}") from exc
     except Exception as exc:
         # Only the module itself or a package around it: what it imports is its own affair.
         if isinstance(exc, ModuleNotFoundError) and _is_or_contains(exc.name, name):

@@ -68,31 +68,41 @@ def test_limit_is_checked(client: TestClient) -> None:
 def test_unknown_note_is_404(client: TestClient) -> None:
     assert client.get("/notes/2").status_code == 404
 ''',
-    "requirements.txt": "weft\npydantic\n",
+    # Not weft itself: by that name the package index has another project.
+    "requirements.txt": "pydantic\n",
     "requirements-dev.txt": "-r requirements.txt\nhttpx\npytest\n",
     "Dockerfile": """\
 FROM python:3.13-slim
 WORKDIR /app
-# weft is compiled where there is no wheel for the platform
-RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev \\
-    && rm -rf /var/lib/apt/lists/*
 COPY requirements.txt .
-RUN pip install --no-cache-dir -r requirements.txt
+RUN pip install --no-cache-dir -r requirements.txt \\
+    && pip install --no-cache-dir --no-deps drf-spectacular-sidecar
+# what `pip wheel` has made, see README.md
+COPY wheels wheels
+RUN pip install --no-cache-dir --no-index --no-deps wheels/weft-*.whl
 COPY main.py .
 USER nobody
 EXPOSE 8000
 CMD ["weft", "main:app", "--host", "0.0.0.0"]
 """,
     ".dockerignore": ".git\n.venv\n__pycache__\ntest_*.py\n",
-    ".gitignore": ".venv\n__pycache__\n.pytest_cache\n",
+    ".gitignore": ".venv\n__pycache__\n.pytest_cache\nwheels\n",
     "README.md": """\
 # {name}
 
-    python -m venv .venv && . .venv/bin/activate
-    pip install -r requirements-dev.txt
-    weft dev main:app          # http://127.0.0.1:8000/docs
+WEFT is the path of a clone of weft. It is not on the package index, where the name is another
+project's.
+
+    python3 -m venv .venv && . .venv/bin/activate
+    pip install WEFT -r requirements-dev.txt
+    pip install --no-deps drf-spectacular-sidecar      # the files of /docs
+    weft dev main:app          # http://127.0.0.1:8000/docs and http://127.0.0.1:8000/_weft/
     pytest
 
+The image takes a wheel of weft, made by the Python that it has:
+
+    docker run --rm -v WEFT:/weft:ro -v "$PWD/wheels":/wheels python:3.13 \\
+        pip wheel --no-deps --wheel-dir /wheels /weft
     docker build -t {image} . && docker run -p 8000:8000 {image}
 """,
 }

@@ -1,4 +1,4 @@
-"""Replies made of Jinja2 templates, with Starlette's names; `pip install 'weft[templates]'`."""
+"""Replies made of Jinja2 templates, with Starlette's names; `pip install jinja2`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 try:
     import jinja2
 except ImportError as exc:
-    raise ImportError("weft.templating needs jinja2: pip install 'weft[templates]'") from exc
+    raise ImportError("weft.templating needs jinja2: pip install jinja2") from exc
 
 from weft.datastructures import URL
 from weft.requests import Request

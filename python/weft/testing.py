@@ -17,7 +17,7 @@ from weft.server import Config, Server
 try:
     import httpx
 except ModuleNotFoundError as exc:  # pragma: no cover
-    raise ModuleNotFoundError("weft.testing needs httpx: pip install 'weft[test]'") from exc
+    raise ModuleNotFoundError("weft.testing needs httpx: pip install httpx") from exc
 
 if TYPE_CHECKING:
     from weft.app import App

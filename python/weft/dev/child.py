@@ -1,7 +1,8 @@
 """The child of `weft dev`: serves the App on sockets it is handed, or a page that says why not.
 
-`python -m weft.dev.child TARGET DIRECTORY LOG_LEVEL ACCESS_LOG ROOT_PATH ALIVE FD ...`
+`python -m weft.dev.child TARGET DIRECTORY LOG_LEVEL ACCESS_LOG ROOT_PATH DIED ALIVE FD ...`
 
+DIED is how the child before this one ended by itself, or empty; then its application is not loaded.
 ALIVE is the reading end of a pipe: at its end the parent is gone, and so are we.
 """
 
@@ -25,7 +26,7 @@ from weft.server import Config, Server
 
 def main() -> None:
     os.environ.setdefault("WEFT_ENV", "development")
-    target, directory, level, access_log, root_path, alive, *fds = sys.argv[1:]
+    target, directory, level, access_log, root_path, died, alive, *fds = sys.argv[1:]
     log.configure(level)
     config = Config(
         log_level=level,
@@ -34,12 +35,15 @@ def main() -> None:
         fds=tuple(map(int, fds)),
     )
     try:
+        if died:
+            raise Problem(died)
         app = load_app(target, directory)
         install(app)
         serve(app, config, int(alive), View(app))
         return
     except Problem as exc:
-        log.logger.error("%s", exc)
+        if not died:  # which the parent has told
+            log.logger.error("%s", exc)
         why: BaseException = exc.__cause__ or exc
     except SignatureError as exc:
         log.logger.error("%s", exc)

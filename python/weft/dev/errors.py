@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import weft
 from weft.app import App
+from weft.dev.asker import REFUSAL, is_welcome
 from weft.exceptions import SignatureError
 from weft.requests import Request
 from weft.responses import HTMLResponse, PlainTextResponse, Response
@@ -56,7 +57,9 @@ def install(app: App) -> None:
 
 
 def page(exc: BaseException, request: Request, title: str) -> Response:
-    """500 with all of it: as a page to a browser, as text to others."""
+    """500 with all of it: as a page to a browser, as text to others; to strangers nothing of it."""
+    if not is_welcome(request):
+        return PlainTextResponse(f"Internal Server Error\n\n{REFUSAL}", 500)
     if "text/html" not in request.headers.get("accept", ""):
         text = "".join(traceback.format_exception(exc))
         text = f"{title}.\n\n{text}"

@@ -65,11 +65,12 @@ class Reloader:
                     _forget(changed)
                     child = self._start()
                 elif child.poll() is not None and not self.stopping:
-                    log.logger.error(
-                        "The application has ended by itself, with status %d; it is started again "
-                        "when a file changes.",
-                        child.returncode,
+                    ended = (
+                        f"The application has ended by itself, {_how(child.returncode)}; it is "
+                        "started again when a file changes."
                     )
+                    log.logger.error(ended)
+                    child = self._start(ended)  # a page that says so
                     while not self.stopping and snapshot(self.directory) == now:
                         time.sleep(_POLL_SECONDS)
             _stop(child)
@@ -82,15 +83,25 @@ class Reloader:
                 os.unlink(self.config.uds)
         return 0
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, died: str = "") -> subprocess.Popen[bytes]:
         fds = [sock.fileno() for sock in self.sockets]
         command = [sys.executable, "-m", "weft.dev.child", self.target, self.directory]
         command += [self.config.log_level, str(int(self.config.access_log)), self.config.root_path]
-        command += [str(self.alive), *map(str, fds)]
+        command += [died, str(self.alive), *map(str, fds)]
         return subprocess.Popen(command, pass_fds=(self.alive, *fds))
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.stopping = True
+
+
+def _how(status: int) -> str:
+    """By what a child ended, which `Popen.returncode` says."""
+    if status >= 0:
+        return f"with status {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:

@@ -13,9 +13,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from weft import __version__, _core
 from weft.app import App
+from weft.dev.asker import REFUSAL, is_welcome
 from weft.exceptions import HTTPException
 from weft.listing import describe
 from weft.requests import Request
@@ -86,7 +88,7 @@ class View:
 
     def plans(self, request: Request) -> Any:
         """The App, its routes and their plans: what does not change while it is served."""
-        _same_origin(request)
+        _check(request)
         return {
             "title": self.app.title,
             "version": self.app.version,
@@ -99,7 +101,7 @@ class View:
 
     async def requests(self, request: Request, after: int = 0) -> Any:
         """The requests that ended after the one of number `after`, and the counters."""
-        _same_origin(request)
+        _check(request)
         assert self._core is not None
         now = time.monotonic_ns()
         counters = self._core.counters()
@@ -158,7 +160,10 @@ def _file(name: str) -> Response:
     return Response(content, headers=_HEADERS, media_type=_FILES[name])
 
 
-def _same_origin(request: Request) -> None:
-    """Pages of other origins learn nothing, whatever the App's CORS lets them read."""
-    if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        raise HTTPException(403, "Only the page itself may ask for this")
+def _check(request: Request) -> None:
+    """Pages of other sites learn nothing, whatever the App's CORS lets them read."""
+    own = request.headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+    origin = request.headers.get("origin")
+    same = origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    if not (own and same and is_welcome(request)):
+        raise HTTPException(403, REFUSAL)
