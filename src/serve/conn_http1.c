@@ -1,4 +1,4 @@
-/* One HTTP/1.x connection: reading, its states, request bodies, and what it may wait for.
+/* One HTTP/1.x connection: its states, and what leads from one to the next.
  *
  * Read wf_conn_advance first: it is the machine drawn in server_int.h, one step function a state.
  * Each step returns the state to go to, or its own to wait for more input, output or time. */
@@ -8,158 +8,8 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "serve/server_int.h"
-#include "wire/url/url.h"
 
-enum {
-    READS_A_TURN = 4, /* of one connection that keeps filling its buffer: the others wait */
-    FORM_READ_BYTES =
-        64 * 1024 /* at once of a long form: half the system calls of a small buffer */
-};
-
-/* ---- the input buffer ---- */
-
-static void free_input(struct wf_server *s, char *p, size_t cap) {
-    if (cap == WF_STREAM_BUF_BYTES) {
-        wf_pool_give(&s->buffers, p);
-    } else {
-        wf_free(p);
-    }
-}
-
-void wf_conn_give_input(struct wf_conn *c) {
-    if (c->in != NULL) {
-        free_input(c->server, c->in, c->in_cap);
-        c->in = NULL;
-    }
-    c->in_cap = c->in_at = c->in_end = 0;
-}
-
-/* Moves everything from the current request on to the front of a buffer of `cap` bytes. */
-static bool move_input(struct wf_conn *c, size_t cap) {
-    struct wf_exchange *ex = c->ex;
-    size_t from = ex != NULL ? (size_t)(ex->base - c->in) : c->in_at;
-    WF_ASSERT(cap >= c->in_end - from);
-    char *p = cap == WF_STREAM_BUF_BYTES ? wf_pool_take(&c->server->buffers) : wf_malloc(cap);
-    if (p == NULL) {
-        return false;
-    }
-    memcpy(p, c->in + from, c->in_end - from);
-    if (ex != NULL) {
-        /* The path and its parameters may lie in the old buffer (or in the arena). */
-        uintptr_t old = (uintptr_t)c->in;
-        for (int i = -1; i < (int)ex->match.nparams; i++) {
-            struct wf_span *s = i < 0 ? &ex->path : &ex->match.params[i];
-            if ((uintptr_t)s->p >= old && (uintptr_t)s->p < old + c->in_cap) {
-                s->p = p + ((uintptr_t)s->p - old - from);
-            }
-        }
-        ex->base = p;
-        c->head_end -= from;
-        c->body_end -= from;
-        c->body_at -= from;
-    }
-    free_input(c->server, c->in, c->in_cap);
-    c->in = p;
-    c->in_cap = cap;
-    c->in_at -= from;
-    c->in_end -= from;
-    return true;
-}
-
-/* A claimed length costs nothing until more than one pooled buffer of it has come; then the rest is
- * one allocation. Without a length it doubles. Never much more than the route's limit. */
-static size_t grown_for_body(const struct wf_conn *c) {
-    size_t head = c->head_end - (size_t)(c->ex->base - c->in);
-    if (c->body_mode == WF_BODY_FORM || c->ex->body_coding != NULL) { /* none of it stays there */
-        return c->in_cap + FORM_READ_BYTES;
-    }
-    size_t body = c->body_end - c->head_end;
-    if (!c->body_chunked) {
-        return WF_MAX(head + body + (size_t)c->body_left, (size_t)WF_STREAM_BUF_BYTES);
-    }
-    size_t twice = c->in_cap * 2, most = head + WF_STREAM_BUF_BYTES;
-    return c->body_max < twice ? WF_MIN(twice, most + (size_t)c->body_max) : twice;
-}
-
-enum room { ROOM, NO_ROOM_NOW, NO_MEMORY };
-
-static enum room make_room(struct wf_conn *c) {
-    if (wf_likely(c->in == NULL)) {
-        c->in = wf_pool_take(&c->server->buffers);
-        c->in_cap = WF_STREAM_BUF_BYTES;
-        c->in_at = c->in_end = 0;
-        return c->in != NULL ? ROOM : NO_MEMORY;
-    }
-    if (c->in_end < c->in_cap) {
-        return ROOM;
-    }
-    switch ((enum wf_conn_state)c->state) {
-    case WF_CONN_HEAD:
-        if (c->in_at > 0) {
-            memmove(c->in, c->in + c->in_at, c->in_end - c->in_at);
-            c->in_end -= c->in_at;
-            c->in_at = 0;
-            return ROOM;
-        }
-        return move_input(c, c->in_cap * 2) ? ROOM : NO_MEMORY;
-    case WF_CONN_BODY:
-        return move_input(c, grown_for_body(c)) ? ROOM : NO_MEMORY;
-    case WF_CONN_DROP:
-        c->in_at = c->in_end = 0;
-        return ROOM;
-    default: /* an embedder's spans point into it, or nobody wants more */
-        return NO_ROOM_NOW;
-    }
-}
-
-/* After a large request: back to a pooled buffer, or to none. */
-static void shrink_input(struct wf_conn *c) {
-    if (c->in_cap == WF_STREAM_BUF_BYTES) {
-        return;
-    }
-    if (c->in_at == c->in_end) {
-        wf_conn_give_input(c);
-    } else if (c->in_end - c->in_at <= WF_STREAM_BUF_BYTES) {
-        (void)move_input(c, WF_STREAM_BUF_BYTES); /* without memory the large one stays */
-    }
-}
-
-/* ---- bodies ---- */
-
-/* Decodes what has arrived of the body, in place. */
-static void feed(struct wf_conn *c) {
-    size_t n = c->in_end - c->in_at;
-    if (c->body != WF_BODY_ARRIVING || n == 0) {
-        return;
-    }
-    size_t used = n;
-    bool done;
-    if (!c->body_chunked) {
-        n = used = (size_t)WF_MIN((uint64_t)n, c->body_left);
-        c->body_left -= n;
-        done = c->body_left == 0;
-    } else {
-        enum wf_chunked_result r = wf_chunked_decode(&c->chunked, c->in + c->in_at, &n, &used);
-        done = r == WF_CHUNKED_DONE;
-        if (r == WF_CHUNKED_BAD || r == WF_CHUNKED_TRAILER_TOO_LARGE) {
-            c->body = WF_BODY_BAD;
-            c->in_end = c->in_at;
-            return;
-        }
-    }
-    bool over = n > c->body_max - c->body_bytes;
-    n = over ? (size_t)(c->body_max - c->body_bytes) : n;
-    c->body_end = c->in_at + n;
-    c->body_bytes += n;
-    c->in_at += used;
-    if (over) {
-        c->body = WF_BODY_OVER;
-    } else if (done) {
-        c->body = WF_BODY_COMPLETE;
-        return;
-    }
-    c->in_at = c->in_end = c->body_end;
-}
+enum { READS_A_TURN = 4 }; /* of one connection that keeps filling its buffer: the others wait */
 
 void wf_conn_continue(struct wf_conn *c) {
     static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -247,67 +97,6 @@ void wf_conn_finished(struct wf_conn *c) {
 
 /* ---- from HEAD ---- */
 
-/* Prepares for the body, if one is to come. false: it is announced to be too large. */
-static bool begin_body(struct wf_conn *c) {
-    const struct wf_head *head = &c->ex->head;
-    c->head_end = c->body_at = c->body_end = c->in_at;
-    if (wf_likely(head->framing == WF_BODY_NONE ||
-                  (head->framing == WF_BODY_LENGTH && head->content_length == 0))) {
-        c->body = WF_BODY_COMPLETE;
-        c->continue_owed = false;
-        return true;
-    }
-    c->body = WF_BODY_ARRIVING;
-    c->body_bytes = 0;
-    c->body_left = head->content_length;
-    c->body_chunked = head->framing == WF_BODY_CHUNKED;
-    c->continue_owed = head->expect_continue && c->in_at == c->in_end; /* else it did not wait */
-    if (c->body_chunked) {
-        wf_chunked_init(&c->chunked);
-        c->body_left = 0;
-    }
-    return c->body_left <= c->body_max;
-}
-
-/* What is wrong with a form is for the embedder to say; the rest of the body is of no interest then. */
-static void form_fed(struct wf_conn *c) {
-    WF_ASSERT(c->ex != NULL && c->ex->form != NULL);
-    if (c->body == WF_BODY_COMPLETE) {
-        wf_form_finish(c->ex->form);
-    } else if (c->ex->form->status != 0) {
-        c->body_mode = WF_BODY_IGNORE;
-    }
-}
-
-/* The body so far goes into the form. */
-static void feed_form(struct wf_conn *c) {
-    wf_form_feed(c->ex->form, wf_span(c->in + c->head_end, c->body_end - c->head_end));
-    c->body_end = c->head_end;
-    if (c->body != WF_BODY_COMPLETE) {
-        c->in_at = c->in_end = c->head_end;
-    }
-}
-
-static bool begin_form(struct wf_conn *c) {
-    struct wf_exchange *ex = c->ex;
-    WF_ASSERT(ex->match.leaf != NULL); /* it is the leaf that wants a form */
-    const struct wf_field *type = wf_head_find(&ex->head, WF_FIELD_CONTENT_TYPE);
-    ex->form = wf_form_new(type != NULL ? wf_field_value_span(ex->base, type) : wf_span("", 0),
-                           ex->match.leaf->form);
-    if (ex->form == NULL) {
-        return false;
-    }
-    if (!c->body_chunked && ex->body_coding == NULL) {
-        wf_form_expect(ex->form, ex->head.content_length);
-    }
-    if (c->body == WF_BODY_COMPLETE) {
-        wf_form_finish(ex->form);
-        return true;
-    }
-    return c->body_left <= FORM_READ_BYTES || c->in_cap > FORM_READ_BYTES ||
-           move_input(c, c->in_cap + FORM_READ_BYTES);
-}
-
 /* To the embedder. */
 static enum wf_conn_state publish(struct wf_conn *c) {
     WF_ASSERT(c->ex != NULL);
@@ -325,7 +114,7 @@ static enum wf_conn_state publish(struct wf_conn *c) {
 static bool answered_by_layer(struct wf_conn *c) {
     c->body_mode = WF_BODY_IGNORE;
     c->body_max = UINT64_MAX;
-    (void)begin_body(c);
+    (void)wf_conn_begin_body(c);
     return wf_layers_before(c->ex);
 }
 
@@ -336,7 +125,7 @@ static bool answered_by_layer_of_router(struct wf_conn *c) {
     }
     c->body_mode = WF_BODY_IGNORE;
     c->body_max = UINT64_MAX;
-    (void)begin_body(c);
+    (void)wf_conn_begin_body(c);
     return wf_layers_before_inner(c->ex, layers);
 }
 
@@ -348,7 +137,7 @@ static bool answered_by_leaf(struct wf_conn *c) {
     }
     c->body_mode = WF_BODY_IGNORE;
     c->body_max = UINT64_MAX;
-    (void)begin_body(c);
+    (void)wf_conn_begin_body(c);
     if (leaf->answer(leaf->answer_arg, c->ex)) {
         return true;
     }
@@ -389,7 +178,7 @@ static enum wf_conn_state dispatch(struct wf_conn *c) {
     c->body_mode = leaf != NULL ? leaf->body_mode : WF_BODY_IGNORE;
     c->body_max =
         leaf != NULL && leaf->body_max != UINT64_MAX ? leaf->body_max : s->config.body_bytes_max;
-    if (wf_unlikely(!begin_body(c))) {
+    if (wf_unlikely(!wf_conn_begin_body(c))) {
         return refused(c, 413, "");
     }
     if (wf_unlikely(leaf != NULL ? leaf->fixed != NULL : !is_embedders(ex))) {
@@ -402,7 +191,7 @@ static enum wf_conn_state dispatch(struct wf_conn *c) {
             return coding == 415 ? refused_coding(c) : refused(c, coding, "");
         }
     }
-    if (c->body_mode == WF_BODY_FORM && !begin_form(c)) {
+    if (c->body_mode == WF_BODY_FORM && !wf_conn_begin_form(c)) {
         return refused(c, 503, "");
     }
     if (wf_likely(c->body == WF_BODY_COMPLETE)) {
@@ -413,7 +202,7 @@ static enum wf_conn_state dispatch(struct wf_conn *c) {
         return WF_CONN_BODY;
     }
     if (c->body_mode == WF_BODY_STREAM && c->in_cap - c->head_end < WF_STREAM_BUF_BYTES / 4 &&
-        !move_input(c, c->in_cap + WF_STREAM_BUF_BYTES)) {
+        !wf_conn_move_input(c, c->in_cap + WF_STREAM_BUF_BYTES)) {
         return closed(c, true);
     }
     return publish(c);
@@ -484,7 +273,7 @@ static enum wf_conn_state publish_late(struct wf_conn *c) {
 
 static enum wf_conn_state step_body(struct wf_conn *c) {
     WF_ASSERT(c->ex != NULL);
-    feed(c);
+    wf_conn_feed_body(c);
     if (wf_unlikely(c->ex->body_coding != NULL) && c->body <= WF_BODY_ARRIVING) {
         int bad = wf_conn_feed_coding(c);
         if (bad != 0) {
@@ -492,10 +281,10 @@ static enum wf_conn_state step_body(struct wf_conn *c) {
             return refused(c, bad, bad == 400 ? WF_BAD_CODING : "");
         }
     } else if (c->body_mode == WF_BODY_FORM && c->body <= WF_BODY_ARRIVING) {
-        feed_form(c);
+        wf_conn_feed_form(c);
     }
     if (c->body_mode == WF_BODY_FORM && c->body <= WF_BODY_ARRIVING) {
-        form_fed(c);
+        wf_conn_form_fed(c);
         if (c->body_mode != WF_BODY_FORM) {
             return publish_late(c);
         }
@@ -530,7 +319,7 @@ static enum wf_conn_state step_running(struct wf_conn *c) {
         return WF_CONN_RUNNING;
     }
     size_t before = c->body_end;
-    feed(c);
+    wf_conn_feed_body(c);
     if (c->body == WF_BODY_BAD) {
         c->server->counters.bad_requests++;
     }
@@ -560,12 +349,12 @@ static enum wf_conn_state step_replied(struct wf_conn *c) {
     if (wf_unlikely(wf_stream_at_high_water(&c->stream))) {
         return WF_CONN_REPLIED; /* who does not read gets no more answers */
     }
-    shrink_input(c);
+    wf_conn_shrink_input(c);
     return WF_CONN_HEAD;
 }
 
 static enum wf_conn_state step_drop(struct wf_conn *c) {
-    feed(c);
+    wf_conn_feed_body(c);
     if (c->body == WF_BODY_COMPLETE) {
         return WF_CONN_REPLIED;
     }
@@ -624,103 +413,7 @@ void wf_conn_advance(struct wf_conn *c) {
     wf_conn_settle(c);
 }
 
-/* ---- what it waits for ---- */
-
-static bool wants_input(const struct wf_conn *c) {
-    if (c->eof) {
-        return false;
-    }
-    switch ((enum wf_conn_state)c->state) {
-    case WF_CONN_HEAD:
-    case WF_CONN_BODY:
-    case WF_CONN_DROP:
-    case WF_CONN_LINGER:
-        return true;
-    case WF_CONN_RUNNING:
-        /* Also without a use for it: this is how we learn that the client has gone. */
-        return !c->more_waits;
-    default:
-        return false;
-    }
-}
-
-static struct wf_wait_list *handler_waits(const struct wf_conn *c) {
-    const struct wf_leaf *leaf = c->ex->match.leaf;
-    return leaf != NULL && leaf->timeout != NULL ? leaf->timeout
-                                                 : &c->server->waits[WF_WAIT_HANDLER];
-}
-
-static enum wf_wait wait_of(const struct wf_conn *c) {
-    if (c->state == WF_CONN_LINGER) {
-        return WF_WAIT_LINGER;
-    }
-    if (wf_unlikely(c->stalled)) {
-        return WF_WAIT_WRITE;
-    }
-    switch ((enum wf_conn_state)c->state) {
-    case WF_CONN_HEAD:
-        if (c->in_at != c->in_end) {
-            return WF_WAIT_HEAD;
-        }
-        return c->server->draining ? WF_WAIT_FIRST : WF_WAIT_IDLE;
-    case WF_CONN_BODY:
-    case WF_CONN_DROP:
-        return WF_WAIT_BODY;
-    case WF_CONN_RUNNING:
-        if (c->body == WF_BODY_ARRIVING && c->in_end < c->in_cap && !c->continue_owed) {
-            return WF_WAIT_BODY;
-        }
-        if (handler_waits(c)->ns != 0 && c->ex->reply == WF_REPLY_NONE) {
-            return WF_WAIT_HANDLER;
-        }
-        return c->more_waits ? WF_WAIT_END : WF_WAIT_NONE;
-    default:
-        return WF_WAIT_NONE;
-    }
-}
-
-/* Bytes moved in the direction of the wait. */
-static uint64_t moved(const struct wf_conn *c, enum wf_wait wait) {
-    return wait == WF_WAIT_WRITE ? c->queued_bytes - wf_stream_pending(&c->stream) : c->input_bytes;
-}
-
-static void wait_from_now(struct wf_conn *c, enum wf_wait wait) {
-    struct wf_server *s = c->server;
-    wf_list_remove(&c->wait);
-    c->wait_class = (uint8_t)wait;
-    struct wf_wait_list *list = wait == WF_WAIT_HANDLER ? handler_waits(c) : &s->waits[wait];
-    if (list->ns == 0) {
-        return;
-    }
-    c->mark = moved(c, wait);
-    c->deadline_ns = s->loop->now_ns + list->ns;
-    wf_list_push(&list->conns, &c->wait);
-    if (wf_unlikely(!wf_timer_active(&s->tick))) {
-        wf_server_start_tick(s);
-    }
-}
-
-void wf_conn_settle(struct wf_conn *c) {
-    if (c->state == WF_CONN_CLOSED) {
-        return;
-    }
-    if (c->in_at == c->in_end && c->ex == NULL && c->in != NULL) {
-        wf_conn_give_input(c);
-    }
-    bool reading = wants_input(c);
-    if (wf_unlikely(reading == c->stream.paused)) {
-        if (!reading) {
-            wf_stream_pause(&c->stream);
-        } else if (wf_stream_resume(&c->stream) != 0) {
-            wf_conn_close(c, true);
-            return;
-        }
-    }
-    enum wf_wait wait = wait_of(c);
-    if (wait != (enum wf_wait)c->wait_class) {
-        wait_from_now(c, wait);
-    }
-}
+/* ---- ends, and times out ---- */
 
 /* The end of file means that the client has gone: a closed connection and a half-closed one look
  * the same until something is written. Requests that nobody has begun to handle are still answered
@@ -780,16 +473,16 @@ void wf_conn_timed_out(struct wf_conn *c) {
     struct wf_server *s = c->server;
     enum wf_wait wait = (enum wf_wait)c->wait_class;
     if (wait == WF_WAIT_END) {
-        wait_from_now(c, wait);
+        wf_conn_wait_from_now(c, wait);
         if (wf_stream_peer_ended(&c->stream)) {
             at_end(c, 0);
         }
         return;
     }
-    uint64_t bytes = moved(c, wait) - c->mark;
+    uint64_t bytes = wf_conn_moved(c, wait) - c->mark;
     if ((wait == WF_WAIT_WRITE && bytes != 0) ||
         (wait == WF_WAIT_BODY && bytes >= s->body_due_bytes)) {
-        wait_from_now(c, wait); /* slow, but not too slow */
+        wf_conn_wait_from_now(c, wait); /* slow, but not too slow */
         return;
     }
     stop_waiting(c);
@@ -847,9 +540,9 @@ static void on_readable(struct wf_stream *stream) {
             linger(c);
             return;
         }
-        enum room have = make_room(c);
-        if (wf_unlikely(have != ROOM)) {
-            if (have == NO_MEMORY) {
+        enum wf_conn_room have = wf_conn_make_room(c);
+        if (wf_unlikely(have != WF_ROOM)) {
+            if (have == WF_NO_MEMORY) {
                 wf_conn_close(c, true);
             } else {
                 look_for_the_end(c);
@@ -871,7 +564,7 @@ static void on_readable(struct wf_stream *stream) {
         c->input_bytes += (uint64_t)n;
         c->server->counters.bytes_in += (uint64_t)n;
         wf_conn_advance(c);
-        if (wf_likely((size_t)n < room) || !wants_input(c)) {
+        if (wf_likely((size_t)n < room) || !wf_conn_wants_input(c)) {
             return;
         }
     }

@@ -1,7 +1,10 @@
 /* What the files of serve share: the server, its connections, and who calls whom.
  *
  *     server.c       listeners, the ready list, flush, ticks, drain     calls ▼
- *     conn_http1.c   one connection's states, reading, bodies           calls ▼
+ *     conn_http1.c   one connection's states, and reading               calls ▼
+ *     conn_input.c   the buffer it reads into
+ *     conn_body.c    request bodies, and forms                          calls ▼
+ *     conn_wait.c    what it waits for                                  calls ▲ conn_http1.c
  *     refuse.c       what is answered without the embedder              calls ▼
  *     find_route.c   from a target to its leaf
  *     body_coding.c  bodies in gzip, br and zstd
@@ -27,7 +30,9 @@ enum {
         500, /* a drain closes who has not sent a first request by then: it may be on its way */
     WF_REFUSED_MAX = 128, /* connections past the maximum being told 503; then none is told */
     WF_TICK_MS_MIN = 10,
-    WF_TICK_MS_MAX = 1000
+    WF_TICK_MS_MAX = 1000,
+    WF_FORM_READ_BYTES =
+        64 * 1024 /* at once of a long form: half the system calls of a small buffer */
 };
 
 /* What a connection may wait for too long. Every class has one timeout, so its list is in order of
@@ -214,8 +219,6 @@ void wf_conn_accepted(struct wf_server *s, int fd, const struct wf_addr *peer,
 void wf_conn_advance(struct wf_conn *c);
 /* Ends it if it is idle and nothing has come: no more requests after this one. */
 void wf_conn_drain(struct wf_conn *c);
-/* Stands in the wait list, and has the reading interest, that the state asks for. */
-void wf_conn_settle(struct wf_conn *c);
 /* Ends it now. An exchange the embedder has gets EV_GONE and keeps the struct alive until its finish;
  * otherwise the struct lives until the next flush. */
 void wf_conn_close(struct wf_conn *c, bool reset);
@@ -227,7 +230,35 @@ void wf_conn_finished(struct wf_conn *c);
 void wf_conn_output_moved(struct wf_conn *c);
 /* Queues 100 Continue if the client still waits for it. */
 void wf_conn_continue(struct wf_conn *c);
+
+/* ---- conn_input.c ---- */
+enum wf_conn_room { WF_ROOM, WF_NO_ROOM_NOW, WF_NO_MEMORY };
+/* Room behind in_end for what is read next. */
+enum wf_conn_room wf_conn_make_room(struct wf_conn *c);
+/* Moves everything from the current request on to the front of a buffer of `cap` bytes. */
+bool wf_conn_move_input(struct wf_conn *c, size_t cap);
+/* After a large request: back to a pooled buffer, or to none. */
+void wf_conn_shrink_input(struct wf_conn *c);
 void wf_conn_give_input(struct wf_conn *c);
+
+/* ---- conn_body.c ---- */
+/* Prepares for the body, if one is to come. false: it is announced to be too large. */
+bool wf_conn_begin_body(struct wf_conn *c);
+/* Decodes what has arrived of the body, in place. */
+void wf_conn_feed_body(struct wf_conn *c);
+bool wf_conn_begin_form(struct wf_conn *c); /* false: no memory */
+/* The body so far goes into the form. */
+void wf_conn_feed_form(struct wf_conn *c);
+/* What is wrong with a form is for the embedder to say; the rest of the body is of no interest then. */
+void wf_conn_form_fed(struct wf_conn *c);
+
+/* ---- conn_wait.c ---- */
+bool wf_conn_wants_input(const struct wf_conn *c);
+/* Bytes moved, ever, in the direction of the wait. */
+uint64_t wf_conn_moved(const struct wf_conn *c, enum wf_wait wait);
+void wf_conn_wait_from_now(struct wf_conn *c, enum wf_wait wait);
+/* Stands in the wait list, and has the reading interest, that the state asks for. */
+void wf_conn_settle(struct wf_conn *c);
 
 /* ---- refuse.c ---- */
 /* Answers c->ex with an error and makes it the connection's last reply. */
