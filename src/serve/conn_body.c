@@ -95,3 +95,23 @@ bool wf_conn_begin_form(struct wf_conn *c) {
     return c->body_left <= WF_FORM_READ_BYTES || c->in_cap > WF_FORM_READ_BYTES ||
            wf_conn_move_input(c, c->in_cap + WF_FORM_READ_BYTES);
 }
+
+char *wf_conn_form_place(const struct wf_conn *c, size_t *bytes) {
+    if (c->state != WF_CONN_BODY || c->body_mode != WF_BODY_FORM || c->body_chunked ||
+        c->body != WF_BODY_ARRIVING || c->ex->body_coding != NULL) {
+        return NULL;
+    }
+    char *place = wf_form_place(c->ex->form, bytes);
+    if (place == NULL) {
+        return NULL;
+    }
+    *bytes = (size_t)WF_MIN(WF_MIN((uint64_t)*bytes, c->body_left), (uint64_t)WF_FORM_PLACE_BYTES);
+    return place;
+}
+
+void wf_conn_form_placed(struct wf_conn *c, struct wf_span bytes) {
+    c->body_left -= bytes.n;
+    c->body_bytes += bytes.n;
+    c->body = c->body_left == 0 ? WF_BODY_COMPLETE : WF_BODY_ARRIVING;
+    wf_form_feed(c->ex->form, bytes);
+}

@@ -540,17 +540,22 @@ static void on_readable(struct wf_stream *stream) {
             linger(c);
             return;
         }
-        enum wf_conn_room have = wf_conn_make_room(c);
-        if (wf_unlikely(have != WF_ROOM)) {
-            if (have == WF_NO_MEMORY) {
-                wf_conn_close(c, true);
-            } else {
-                look_for_the_end(c);
+        size_t room;
+        char *place = wf_conn_form_place(c, &room), *at = place;
+        if (wf_likely(place == NULL)) {
+            enum wf_conn_room have = wf_conn_make_room(c);
+            if (wf_unlikely(have != WF_ROOM)) {
+                if (have == WF_NO_MEMORY) {
+                    wf_conn_close(c, true);
+                } else {
+                    look_for_the_end(c);
+                }
+                return;
             }
-            return;
+            at = c->in + c->in_end;
+            room = c->in_cap - c->in_end;
         }
-        size_t room = c->in_cap - c->in_end;
-        ssize_t n = wf_stream_read(stream, c->in + c->in_end, room);
+        ssize_t n = wf_stream_read(stream, at, room);
         if (wf_unlikely(n <= 0)) {
             if (n == -EAGAIN) {
                 wf_conn_settle(c); /* gives an empty buffer back */
@@ -559,7 +564,11 @@ static void on_readable(struct wf_stream *stream) {
             }
             return;
         }
-        c->in_end += (size_t)n;
+        if (wf_unlikely(place != NULL)) {
+            wf_conn_form_placed(c, wf_span(place, (size_t)n));
+        } else {
+            c->in_end += (size_t)n;
+        }
         c->more_waits = false;
         c->input_bytes += (uint64_t)n;
         c->server->counters.bytes_in += (uint64_t)n;

@@ -32,7 +32,8 @@ enum {
     WF_TICK_MS_MIN = 10,
     WF_TICK_MS_MAX = 1000,
     WF_FORM_READ_BYTES =
-        64 * 1024 /* at once of a long form: half the system calls of a small buffer */
+        64 * 1024, /* at once of a long form: half the system calls of a small buffer */
+    WF_FORM_PLACE_BYTES = 256 * 1024 /* at once of a long file: 64 KiB to 2 MiB cost the same */
 };
 
 /* What a connection may wait for too long. Every class has one timeout, so its list is in order of
@@ -251,6 +252,9 @@ bool wf_conn_begin_form(struct wf_conn *c); /* false: no memory */
 void wf_conn_feed_form(struct wf_conn *c);
 /* What is wrong with a form is for the embedder to say; the rest of the body is of no interest then. */
 void wf_conn_form_fed(struct wf_conn *c);
+/* Where to read more of a long file to, instead of the input buffer, and how much; NULL: nowhere. */
+char *wf_conn_form_place(const struct wf_conn *c, size_t *bytes);
+void wf_conn_form_placed(struct wf_conn *c, struct wf_span bytes); /* it has been read to there */
 
 /* ---- conn_wait.c ---- */
 bool wf_conn_wants_input(const struct wf_conn *c);

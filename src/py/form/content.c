@@ -1,12 +1,11 @@
 /* _core.FormContent: what an uploaded file consists of, in the memory that the form has read it into. */
-#include "base/alloc.h"
 #include "base/check.h"
 #include "py/form/form.h"
 #include "py/state.h"
 
 struct content {
     PyObject_HEAD
-    char *p; /* owned; never changed, as views of it may be anywhere */
+    char *p; /* owned: a block; never changed, as views of it may be anywhere */
     Py_ssize_t n;
     uint64_t claimed;
     struct wf_form_memory *memory; /* owned reference: it may outlive the module */
@@ -38,8 +37,8 @@ static Py_ssize_t content_length(PyObject *self) {
 static void content_dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
     struct content *c = (struct content *)self;
-    wf_free(c->p);
     if (c->memory != NULL) {
+        wf_form_memory_give(c->memory, c->p);
         wf_form_memory_release(c->memory, c->claimed);
         wf_form_memory_unref(c->memory);
     }

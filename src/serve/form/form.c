@@ -16,6 +16,7 @@
 enum {
     SMALL_BYTES =
         4096, /* content up to here is moved into the arena, not given memory of its own */
+    EARLY_BYTES = 64 * 1024, /* a file of so many that may become a long one claims its memory */
     CONTENT_MAX = 1 << 30
 };
 
@@ -186,13 +187,25 @@ static void release(struct wf_form *f, struct wf_form_item *item, uint64_t but) 
     }
 }
 
-/* Is there room for a file that has become longer than each may be? It is asked for at once where the body's length
- * tells how long the file may become, else by doubling. */
-static bool has_shared_memory(struct wf_form *f, struct wf_form_item *item) {
-    struct wf_form_state *s = f->state;
-    if (item->size <= item->claimed) {
-        return true;
+/* The content that is gathering moves to a block. */
+static bool move_to_block(struct wf_form_state *s, struct wf_form_item *item, size_t bytes) {
+    char *block = wf_form_memory_take(s->config.memory, bytes);
+    if (block == NULL) {
+        return false;
     }
+    size_t len = s->content.len;
+    if (len != 0) {
+        memcpy(block, s->content.p, len);
+    }
+    wf_buf_free(&s->content);
+    s->content = (struct wf_buf){.p = block, .len = len, .max = WF_FORM_FILE_MEMORY_MAX};
+    item->value = wf_span(block, 0);
+    return true;
+}
+
+/* Claims memory for a file: as much at once as the body's length says, else by doubling. false: it has to go elsewhere. */
+static bool claim(struct wf_form *f, struct wf_form_item *item) {
+    struct wf_form_state *s = f->state;
     uint64_t most = WF_FORM_FILE_MEMORY_MAX, wanted = s->content.len + s->expected;
     if (s->expected == UINT64_MAX) {
         wanted = item->size <= most ? WF_MIN(2 * item->size, most) : UINT64_MAX;
@@ -201,12 +214,24 @@ static bool has_shared_memory(struct wf_form *f, struct wf_form_item *item) {
         !wf_form_memory_claim(s->config.memory, wanted - item->claimed)) {
         return false;
     }
-    item->claimed = wanted;
-    if (wf_buf_reserve(&s->content, (size_t)wanted - s->content.len) != WF_BUF_OK) {
+    if (item->claimed == 0 && !move_to_block(s, item, (size_t)wanted)) {
+        wf_form_memory_release(s->config.memory, wanted);
         return false;
     }
-    wf_form_memory_advise(s->content.p + s->content.len, s->content.cap - s->content.len);
+    item->claimed = wanted;
+    s->content.cap = (size_t)wanted;
     return true;
+}
+
+/* Lets go of the block of an item that has claimed memory. */
+static void give_block(struct wf_form *f, struct wf_form_item *item) {
+    struct wf_form_state *s = f->state;
+    if (s->content.p == item->value.p) { /* it has not ended */
+        wf_buf_init(&s->content, CONTENT_MAX);
+    }
+    wf_form_memory_give(s->config.memory, (char *)(uintptr_t)item->value.p);
+    item->value = wf_span("", 0);
+    release(f, item, 0);
 }
 
 /* The file has become too large for memory. */
@@ -218,23 +243,43 @@ static void move_to_disk(struct wf_form *f, struct wf_form_item *item) {
         return;
     }
     spool(f, item, wf_buf_span(&s->content));
-    wf_buf_free(&s->content);
-    release(f, item, 0);
+    if (item->claimed != 0) {
+        give_block(f, item);
+    } else {
+        wf_buf_free(&s->content);
+    }
 }
 
 /* ---- content ---- */
 
+/* How long a file may become before it needs a claim, or a larger one. */
+static uint64_t unclaimed_most(const struct wf_form_state *s, const struct wf_form_item *item,
+                               uint64_t most) {
+    if (item->claimed != 0) {
+        return item->claimed;
+    }
+    bool may_be_long = s->expected != UINT64_MAX && s->content.len + s->expected > most;
+    return may_be_long ? EARLY_BYTES : most;
+}
+
 static void add_file_data(struct wf_form *f, struct wf_form_item *item, struct wf_span data) {
     struct wf_form_state *s = f->state;
-    size_t most =
+    uint64_t most =
         s->files_bytes < WF_FORM_MEMORY_MAX ? WF_FORM_SPOOL_BYTES : WF_FORM_SPOOL_FULL_BYTES;
     item->size += data.n;
-    if (item->fd < 0 && item->size > most && !has_shared_memory(f, item)) {
+    if (item->fd < 0 && item->size > unclaimed_most(s, item, most) && !claim(f, item) &&
+        item->size > most) {
         move_to_disk(f, item);
     }
-    if (f->status == 0 && item->fd >= 0) {
+    if (f->status != 0) {
+        return;
+    }
+    if (item->fd >= 0) {
         spool(f, item, data);
-    } else if (f->status == 0 && wf_buf_append_span(&s->content, data) != WF_BUF_OK) {
+    } else if (item->claimed != 0 &&
+               data.p == s->content.p + s->content.len) { /* read to its place */
+        s->content.len += data.n;
+    } else if (wf_buf_append_span(&s->content, data) != WF_BUF_OK) {
         fail_memory(f);
     }
 }
@@ -255,11 +300,27 @@ static void add_data(struct wf_form *f, struct wf_span data) {
     }
 }
 
+/* A file that has not become long needs no share of the memory. */
+static void leave_block(struct wf_form *f, struct wf_form_item *item) {
+    struct wf_form_state *s = f->state;
+    struct wf_buf own;
+    wf_buf_init(&own, CONTENT_MAX);
+    if (wf_buf_append_span(&own, wf_buf_span(&s->content)) != WF_BUF_OK) {
+        fail_memory(f);
+        return;
+    }
+    give_block(f, item);
+    s->content = own;
+}
+
 /* What has gathered becomes the item's: small content shares the arena, large keeps its memory. */
 static void end_part(struct wf_form *f) {
     struct wf_form_state *s = f->state;
     struct wf_form_item *item = &f->items[f->nitems - 1];
-    if (item->fd >= 0 || s->content.len == 0) {
+    if (item->claimed != 0 && item->size <= WF_FORM_SPOOL_BYTES) {
+        leave_block(f, item);
+    }
+    if (f->status != 0 || item->fd >= 0 || s->content.len == 0) {
         return;
     }
     release(f, item, item->size);
@@ -419,6 +480,18 @@ void wf_form_feed(struct wf_form *f, struct wf_span bytes) {
     s->expected -= s->expected != UINT64_MAX ? WF_MIN(s->expected, (uint64_t)bytes.n) : 0;
 }
 
+char *wf_form_place(const struct wf_form *f, size_t *bytes) {
+    const struct wf_form_state *s = f->state;
+    const struct wf_form_item *last = f->nitems != 0 ? &f->items[f->nitems - 1] : NULL;
+    if (f->status != 0 || last == NULL || last->claimed == 0 || last->value.p != s->content.p) {
+        return NULL;
+    }
+    /* What may be the beginning of a delimiter is content if it does not go on like one. */
+    size_t used = s->content.len + s->parser.matched;
+    *bytes = s->content.cap - WF_MIN(used, s->content.cap);
+    return *bytes != 0 ? s->content.p + used : NULL;
+}
+
 void wf_form_finish(struct wf_form *f) {
     struct wf_form_state *s = f->state;
     if (f->status != 0) {
@@ -440,10 +513,11 @@ void wf_form_free(struct wf_form *f) {
         if (item->fd >= 0) {
             close(item->fd);
         }
-        if (!f->urlencoded && item->value.n > SMALL_BYTES) {
+        if (item->claimed != 0) {
+            give_block(f, item);
+        } else if (!f->urlencoded && item->value.n > SMALL_BYTES) {
             wf_free((void *)(uintptr_t)item->value.p);
         }
-        release(f, item, 0);
     }
     wf_free(f->items);
     wf_buf_free(&f->state->content);

@@ -49,7 +49,7 @@ enum {
 struct wf_form_item {
     struct wf_span name;     /* undecoded: see wf_form.urlencoded and charset */
     struct wf_span filename; /* of a file; may be empty */
-    struct wf_span value;    /* the content, unless it is in `fd` */
+    struct wf_span value;    /* the content, unless it is in `fd`; a block where some is claimed */
     struct wf_mime_field
         *fields; /* of a multipart part, in order; all spans live as long as the form */
     uint16_t nfields;
@@ -78,6 +78,11 @@ struct wf_form *wf_form_new(struct wf_span content_type, const struct wf_form_co
 void wf_form_expect(struct wf_form *f, uint64_t bytes);
 /* Bytes of the body, in order. */
 void wf_form_feed(struct wf_form *f, struct wf_span bytes);
+/* Where the next bytes of the body may be put before they are fed from there, as what is content of a long file need not
+ * be copied then. Good until the next feed.
+ * bytes    out: how many at most
+ * returns  NULL: nowhere */
+char *wf_form_place(const struct wf_form *f, size_t *bytes);
 /* The body has ended: a truncated one is found out here. */
 void wf_form_finish(struct wf_form *f);
 /* Closes the files that are still its own. NULL is fine. */
@@ -85,8 +90,8 @@ void wf_form_free(struct wf_form *f);
 
 /* Hands an item's file over: its descriptor, rewound, is the caller's now. -1: it has none. */
 int wf_form_take_file(struct wf_form_item *item);
-/* Hands over content in shared memory: *content is the caller's now, for wf_free, and the result what is to be released
- * after that. 0: it is in none. */
+/* Hands over content in shared memory: *content is the caller's now, for wf_form_memory_give, and the result what is to be
+ * released after that. 0: it is in none. */
 uint64_t wf_form_take_content(struct wf_form_item *item, struct wf_span *content);
 
 #endif

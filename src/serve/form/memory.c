@@ -9,13 +9,19 @@
 struct wf_form_memory {
     atomic_uint_fast64_t left;
     atomic_uint refs;
+    _Atomic(char *) kept[WF_FORM_BLOCKS_KEPT]; /* blocks that nobody uses, or NULL */
 };
+
+enum { HUGE_PAGE_BYTES = 2 * 1024 * 1024 };
 
 struct wf_form_memory *wf_form_memory_new(uint64_t bytes) {
     struct wf_form_memory *m = wf_malloc(sizeof(*m));
     if (m != NULL) {
         atomic_init(&m->left, bytes);
         atomic_init(&m->refs, 1);
+        for (int i = 0; i < WF_FORM_BLOCKS_KEPT; i++) {
+            atomic_init(&m->kept[i], NULL);
+        }
     }
     return m;
 }
@@ -27,6 +33,12 @@ struct wf_form_memory *wf_form_memory_ref(struct wf_form_memory *m) {
 
 void wf_form_memory_unref(struct wf_form_memory *m) {
     if (m != NULL && atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) == 1) {
+        for (int i = 0; i < WF_FORM_BLOCKS_KEPT; i++) {
+            char *block = atomic_load_explicit(&m->kept[i], memory_order_relaxed);
+            if (block != NULL) {
+                munmap(block, WF_FORM_FILE_MEMORY_MAX);
+            }
+        }
         wf_free(m);
     }
 }
@@ -46,16 +58,38 @@ void wf_form_memory_release(struct wf_form_memory *m, uint64_t bytes) {
     atomic_fetch_add_explicit(&m->left, bytes, memory_order_relaxed);
 }
 
-/* Thousands of page faults cost more than copying what is written there. */
-void wf_form_memory_advise(char *p, size_t n) {
-#ifdef MADV_HUGEPAGE
-    const uintptr_t huge = 2 * 1024 * 1024;
-    uintptr_t from = ((uintptr_t)p + huge - 1) & ~(huge - 1), to = ((uintptr_t)p + n) & ~(huge - 1);
-    if (to > from) {
-        (void)madvise((void *)from, to - from, MADV_HUGEPAGE); /* it is only a wish */
+/* ---- blocks ---- */
+
+char *wf_form_memory_take(struct wf_form_memory *m, size_t bytes) {
+    char *block = NULL;
+    for (int i = 0; i < WF_FORM_BLOCKS_KEPT && block == NULL; i++) {
+        block = atomic_exchange_explicit(&m->kept[i], NULL, memory_order_acquire);
     }
-#else
-    (void)p;
-    (void)n;
+    if (block == NULL) {
+        block = mmap(NULL, WF_FORM_FILE_MEMORY_MAX, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (block == MAP_FAILED) {
+            return NULL;
+        }
+    }
+#ifdef MADV_HUGEPAGE
+    /* Thousands of page faults cost more than copying what is written there. It is only a wish. */
+    (void)madvise(block, bytes & ~(size_t)(HUGE_PAGE_BYTES - 1), MADV_HUGEPAGE);
 #endif
+    return block;
+}
+
+void wf_form_memory_give(struct wf_form_memory *m, char *block) {
+#ifdef MADV_FREE
+    for (int i = 0; i < WF_FORM_BLOCKS_KEPT; i++) {
+        char *none = NULL;
+        if (atomic_load_explicit(&m->kept[i], memory_order_relaxed) == NULL &&
+            madvise(block, WF_FORM_FILE_MEMORY_MAX, MADV_FREE) == 0 &&
+            atomic_compare_exchange_strong_explicit(&m->kept[i], &none, block, memory_order_release,
+                                                    memory_order_relaxed)) {
+            return;
+        }
+    }
+#endif
+    munmap(block, WF_FORM_FILE_MEMORY_MAX);
 }

@@ -141,7 +141,7 @@ static void large_files_share_memory(void **state) {
         wf_form_free(f);
         assert_int_equal(left_of(memory), ALL - 3 * MIB);
         assert_int_equal(content.p[content.n - 1], 0);
-        wf_free((void *)(uintptr_t)content.p);
+        wf_form_memory_give(memory, (char *)(uintptr_t)content.p);
         wf_form_memory_release(memory, 3 * MIB);
         wf_form_free(with_file(memory, 3 * MIB, expected));
         assert_int_equal(left_of(memory), ALL);
@@ -160,6 +160,104 @@ static void large_files_share_memory(void **state) {
     }
     wf_form_memory_unref(memory);
     assert_int_equal(open_descriptors(), before);
+}
+
+/* Feeds `bytes` as a server does that reads a long file to its place: `cut` bytes at once. */
+static void feed_to_place(struct wf_form *f, const char *bytes, size_t n, size_t cut) {
+    for (size_t at = 0, took; at < n; at += took) {
+        size_t room;
+        char *place = wf_form_place(f, &room);
+        took = WF_MIN(cut, n - at);
+        if (place == NULL) {
+            wf_form_feed(f, wf_span(bytes + at, took));
+            continue;
+        }
+        took = WF_MIN(took, room);
+        memcpy(place, bytes + at, took);
+        wf_form_feed(f, wf_span(place, took));
+    }
+}
+
+/* Where what looks like a delimiter is cut, and what follows the file, must not matter. */
+static void what_is_read_to_its_place_is_the_same(void **state) {
+    enum { FILE_BYTES = WF_FORM_SPOOL_BYTES + 100000 };
+    struct wf_buf body;
+    struct wf_form_memory *memory = wf_form_memory_new(WF_FORM_SHARED_MEMORY_MAX);
+    wf_buf_init(&body, 4 << 20);
+    assert_int_equal(wf_buf_append_span(&body, WF_SPAN(FILE_HEAD("f", "x"))), WF_BUF_OK);
+    size_t head = body.len;
+    while (body.len < head + FILE_BYTES) {
+        assert_int_equal(wf_buf_append_span(&body, WF_SPAN("\r\n--a\r\r\n-.")), WF_BUF_OK);
+    }
+    size_t file = body.len - head + sizeof("\r\n--\r\n--a") - 1;
+    size_t fed_at_once = body.len - 100;
+    assert_int_equal(wf_buf_append_span(&body, WF_SPAN("\r\n--\r\n--a\r\n")), WF_BUF_OK);
+    assert_int_equal(wf_buf_append_span(&body, WF_SPAN(FIELD("g", "1") "--b--")), WF_BUF_OK);
+    for (size_t cut = 1; cut < 40; cut++) {
+        struct wf_form_config config;
+        wf_form_config_default(&config);
+        config.memory = memory;
+        struct wf_form *f = wf_form_new(WF_SPAN(TYPE), &config);
+        wf_form_expect(f, body.len);
+        feed_to_place(f, body.p, fed_at_once, 100000);
+        size_t room;
+        assert_non_null(wf_form_place(f, &room));
+        feed_to_place(f, body.p + fed_at_once, body.len - fed_at_once, cut);
+        wf_form_finish(f);
+        assert_int_equal(f->status, 0);
+        assert_int_equal(f->nitems, 2);
+        assert_int_equal(f->items[0].claimed, file);
+        assert_true(wf_span_eq(f->items[0].value, wf_span(body.p + head, file)));
+        assert_span(f->items[1].value, "1");
+        assert_null(wf_form_place(f, &room));
+        wf_form_free(f);
+    }
+    assert_int_equal(left_of(memory), WF_FORM_SHARED_MEMORY_MAX);
+    wf_form_memory_unref(memory);
+    wf_buf_free(&body);
+}
+
+/* A long body may hold many files, none of which is long. */
+static void short_files_of_long_bodies_claim_nothing(void **state) {
+    enum { MIB = 1 << 20 };
+    static char zeros[200 * 1000];
+    struct wf_form_memory *memory = wf_form_memory_new(8 * MIB);
+    struct wf_form_config config;
+    wf_form_config_default(&config);
+    config.memory = memory;
+    struct wf_form *f = wf_form_new(WF_SPAN(TYPE), &config);
+    wf_form_expect(f, 4 * MIB);
+    feed(f, "--b");
+    for (unsigned i = 0; i < 3; i++) {
+        feed(f, &FILE_HEAD("f", "x")[3]); /* its "--b" has come */
+        feed_to_place(f, zeros, sizeof(zeros), 70 * 1000);
+        assert_true(f->items[i].claimed != 0);
+        feed(f, "\r\n--b");
+        assert_int_equal(f->items[i].claimed, 0);
+        assert_int_equal(f->items[i].value.n, sizeof(zeros));
+    }
+    assert_int_equal(left_of(memory), 8 * MIB);
+    wf_form_free(f);
+    wf_form_memory_unref(memory);
+}
+
+/* More than are kept, and in another order. */
+static void blocks_come_back(void **state) {
+    enum { BLOCKS = WF_FORM_BLOCKS_KEPT + 2 };
+    struct wf_form_memory *memory = wf_form_memory_new(WF_FORM_SHARED_MEMORY_MAX);
+    char *blocks[BLOCKS];
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < BLOCKS; i++) {
+            blocks[i] = wf_form_memory_take(memory, 3 << 20);
+            assert_non_null(blocks[i]);
+            memset(blocks[i], i, WF_FORM_FILE_MEMORY_MAX / 2);
+        }
+        for (int i = 0; i < BLOCKS; i++) {
+            assert_int_equal(blocks[i][WF_FORM_FILE_MEMORY_MAX / 2 - 1], i);
+            wf_form_memory_give(memory, blocks[i]);
+        }
+    }
+    wf_form_memory_unref(memory);
 }
 
 static void nowhere_to_store_is_told(void **state) {
@@ -364,6 +462,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(fields_and_files_are_items),
         cmocka_unit_test(large_files_go_to_disk),
         cmocka_unit_test(large_files_share_memory),
+        cmocka_unit_test(what_is_read_to_its_place_is_the_same),
+        cmocka_unit_test(short_files_of_long_bodies_claim_nothing),
+        cmocka_unit_test(blocks_come_back),
         cmocka_unit_test(nowhere_to_store_is_told),
         cmocka_unit_test(urlencoded_is_read_as_starlette_does),
         cmocka_unit_test(other_types_are_empty),
