@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import fastapi
+import msgspec
 import pydantic
 import pytest
 from openapi_spec_validator import validate
@@ -15,6 +16,7 @@ import weft
 from weft.cli import main
 from weft.openapi import SchemaError
 from weft.openapi.document import openapi
+from weft.security import APIKeyHeader
 
 FIELD = pydantic.Field(description="fd", title="ft", examples=[1], deprecated=True)
 Positive = Annotated[int, pydantic.Field(gt=0, description="pos")]
@@ -22,6 +24,10 @@ Positive = Annotated[int, pydantic.Field(gt=0, description="pos")]
 
 class Unreadable:
     pass
+
+
+class Row(msgspec.Struct):
+    n: int
 
 
 class Note(pydantic.BaseModel):
@@ -173,6 +179,43 @@ def test_second_operation_of_an_id_is_warned_of():
 
     with pytest.warns(UserWarning, match=r"'x' is that of GET /a \(.*\) and of GET /b \("):
         openapi(app)
+
+
+def test_what_only_callbacks_refer_to_is_there():
+    app = weft.App()
+    callbacks = weft.Router()
+
+    @callbacks.post("{$request.query.url}")
+    async def done(n: int, key: Annotated[str, weft.Depends(APIKeyHeader(name="x"))]): ...
+
+    @callbacks.post("{$request.query.hidden}", include_in_schema=False)
+    async def hidden(n: int): ...
+
+    @app.get("/a", callbacks=callbacks.routes)
+    async def a(): ...
+
+    document = app.openapi()
+    validate(document)  # type: ignore[arg-type]
+    assert "HTTPValidationError" in document["components"]["schemas"]
+    assert "APIKeyHeader" in document["components"]["securitySchemes"]
+    assert list(document["paths"]["/a"]["get"]["callbacks"]) == ["done"]
+
+
+def test_structs_among_several_parameters_of_a_body():
+    app = weft.App()
+
+    @app.post("/a")
+    async def a(row: Row, other: Annotated[int, weft.Body()] = 3): ...
+
+    @app.post("/b")
+    async def b(row: Annotated[Row, weft.Body(embed=True)]): ...
+
+    document = app.openapi()
+    validate(document)  # type: ignore[arg-type]
+    schemas = document["components"]["schemas"]
+    assert schemas["Row"]["properties"]["n"] == {"type": "integer", "title": "N"}
+    assert schemas["Body_a_a_post"]["required"] == ["row"]
+    assert schemas["Body_b_b_post"]["properties"]["row"] == {"$ref": "#/components/schemas/Row"}
 
 
 # ---- BSON ----

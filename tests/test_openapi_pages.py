@@ -1,5 +1,6 @@
 """The pages that show the OpenAPI document, fetched, and opened in a real browser."""
 
+import re
 import time
 from typing import Annotated
 
@@ -58,6 +59,18 @@ def test_files_of_the_pages(path, media_type):
 def test_other_files_are_not_to_be_had(name):
     with TestClient(make_app()) as client:
         assert client.get(f"/docs/-/{name}").status_code == 404
+
+
+@pytest.mark.parametrize("option", ["docs_url", "redoc_url"])
+@pytest.mark.parametrize("url", ["/", "/documentation/", "/documentation"])
+def test_page_elsewhere_finds_its_files(option, url):
+    with TestClient(make_app(**{option: url})) as client:
+        page = client.get(url).text
+        files = re.findall(r'(?:src|href)="([^"]+/-/[^"]+|/-/[^"]+)"', page)
+        assert files
+        for file in files:
+            assert not file.startswith("//")
+            assert client.get(file).status_code == 200
 
 
 def test_initializer_has_the_apps_own_parameters():

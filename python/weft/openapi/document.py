@@ -100,12 +100,13 @@ def openapi(app: App) -> dict[str, Any]:
     paths = written.paths(operations)
     webhooks = written.paths(hooks)
     definitions = schemas.definitions
-    if any(operation.may_be_invalid for operation in (*operations, *hooks)):
+    written_ones = [one for operation in (*operations, *hooks) for one in operation.walk()]
+    if any(operation.may_be_invalid for operation in written_ones):
         definitions |= _ERRORS
     components: dict[str, Any] = {}
     schemes = {
         name: _scheme(scheme)
-        for operation in (*operations, *hooks)
+        for operation in written_ones
         for name, (scheme, _) in operation.schemes.items()
     }
     if schemes:
@@ -260,14 +261,21 @@ class _Operation:
             for status, reply in route.responses.items()
             if (model := reply.get("model")) is not None
         }
-        self.callbacks = [_Operation(callback) for callback in route.callbacks]
+        self.callbacks = [
+            _Operation(callback) for callback in route.callbacks if callback.include_in_schema
+        ]
         for value in self._values():
             value.where = _name_of(route)
 
-    def all_values(self) -> Iterable[Value]:
-        yield from self._values()
+    def walk(self) -> Iterable[_Operation]:
+        """Itself, and its callbacks with theirs."""
+        yield self
         for callback in self.callbacks:
-            yield from callback.all_values()
+            yield from callback.walk()
+
+    def all_values(self) -> Iterable[Value]:
+        for operation in self.walk():
+            yield from operation._values()
 
     def _values(self) -> Iterable[Value]:
         if self.body is not None:
@@ -519,7 +527,10 @@ def _body(route: Route, steps: Sequence[Step]) -> _Body | None:
             options.setdefault("title", step.name.replace("_", " ").title())
         fields[step.name] = (value.annotation, pydantic.Field(**options))
     config = pydantic.ConfigDict(json_schema_extra=partial(_flatten, groups)) if groups else None
-    model = pydantic.create_model(name, __config__=config, **fields)
+    try:
+        model = pydantic.create_model(name, __config__=config, **fields)
+    except pydantic.errors.PydanticUserError:  # a msgspec Struct is among them, or the like
+        return _Body(media_type, required, Value(_dict_of(name, steps), "validation", "body"), {})
     options = {} if required else {"default": None}
     return _Body(media_type, required, Value(model, "validation", "body", options), {})
 

@@ -53,14 +53,19 @@ def documentation_routes(app: App) -> list[Route]:
     if app.docs_url is not None:
         page = _SwaggerUI(app, files)
         routes.append(_route(app.docs_url, page.reply))
-        routes.append(_route(app.docs_url + "/-/swagger-initializer.js", page.initializer))
+        routes.append(_route(_folder(app.docs_url) + "swagger-initializer.js", page.initializer))
         if app.swagger_ui_oauth2_redirect_url is not None:
             routes.append(_route(app.swagger_ui_oauth2_redirect_url, page.oauth2_redirect))
-        routes.append(_route(app.docs_url + "/-/{name}", files.swagger_ui))
+        routes.append(_route(_folder(app.docs_url) + "{name}", files.swagger_ui))
     if app.redoc_url is not None:
         routes.append(_route(app.redoc_url, _Redoc(app, files).reply))
-        routes.append(_route(app.redoc_url + "/-/{name}", files.redoc))
+        routes.append(_route(_folder(app.redoc_url) + "{name}", files.redoc))
     return routes
+
+
+def _folder(url: str | None) -> str:
+    """Beneath which path a page's files are."""
+    return (url or "").rstrip("/") + "/-/"
 
 
 def _route(path: str, endpoint: Any) -> Route:
@@ -180,7 +185,7 @@ class _SwaggerUI:
         self.title = f"{app.title} - Swagger UI"
 
     def _folder(self, request: Request) -> str:
-        return html.escape(f"{request.root_path}{self.app.docs_url}/-/")
+        return html.escape(request.root_path + _folder(self.app.docs_url))
 
     async def reply(self, request: Request) -> HTMLResponse:
         if not self.files.has(_SWAGGER):
@@ -238,7 +243,7 @@ class _Redoc:
         title, url = f"{self.app.title} - Redoc", f"{request.root_path}{self.app.openapi_url}"
         if not self.files.has(_REDOC):
             return _missing(title, url)
-        folder = html.escape(f"{request.root_path}{self.app.redoc_url}/-/")
+        folder = html.escape(request.root_path + _folder(self.app.redoc_url))
         body = (
             f'<redoc spec-url="{html.escape(url)}"></redoc>\n'
             f'<script src="{folder}redoc.standalone.js"></script>\n'
