@@ -1,4 +1,4 @@
-#include "base/num.h"
+#include "base/num_short.h"
 
 #include <math.h>
 #include <string.h>
@@ -26,6 +26,10 @@ const char wf_two_digits[200] = "00010203040506070809"
                                 "70717273747576777879"
                                 "80818283848586878889"
                                 "90919293949596979899";
+
+#if defined(__SSE2__)
+const char wf_digits_kept[32] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+#endif
 
 const uint64_t wf_pow10_u64[20] = {
     1ull,
@@ -614,19 +618,11 @@ const char *wf_exponent_read(const char *p, const char *end, int64_t *exp10) {
     return q;
 }
 
-/* scale() for what is sure to be a normal number, without its questions. */
 double wf_double_nearest(uint64_t digits, int64_t exp10) {
-    if (wf_likely(digits != 0 && exp10 >= -290 && exp10 <= 280)) {
-        int shift_left = __builtin_clzll(digits);
-        uint64_t hi = (uint64_t)((u128)(digits << shift_left) * pow10_of((int)exp10)->hi >> 64);
-        int top = (int)(hi >> 63);
-        int exponent = log2_pow10((int)exp10) + 63 + top - shift_left + 1023;
-        int drop = 64 - (MANTISSA_BITS + 1) - 1 + top;
-        uint64_t half = UINT64_C(1) << (drop - 1), rest = hi & (2 * half - 1);
-        if (wf_likely(rest != half && rest != half - 1)) {
-            uint64_t bits = (hi >> drop) + ((uint64_t)(exponent - 1) << MANTISSA_BITS);
-            return from_bits(bits + (rest > half));
-        }
+    double v;
+    if (wf_likely(digits != 0 && exp10 >= -290 && exp10 <= 280) &&
+        wf_likely(wf_double_scale(digits, pow10_of((int)exp10)->hi, log2_pow10((int)exp10), &v))) {
+        return v;
     }
     return from_bits(nearest(digits, exp10));
 }

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/num.h"
+#include "base/num_short.h"
 #include "base/pow10_table.h"
 
 static const char *source_dir;
@@ -234,6 +234,97 @@ static void reading_agrees_with_strtod(void **state) {
     }
 }
 
+/* What wf_short_number_read makes of text with a comma behind it, in as many bytes as it needs. */
+static enum wf_short_number read_short(const char *text, size_t *used, int32_t *i, double *d) {
+    size_t n = strlen(text), room = WF_MAX(n + 1, (size_t)WF_SHORT_NUMBER_BYTES);
+    char *copy = malloc(room);
+    memset(copy, ',', room);
+    memcpy(copy, text, n);
+    const char *p = copy;
+    enum wf_short_number kind = wf_short_number_read(&p, i, d);
+    *used = (size_t)(p - copy);
+    free(copy);
+    return kind;
+}
+
+static void short_numbers_are_those_of_the_long_way(void **state) {
+    unsigned doubles = 0;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        char text[40];
+        int whole = (int)(random_u64() % 4), fraction = (int)(random_u64() % 18), n = 0;
+        n += snprintf(text, sizeof(text), "%s", random_u64() % 2 ? "-" : "");
+        n += snprintf(text + n, sizeof(text) - (size_t)n, "%d",
+                      (int)(random_u64() % (uint64_t[]){1, 10, 100, 1000}[whole]));
+        if (fraction > 0) {
+            text[n++] = '.';
+            for (; fraction > 0; fraction--) {
+                text[n++] = (char)('0' + (random_u64() % 4 == 0 ? 0 : random_u64() % 10));
+            }
+            text[n] = '\0';
+        }
+        size_t used;
+        int32_t i;
+        double d;
+        switch (read_short(text, &used, &i, &d)) {
+        case WF_SHORT_INT:
+            assert_null(strchr(text, '.'));
+            assert_int_equal(i, atoi(text));
+            assert_int_equal(used, strlen(text));
+            break;
+        case WF_SHORT_DOUBLE:
+            assert_true(bits_of(d) == bits_of(strtod(text, NULL)));
+            assert_int_equal(used, strlen(text));
+            doubles++;
+            break;
+        case WF_SHORT_NONE:
+            assert_int_equal(used, 0);
+            break;
+        }
+    }
+#if defined(__SSE2__)
+    assert_true(doubles > ROUNDS / 2);
+#else
+    assert_true(doubles > ROUNDS / 20);
+#endif
+}
+
+static void short_numbers_are_no_others(void **state) {
+    const char *const others[] = {
+        "",
+        "-",
+        "x",
+        "-x",
+        "00",
+        "01",
+        "-01",
+        "1234",
+        "-1234",
+        "1e5",
+        "12E5",
+        "123e+1",
+        "1.",
+        "1.x",
+        "1.5e3",
+        "1.55E",
+        "0.123e1",
+        "1.5.2",
+        "1.25.",
+        "1.125.1",
+        ".5",
+        "+1",
+        "1.12345678901234567",
+        "--1",
+        "1.e5",
+    };
+    for (size_t i = 0; i < WF_ARRAY_LEN(others); i++) {
+        size_t used;
+        int32_t v;
+        double d;
+        assert_int_equal(read_short(others[i], &used, &v, &d), WF_SHORT_NONE);
+        assert_int_equal(used, 0);
+    }
+}
+
 static void reading_stops_where_the_number_does(void **state) {
     static const struct {
         const char *text;
@@ -298,6 +389,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(doubles_agree_with_cpython),
         cmocka_unit_test(doubles_are_shortest_and_nearest),
         cmocka_unit_test(reading_agrees_with_strtod),
+        cmocka_unit_test(short_numbers_are_those_of_the_long_way),
+        cmocka_unit_test(short_numbers_are_no_others),
         cmocka_unit_test(reading_stops_where_the_number_does),
         cmocka_unit_test(lax_reading_needs_digits_on_one_side_only),
         cmocka_unit_test(no_power_of_ten_ends_in_64_ones),

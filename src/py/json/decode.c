@@ -196,8 +196,20 @@ static WF_NOINLINE PyObject *read_number(struct decoder *d, const char **p, cons
 }
 
 /* A number that fits 64 bits or is a float, in registers. Others are read_number's. */
-WF_ALWAYS_INLINE PyObject *read_int(struct decoder *d, const char **p, const char *end) {
+WF_ALWAYS_INLINE PyObject *read_usual_number(struct decoder *d, const char **p, const char *end) {
     const char *q = *p;
+    double value;
+    if (wf_likely(end - q >= WF_SHORT_NUMBER_BYTES)) {
+        int32_t i;
+        switch (wf_short_number_read(p, &i, &value)) {
+        case WF_SHORT_INT:
+            return wf_json_make_int(d->s, i);
+        case WF_SHORT_DOUBLE:
+            return PyFloat_FromDouble(value);
+        case WF_SHORT_NONE:
+            break;
+        }
+    }
     bool negative = *q == '-';
     q += negative;
     const char *digits = q;
@@ -208,7 +220,6 @@ WF_ALWAYS_INLINE PyObject *read_int(struct decoder *d, const char **p, const cha
         return read_number(d, p, end);
     }
     if (wf_likely(q < end) && (*q == '.' || (*q | 0x20) == 'e')) {
-        double value;
         enum wf_json_error e = wf_json_fraction_read(*p, &q, end, v, n, &value);
         if (wf_unlikely(e != WF_JSON_OK || __builtin_isinf(value))) {
             return read_number(d, p, end);
@@ -290,7 +301,7 @@ value:
     case '7':
     case '8':
     case '9':
-        v = read_int(d, &p, end);
+        v = read_usual_number(d, &p, end);
         break;
     case 't':
         if (!WF_JSON_IS(p, end, "true")) {

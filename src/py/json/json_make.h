@@ -127,14 +127,19 @@ static inline PyObject *wf_json_make_key(struct wf_json_state *s, const struct w
                                                          : wf_json_make_text(t);
 }
 
+/* By way of a long where that is as wide: CPython makes those of one digit at once. */
+static inline PyObject *wf_json_new_int(int64_t v) {
+    return sizeof(long) == sizeof(int64_t) ? PyLong_FromLong((long)v) : PyLong_FromLongLong(v);
+}
+
 /* Small integers recur, as CPython knows of fewer. */
 static inline PyObject *wf_json_make_int(struct wf_json_state *s, int64_t v) {
     if ((uint64_t)v >= WF_JSON_INTS) {
-        return PyLong_FromLongLong(v);
+        return wf_json_new_int(v);
     }
     PyObject **slot = &s->ints[v];
     if (wf_unlikely(*slot == NULL)) {
-        *slot = PyLong_FromLongLong(v);
+        *slot = wf_json_new_int(v);
     }
     return Py_XNewRef(*slot);
 }
@@ -145,7 +150,7 @@ PyObject *wf_json_make_big_int(struct wf_span digits);
 static inline PyObject *wf_json_make_number(const struct wf_json_number *n) {
     switch (n->kind) {
     case WF_JSON_INT:
-        return PyLong_FromLongLong(n->i);
+        return wf_json_new_int(n->i);
     case WF_JSON_UINT:
         return PyLong_FromUnsignedLongLong(n->u);
     case WF_JSON_BIG:

@@ -18,7 +18,7 @@ static inline enum wf_walk_result decode_int(struct reader *r, const struct wf_n
         return result;
     }
     if (wf_likely(number.kind == WF_JSON_INT)) {
-        return give(r, n, first, PyLong_FromLongLong(number.i), out);
+        return give(r, n, first, wf_json_make_int(&r->w->state->json, number.i), out);
     }
     return json_decode_int_slow(r, n, first, &number, out);
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/num.h"
+#include "base/num_short.h"
 #include "wire/json/json.h"
 
 #if defined(__SSE2__)
@@ -215,6 +215,20 @@ static inline enum wf_json_error wf_json_fraction_read(const char *first, const 
 static inline enum wf_json_error wf_json_number_read(const char **p, const char *end,
                                                      unsigned flags, struct wf_json_number *out) {
     const char *first = *p;
+    if (wf_likely(end - first >= WF_SHORT_NUMBER_BYTES)) {
+        int32_t i;
+        switch (wf_short_number_read(p, &i, &out->d)) {
+        case WF_SHORT_INT:
+            out->kind = WF_JSON_INT;
+            out->i = i;
+            return WF_JSON_OK;
+        case WF_SHORT_DOUBLE:
+            out->kind = WF_JSON_DOUBLE;
+            return WF_JSON_OK;
+        case WF_SHORT_NONE:
+            break;
+        }
+    }
     const char *q = first;
     bool negative = *q == '-';
     q += negative;
