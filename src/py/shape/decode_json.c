@@ -7,11 +7,27 @@ enum {
     TAG_SEARCH_MAX = 16
 };
 
+/* What stands at r->p; nothing that JSON has where that is the end. */
+static inline char peek(const struct reader *r) {
+    return r->p < r->end ? *r->p : '\0';
+}
+
+/* What is read from text where that is allowed, and this is no text else. */
+static enum wf_walk_result decode_lax_text(struct reader *r, const struct wf_node *n,
+                                           PyObject **out) {
+    return peek(r) == '"' && is_lax(r, n) ? json_decode_text(r, n, out)
+                                          : json_fail_expected(r, n, r->p);
+}
+
 /* ---- numbers ---- */
 
-static inline enum wf_walk_result decode_int(struct reader *r, const struct wf_node *n,
-                                             PyObject **out) {
+static WF_NOINLINE enum wf_walk_result decode_int(struct reader *r, const struct wf_node *n,
+                                                  PyObject **out) {
     const char *first = r->p;
+    const char c = peek(r);
+    if (wf_unlikely(c != '-' && !wf_json_is_digit(c))) {
+        return decode_lax_text(r, n, out);
+    }
     struct wf_json_number number;
     enum wf_walk_result result = read_number(r, &number);
     if (wf_unlikely(result != WF_WALK_OK)) {
@@ -23,9 +39,13 @@ static inline enum wf_walk_result decode_int(struct reader *r, const struct wf_n
     return json_decode_int_slow(r, n, first, &number, out);
 }
 
-static inline enum wf_walk_result decode_float(struct reader *r, const struct wf_node *n,
-                                               PyObject **out) {
+static WF_NOINLINE enum wf_walk_result decode_float(struct reader *r, const struct wf_node *n,
+                                                    PyObject **out) {
     const char *first = r->p;
+    const char c = peek(r);
+    if (wf_unlikely(c != '-' && !wf_json_is_digit(c))) {
+        return decode_lax_text(r, n, out);
+    }
     struct wf_json_number number;
     enum wf_walk_result result = read_number(r, &number);
     if (wf_unlikely(result != WF_WALK_OK)) {
@@ -50,6 +70,66 @@ static inline enum wf_walk_result decode_float(struct reader *r, const struct wf
     return give(r, n, first, PyFloat_FromDouble(d), out);
 }
 
+/* ---- text, literals ---- */
+
+/* What has escapes or is not ASCII. */
+static WF_NOINLINE enum wf_walk_result decode_wide_str(struct reader *r, const struct wf_node *n,
+                                                       PyObject **out) {
+    const char *first = r->p;
+    struct wf_json_text t;
+    enum wf_walk_result result = read_text(r, &t);
+    return result != WF_WALK_OK ? result : give(r, n, first, wf_json_make_text(&t), out);
+}
+
+static WF_NOINLINE enum wf_walk_result decode_str(struct reader *r, const struct wf_node *n,
+                                                  PyObject **out) {
+    const char *first = r->p;
+    if (wf_unlikely(peek(r) != '"')) {
+        return json_fail_expected(r, n, first);
+    }
+    unsigned high = 0;
+    const char *text = first + 1, *q = wf_json_plain(text, r->end, &high);
+    if (wf_unlikely(high != 0 || q == r->end || *q != '"')) {
+        return decode_wide_str(r, n, out);
+    }
+    r->p = q + 1;
+    return give(r, n, first, wf_json_make_ascii(text, (size_t)(q - text)), out);
+}
+
+static WF_NOINLINE enum wf_walk_result decode_bool(struct reader *r, const struct wf_node *n,
+                                                   PyObject **out) {
+    const char *p = r->p;
+    if (WF_JSON_IS(p, r->end, "true")) {
+        r->p = p + 4;
+        *out = Py_NewRef(Py_True);
+        return WF_WALK_OK;
+    }
+    if (WF_JSON_IS(p, r->end, "false")) {
+        r->p = p + 5;
+        *out = Py_NewRef(Py_False);
+        return WF_WALK_OK;
+    }
+    const char c = peek(r);
+    if ((c == '0' || c == '1') && is_lax(r, n) && number_class(p, r->end) == WF_CLASS_INT &&
+        (p + 1 == r->end || !wf_json_is_digit(p[1]))) {
+        r->p = p + 1;
+        *out = Py_NewRef(c == '1' ? Py_True : Py_False);
+        return WF_WALK_OK;
+    }
+    return decode_lax_text(r, n, out);
+}
+
+static WF_NOINLINE enum wf_walk_result decode_none(struct reader *r, const struct wf_node *n,
+                                                   PyObject **out) {
+    const char *p = r->p;
+    if (WF_JSON_IS(p, r->end, "null")) {
+        r->p = p + 4;
+        *out = Py_NewRef(Py_None);
+        return WF_WALK_OK;
+    }
+    return decode_lax_text(r, n, out);
+}
+
 /* ---- containers ---- */
 
 /* The node of the item at an index of an array; NULL where there is none. */
@@ -60,10 +140,13 @@ static inline const struct wf_node *item_node(const struct wf_node *n, size_t in
     return n->item;
 }
 
-/* r->p is the bracket. */
-static enum wf_walk_result decode_array(struct reader *r, const struct wf_node *n, PyObject **out) {
+static WF_NOINLINE enum wf_walk_result decode_array(struct reader *r, const struct wf_node *n,
+                                                    PyObject **out) {
     struct wf_walk *w = r->w;
     const char *first = r->p;
+    if (wf_unlikely(peek(r) != '[')) {
+        return json_fail_expected(r, n, first);
+    }
     const size_t bottom = w->len, later = w->nlater;
     enum wf_walk_result result = open_container(r);
     if (wf_unlikely(result != WF_WALK_OK)) {
@@ -133,9 +216,13 @@ enum wf_walk_result json_skip_value(struct reader *r) {
     return e == WF_JSON_OK ? WF_WALK_OK : json_fail_syntax(r, e, r->p);
 }
 
-static enum wf_walk_result decode_dict(struct reader *r, const struct wf_node *n, PyObject **out) {
+static WF_NOINLINE enum wf_walk_result decode_dict(struct reader *r, const struct wf_node *n,
+                                                   PyObject **out) {
     struct wf_walk *w = r->w;
     const char *first = r->p;
+    if (wf_unlikely(peek(r) != '{')) {
+        return json_fail_expected(r, n, first);
+    }
     const struct wf_node *key_node = n->map.key;
     const bool plain_keys =
         (key_node->kind == WF_NODE_STR || key_node->kind == WF_NODE_ANY) && key_node->nchecks == 0;
@@ -255,7 +342,8 @@ static enum wf_walk_result decode_lax_union(struct reader *r, const struct wf_no
     return json_fail_expected(r, n, first);
 }
 
-static enum wf_walk_result decode_union(struct reader *r, const struct wf_node *n, PyObject **out) {
+static WF_NOINLINE enum wf_walk_result decode_union(struct reader *r, const struct wf_node *n,
+                                                    PyObject **out) {
     enum wf_class class = classify(r, r->p);
     if (wf_unlikely(class == WF_CLASS_COUNT)) {
         return WF_WALK_INVALID;
@@ -267,6 +355,17 @@ static enum wf_walk_result decode_union(struct reader *r, const struct wf_node *
         return decode_lax_union(r, n, class, out);
     }
     return wf_likely(member != NULL) ? json_decode(r, member, out) : json_fail_expected(r, n, r->p);
+}
+
+static WF_NOINLINE enum wf_walk_result decode_tagged(struct reader *r, const struct wf_node *n,
+                                                     PyObject **out) {
+    if (wf_unlikely(peek(r) != '{')) {
+        return json_fail_expected(r, n, r->p);
+    }
+    const struct wf_node *member = NULL;
+    enum wf_walk_result result = json_find_tag(r, n, &member);
+    WF_ASSERT(result != WF_WALK_OK || member != NULL);
+    return result == WF_WALK_OK ? json_decode(r, member, out) : result;
 }
 
 /* ---- judges ---- */
@@ -283,11 +382,12 @@ static enum wf_walk_result hand_over(struct reader *r, const struct wf_node *n, 
     return result;
 }
 
-static enum wf_walk_result decode_kind(struct reader *r, const struct wf_node *n, PyObject **out);
+static enum wf_walk_result decode_unjudged(struct reader *r, const struct wf_node *n,
+                                           PyObject **out);
 
 /* What a validator makes of the value, or of the plain object; that stands there until then. */
-static enum wf_walk_result decode_put_off(struct reader *r, const struct wf_node *n,
-                                          PyObject **out) {
+static WF_NOINLINE enum wf_walk_result decode_put_off(struct reader *r, const struct wf_node *n,
+                                                      PyObject **out) {
     enum wf_walk_result result =
         n->kind == WF_NODE_AFTER ? json_decode(r, n->item, out) : json_decode_any(r, n, 0, out);
     if (result == WF_WALK_OK && (result = wf_walk_put_off(r->w, n)) != WF_WALK_OK) {
@@ -297,11 +397,11 @@ static enum wf_walk_result decode_put_off(struct reader *r, const struct wf_node
 }
 
 /* What the native walk finds invalid is judged as plain objects. */
-static enum wf_walk_result decode_judged(struct reader *r, const struct wf_node *n,
-                                         PyObject **out) {
+static WF_NOINLINE enum wf_walk_result decode_judged(struct reader *r, const struct wf_node *n,
+                                                     PyObject **out) {
     const char *first = r->p;
     const size_t later = r->w->nlater;
-    enum wf_walk_result result = decode_kind(r, n, out);
+    enum wf_walk_result result = decode_unjudged(r, n, out);
     if (result == WF_WALK_OK && (result = wf_walk_later(r->w, later, n, out)) != WF_WALK_OK) {
         Py_CLEAR(*out);
     }
@@ -314,71 +414,50 @@ static enum wf_walk_result decode_judged(struct reader *r, const struct wf_node 
     return result;
 }
 
+static WF_NOINLINE enum wf_walk_result decode_handed(struct reader *r, const struct wf_node *n,
+                                                     PyObject **out) {
+    return n->call == NULL ? hand_over(r, n, 0, out) : decode_put_off(r, n, out);
+}
+
+/* ---- what is mostly text ---- */
+
+static WF_NOINLINE enum wf_walk_result decode_as_text(struct reader *r, const struct wf_node *n,
+                                                      PyObject **out) {
+    return wf_likely(peek(r) == '"') ? json_decode_text(r, n, out) : json_fail_expected(r, n, r->p);
+}
+
+static WF_NOINLINE enum wf_walk_result decode_decimal(struct reader *r, const struct wf_node *n,
+                                                      PyObject **out) {
+    const char c = peek(r);
+    return c == '-' || wf_json_is_digit(c) ? json_decode_decimal(r, n, out)
+                                           : decode_as_text(r, n, out);
+}
+
+/* A datetime or a timedelta. */
+static WF_NOINLINE enum wf_walk_result decode_seconds(struct reader *r, const struct wf_node *n,
+                                                      PyObject **out) {
+    const char c = peek(r);
+    return (c == '-' || wf_json_is_digit(c)) && is_lax(r, n) ? json_decode_seconds(r, n, out)
+                                                             : decode_as_text(r, n, out);
+}
+
 /* ---- the switch ---- */
 
-static enum wf_walk_result decode_kind(struct reader *r, const struct wf_node *n, PyObject **out) {
-    const char *p = r->p;
-    const char c = p < r->end ? *p : '\0';
+/* Each kind has a function of its own, which is jumped to: what one kind needs of the stack and of
+ * registers the others do not pay for. */
+WF_ALWAYS_INLINE enum wf_walk_result decode_kind(struct reader *r, const struct wf_node *n,
+                                                 PyObject **out) {
     switch ((enum wf_node_kind)n->kind) {
     case WF_NODE_STR:
-        if (wf_likely(c == '"')) {
-            struct wf_json_text t;
-            enum wf_walk_result result = read_text(r, &t);
-            if (wf_unlikely(result != WF_WALK_OK)) {
-                return result;
-            }
-            return give(r, n, p, wf_json_make_text(&t), out);
-        }
-        break;
+        return decode_str(r, n, out);
     case WF_NODE_INT:
-        if (wf_likely(c == '-' || wf_json_is_digit(c))) {
-            return decode_int(r, n, out);
-        }
-        if (c == '"' && is_lax(r, n)) {
-            return json_decode_text(r, n, out);
-        }
-        break;
+        return decode_int(r, n, out);
     case WF_NODE_FLOAT:
-        if (wf_likely(c == '-' || wf_json_is_digit(c))) {
-            return decode_float(r, n, out);
-        }
-        if (c == '"' && is_lax(r, n)) {
-            return json_decode_text(r, n, out);
-        }
-        break;
+        return decode_float(r, n, out);
     case WF_NODE_BOOL:
-        if (WF_JSON_IS(p, r->end, "true")) {
-            r->p = p + 4;
-            *out = Py_NewRef(Py_True);
-            return WF_WALK_OK;
-        }
-        if (WF_JSON_IS(p, r->end, "false")) {
-            r->p = p + 5;
-            *out = Py_NewRef(Py_False);
-            return WF_WALK_OK;
-        }
-        if (is_lax(r, n)) {
-            if (c == '"') {
-                return json_decode_text(r, n, out);
-            }
-            if ((c == '0' || c == '1') && number_class(p, r->end) == WF_CLASS_INT &&
-                (p + 1 == r->end || !wf_json_is_digit(p[1]))) {
-                r->p = p + 1;
-                *out = Py_NewRef(c == '1' ? Py_True : Py_False);
-                return WF_WALK_OK;
-            }
-        }
-        break;
+        return decode_bool(r, n, out);
     case WF_NODE_NONE:
-        if (WF_JSON_IS(p, r->end, "null")) {
-            r->p = p + 4;
-            *out = Py_NewRef(Py_None);
-            return WF_WALK_OK;
-        }
-        if (c == '"' && is_lax(r, n)) {
-            return json_decode_text(r, n, out);
-        }
-        break;
+        return decode_none(r, n, out);
     case WF_NODE_OBJECT:
         return json_decode_object(r, n, out);
     case WF_NODE_LIST:
@@ -387,64 +466,42 @@ static enum wf_walk_result decode_kind(struct reader *r, const struct wf_node *n
     case WF_NODE_FROZENSET:
     case WF_NODE_DEQUE:
     case WF_NODE_TUPLE:
-        if (wf_likely(c == '[')) {
-            return decode_array(r, n, out);
-        }
-        break;
+        return decode_array(r, n, out);
     case WF_NODE_DICT:
-        if (wf_likely(c == '{')) {
-            return decode_dict(r, n, out);
-        }
-        break;
+        return decode_dict(r, n, out);
     case WF_NODE_UNION:
         return decode_union(r, n, out);
     case WF_NODE_TAGGED:
-        if (wf_likely(c == '{')) {
-            const struct wf_node *member = NULL;
-            enum wf_walk_result result = json_find_tag(r, n, &member);
-            WF_ASSERT(result != WF_WALK_OK || member != NULL);
-            return result == WF_WALK_OK ? json_decode(r, member, out) : result;
-        }
-        break;
+        return decode_tagged(r, n, out);
     case WF_NODE_ANY:
         return json_decode_any(r, n, 0, out);
     case WF_NODE_HANDED:
-        return n->call == NULL ? hand_over(r, n, 0, out) : decode_put_off(r, n, out);
+        return decode_handed(r, n, out);
     case WF_NODE_AFTER:
         return decode_put_off(r, n, out);
     case WF_NODE_CHOICE:
         return json_decode_choice(r, n, out);
     case WF_NODE_DECIMAL:
-        if (c == '-' || wf_json_is_digit(c)) {
-            return json_decode_decimal(r, n, out);
-        }
-        if (c == '"') {
-            return json_decode_text(r, n, out);
-        }
-        break;
+        return decode_decimal(r, n, out);
     case WF_NODE_DATETIME:
     case WF_NODE_TIMEDELTA:
-        if ((c == '-' || wf_json_is_digit(c)) && is_lax(r, n)) {
-            return json_decode_seconds(r, n, out);
-        }
-        if (wf_likely(c == '"')) {
-            return json_decode_text(r, n, out);
-        }
-        break;
+        return decode_seconds(r, n, out);
     case WF_NODE_BYTES:
     case WF_NODE_DATE:
     case WF_NODE_TIME:
     case WF_NODE_UUID:
     case WF_NODE_OBJECTID:
     case WF_NODE_TEXT:
-        if (wf_likely(c == '"')) {
-            return json_decode_text(r, n, out);
-        }
-        break;
+        return decode_as_text(r, n, out);
     case WF_NODE_KIND_COUNT:
-        Py_UNREACHABLE();
+        break;
     }
-    return json_fail_expected(r, n, p);
+    Py_UNREACHABLE();
+}
+
+static WF_NOINLINE enum wf_walk_result decode_unjudged(struct reader *r, const struct wf_node *n,
+                                                       PyObject **out) {
+    return decode_kind(r, n, out);
 }
 
 enum wf_walk_result json_decode(struct reader *r, const struct wf_node *n, PyObject **out) {
@@ -460,7 +517,7 @@ enum wf_walk_result wf_json_decode_shape(struct wf_walk *w, const struct wf_node
     r.tag_budget = in.n * TAG_SEARCH_MAX;
     *out = NULL;
     r.p = skip_space(r.p, r.end);
-    enum wf_walk_result result = decode_kind(&r, root, out);
+    enum wf_walk_result result = decode_unjudged(&r, root, out);
     if (result == WF_WALK_OK) {
         r.p = skip_space(r.p, r.end);
         if (wf_unlikely(r.p != r.end)) {

@@ -247,14 +247,17 @@ static PyObject *make_struct(struct wf_walk *w, const struct wf_node *node, size
     if (instance == NULL) {
         return NULL;
     }
-    memset((char *)instance + sizeof(PyObject), 0, (size_t)type->tp_basicsize - sizeof(PyObject));
+    const size_t fields = o->nfields * sizeof(PyObject *), room = (size_t)type->tp_basicsize;
+    if (wf_unlikely(room != sizeof(PyObject) + fields)) { /* for weak references */
+        memset((char *)instance + sizeof(PyObject), 0, room - sizeof(PyObject));
+    }
     bool tracked = false;
     for (unsigned i = 0; i < o->nfields; i++) {
         PyObject *value = w->values[at + i]; /* moved */
         w->values[at + i] = NULL;
         set_slot(instance, o->fields[i].offset, value);
-        tracked =
-            tracked || (value != NULL && PyObject_IS_GC(value) && PyObject_GC_IsTracked(value));
+        tracked = tracked ||
+                  (value != NULL && PyType_IS_GC(Py_TYPE(value)) && PyObject_GC_IsTracked(value));
     }
     if (tracked) {
         PyObject_GC_Track(instance);
