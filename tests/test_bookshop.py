@@ -11,7 +11,16 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from examples.bookshop.main import COVER_BYTES_MAX, app, books, covers, listeners
+from examples.bookshop.main import (
+    COPIES_MAX,
+    COVER_BYTES_MAX,
+    app,
+    books,
+    covers,
+    listeners,
+    orders,
+    tokens,
+)
 
 from tests.browser import click, complaints, wait_until
 from weft.testing import TestClient
@@ -155,6 +164,52 @@ def test_events_are_sent_as_they_happen(client: TestClient) -> None:
     while listeners and time.monotonic() < until:  # nobody is kept who has left
         time.sleep(0.01)
     assert not listeners
+
+
+# ---- orders ----
+
+
+def sign_in(client: TestClient, password: str = "lovelace") -> Any:
+    return client.post("/token", data={"username": "ada", "password": password})
+
+
+def test_an_order_from_beginning_to_end(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "bookshop")
+    signed = sign_in(client)
+    assert signed.json()["token_type"] == "bearer"
+    headers = {"authorization": f"Bearer {signed.json()['access_token']}"}
+    made = client.post("/books/1/orders?copies=3", headers=headers)
+    order = {"id": 1, "book_id": 1, "copies": 3, "customer": "ada", "total": 29.97}
+    assert (made.status_code, made.json()) == (201, order)
+    assert client.get("/orders", headers=headers).json() == [order]
+    until = time.monotonic() + 20
+    while "receipt for order 1 of ada" not in caplog.text and time.monotonic() < until:
+        time.sleep(0.01)  # once the reply is on its way
+    assert "receipt for order 1 of ada" in caplog.text
+
+
+def test_what_is_no_order(client: TestClient) -> None:
+    for answer in (client.get("/orders"), client.post("/books/1/orders")):
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+    assert sign_in(client, "byron").status_code == 401
+    forged = {"authorization": "Bearer forged"}
+    assert client.get("/orders", headers=forged).json() == {"detail": "Sign in again"}
+    headers = {"authorization": f"Bearer {sign_in(client).json()['access_token']}"}
+    missing = client.post("/books/99/orders", headers=headers)
+    assert missing.json() == {"detail": "There is no book 99"}
+    for copies in (0, COPIES_MAX + 1, "x"):
+        wrong = client.post("/books/1/orders", params={"copies": copies}, headers=headers)
+        assert wrong.status_code == 422, copies
+    assert orders == []
+
+
+def test_tokens_are_bounded(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("examples.bookshop.main.TOKENS_MAX", 2)
+    made = [sign_in(client).json()["access_token"] for _ in range(3)]
+    assert list(tokens) == made[1:]
 
 
 # ---- in a browser ----

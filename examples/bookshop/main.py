@@ -6,6 +6,9 @@ weft examples.bookshop.main:app
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import logging
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +18,8 @@ from typing import Annotated, Any, Literal
 
 from weft import (
     App,
+    BackgroundTasks,
+    Depends,
     EventSourceResponse,
     FileResponse,
     HTTPException,
@@ -26,6 +31,7 @@ from weft import (
     UploadFile,
     json,
 )
+from weft.security import OAuth2PasswordBearer, OAuth2PasswordRequestForm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +42,7 @@ class NewBook:
     author: str
     # A number, where pydantic would also take a text that reads like one.
     year: int = field(metadata={"strict": True})
-    price: float = field(metadata={"strict": True})
+    price: float = field(metadata={"strict": True, "ge": 0, "le": 1_000_000})
     tags: tuple[str, ...] = ()
 
 
@@ -51,6 +57,23 @@ class Change:
 
     what: Literal["added", "changed", "removed"]
     book: Book
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    id: int
+    book_id: int
+    copies: int
+    customer: str
+    total: float
+
+
+@dataclass(frozen=True)
+class Token:
+    """What a customer shows who has signed in (RFC 6749, section 5.1)."""
+
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"
 
 
 @dataclass(frozen=True)
@@ -71,7 +94,21 @@ IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 COVER_BYTES_MAX = 2 << 20
 EVENTS_KEPT = 100  # for a listener that does not keep up; then it misses the oldest
 
+COPIES_MAX = 100  # of one book, in one order
+TOKENS_MAX = 1000  # then who signed in first has to do so again
+SALT = b"one for each customer, where there is a database"
+
+# Passwords are kept as what cannot be turned back; that of ada is lovelace.
+customers = {
+    "ada": bytes.fromhex(
+        "844086fda2bbea4b3961deaa92dfec2cdbbe22996ab41e1144550523485efded"
+        "528f7d52a667a6effa84c4dbb554b06fd2e029114abc188ea5a214715df1a5b9"
+    )
+}
+
 books: dict[int, Book] = {}
+orders: list[Order] = []
+tokens: dict[str, str] = {}  # whose each is
 covers: dict[int, tuple[str, bytes]] = {}  # media type and content
 listeners: set[asyncio.Queue[Change]] = set()
 
@@ -81,8 +118,8 @@ async def lifespan(app: App) -> AsyncIterator[None]:
     for title, author, year, price, tags in SHELF:
         add(NewBook(title=title, author=author, year=year, price=price, tags=tags))
     yield
-    books.clear()
-    covers.clear()
+    for kept in (books, covers, orders, tokens):
+        kept.clear()
 
 
 app = App(title="Bookshop", version="1.0.0", lifespan=lifespan)
@@ -116,6 +153,13 @@ def find(book_id: int) -> Book:
         return books[book_id]
     except KeyError:
         raise HTTPException(404, f"There is no book {book_id}") from None
+
+
+async def book_at(book_id: BookId) -> Book:
+    return find(book_id)
+
+
+TheBook = Annotated[Book, Depends(book_at)]
 
 
 def tell(what: Literal["added", "changed", "removed"], book: Book) -> None:
@@ -161,8 +205,8 @@ async def export_books() -> StreamingResponse:
 
 
 @app.get("/books/{book_id:int}", responses=NO_BOOK)
-async def get_book(book_id: BookId) -> Book:
-    return find(book_id)
+async def get_book(book: TheBook) -> Book:
+    return book
 
 
 @app.post("/books", status_code=201, responses=NO_TEXT)
@@ -173,16 +217,14 @@ async def create_book(book: NewBook, request: Request, response: Response) -> Bo
 
 
 @app.put("/books/{book_id:int}", responses=NO_BOOK | NO_TEXT)
-async def update_book(book_id: BookId, book: NewBook) -> Book:
-    find(book_id)
-    return put(book_id, book, "changed")
+async def update_book(old: TheBook, book: NewBook) -> Book:
+    return put(old.id, book, "changed")
 
 
 @app.delete("/books/{book_id:int}", status_code=204, responses=NO_BOOK)
-async def delete_book(book_id: BookId) -> None:
-    find(book_id)
-    covers.pop(book_id, None)
-    tell("removed", books.pop(book_id))
+async def delete_book(book: TheBook) -> None:
+    covers.pop(book.id, None)
+    tell("removed", books.pop(book.id))
 
 
 # ---- covers ----
@@ -201,12 +243,11 @@ async def delete_book(book_id: BookId) -> None:
         }
     },
 )
-async def put_cover(book_id: BookId, image: UploadFile) -> None:
+async def put_cover(book: TheBook, image: UploadFile) -> None:
     """Takes a PNG, JPEG, WebP or GIF of up to 2 MiB."""
-    book = find(book_id)
     if image.content_type not in IMAGES:
         raise HTTPException(415, f"A cover is one of {', '.join(IMAGES)}")
-    covers[book_id] = (image.content_type, await image.read())
+    covers[book.id] = (image.content_type, await image.read())
     tell("changed", book)
 
 
@@ -214,10 +255,9 @@ async def put_cover(book_id: BookId, image: UploadFile) -> None:
     "/books/{book_id:int}/cover",
     responses=NO_BOOK | {200: {"content": {kind: {} for kind in (*IMAGES, "image/svg+xml")}}},
 )
-async def get_cover(book_id: BookId) -> Response:
+async def get_cover(book: TheBook) -> Response:
     """The cover that was sent, or a plain one with the title."""
-    book = find(book_id)
-    media_type, content = covers.get(book_id) or ("image/svg+xml", plain_cover(book))
+    media_type, content = covers.get(book.id) or ("image/svg+xml", plain_cover(book))
     headers = {
         "cache-control": "no-cache",
         "content-security-policy": "default-src 'none'",
@@ -240,6 +280,86 @@ def plain_cover(book: Book) -> bytes:
 def printable(text: str) -> str:
     """What XML can hold of it."""
     return "".join(char if char.isprintable() else " " for char in text)
+
+
+# ---- orders ----
+
+NOBODY: dict[int | str, Any] = {401: {"description": "Sign in first", "model": Problem}}
+signed_in = OAuth2PasswordBearer(tokenUrl="token")
+
+
+def hashed(password: str) -> bytes:
+    return hashlib.scrypt(password.encode("utf-8", "surrogatepass"), salt=SALT, n=4096, r=8, p=1)
+
+
+@app.post("/token", responses=NOBODY, tags=["orders"])
+def sign_in(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> Token:
+    """A token for a name and a password. Hashing takes its time, in a thread."""
+    known = customers.get(form.username, bytes(64))
+    if not secrets.compare_digest(hashed(form.password), known):
+        raise refused("Name or password is wrong")
+    while len(tokens) >= TOKENS_MAX:
+        del tokens[next(iter(tokens))]
+    token = secrets.token_urlsafe()
+    tokens[token] = form.username
+    return Token(token)
+
+
+def refused(why: str) -> HTTPException:
+    return HTTPException(401, why, headers={"WWW-Authenticate": "Bearer"})
+
+
+async def customer_of(token: Annotated[str, Depends(signed_in)]) -> str:
+    try:
+        return tokens[token]
+    except KeyError:
+        raise refused("Sign in again") from None
+
+
+Customer = Annotated[str, Depends(customer_of)]
+
+
+async def ledger() -> AsyncIterator[list[Order]]:
+    """Orders that are kept only where the endpoint has not failed."""
+    entries: list[Order] = []
+    yield entries
+    orders.extend(entries)
+
+
+Ledger = Annotated[list[Order], Depends(ledger, scope="function")]
+
+
+def send_receipt(order: Order) -> None:
+    """What would be an e-mail."""
+    logging.getLogger("bookshop").info("receipt for order %d of %s", order.id, order.customer)
+
+
+@app.post(
+    "/books/{book_id:int}/orders", status_code=201, responses=NO_BOOK | NOBODY, tags=["orders"]
+)
+async def create_order(
+    book: TheBook,
+    customer: Customer,
+    entries: Ledger,
+    tasks: BackgroundTasks,
+    copies: Annotated[int, Query(ge=1, le=COPIES_MAX)] = 1,
+) -> Order:
+    """Orders a book; the receipt is sent once the reply is on its way."""
+    order = Order(
+        id=len(orders) + 1,
+        book_id=book.id,
+        copies=copies,
+        customer=customer,
+        total=round(book.price * copies, 2),
+    )
+    entries.append(order)
+    tasks.add_task(send_receipt, order)
+    return order
+
+
+@app.get("/orders", responses=NOBODY, tags=["orders"])
+async def list_orders(customer: Customer) -> list[Order]:
+    return [order for order in orders if order.customer == customer]
 
 
 # ---- events ----
