@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import inspect
 import json
 import pkgutil
@@ -114,6 +115,10 @@ SHOWN = {
     "middleware": 3,
     "static-files": 3,
     "mounts": 5,
+    "parameters": 7,
+    "replies": 3,
+    "errors": 4,
+    "background": 1,
 }
 
 
@@ -140,10 +145,36 @@ def test_the_guide_has_the_dockerfile_of_new_projects(tmp_path: Path) -> None:
     assert shown == (tmp_path / "my-api/Dockerfile").read_text()
 
 
-def test_the_guide_tests_its_service() -> None:
+TESTED = [
+    (name, block)
+    for name, page in PAGES.items()
+    for block in blocks(page, "python")
+    if "app = App(" in block and "\ndef test_" in block
+]
+
+
+@pytest.mark.parametrize(("name", "block"), TESTED, ids=[name for name, _ in TESTED])
+def test_the_guide_tests_its_services(name: str, block: str) -> None:
     namespace: dict[str, Any] = {"__name__": "test_main"}
-    exec(compile(blocks(PAGES["development"], "python")[0], "test_main.py", "exec"), namespace)
-    namespace["test_root"]()
+    exec(compile(block, "test_main.py", "exec", dont_inherit=True), namespace)
+    tests = [test for key, test in namespace.items() if key.startswith("test_")]
+    assert tests
+    for test in tests:
+        test()
+
+
+SESSIONS = {name: page for name, page in PAGES.items() if ">>> " in page}
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_what_the_guide_types_into_python_is_answered_so(name: str) -> None:
+    text = "\n".join(block for block in blocks(SESSIONS[name], "python") if ">>> " in block)
+    found = doctest.DocTestParser().get_doctest(text, {"__name__": "guide"}, name, name, 0)
+    runner = doctest.DocTestRunner(optionflags=doctest.REPORT_NDIFF)
+    assert found.examples
+    report: list[str] = []
+    runner.run(found, out=report.append)
+    assert runner.failures == 0, "".join(report)
 
 
 def test_the_guide_renders_its_templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
