@@ -52,6 +52,7 @@ struct wf_bson_state {
     struct wf_bson_slots decimal_slots;     /* high, low: ints of 64 bits */
     struct wf_bson_slots timestamp_slots;   /* time, inc */
     bool plain_int64, plain_binary;         /* made without a call */
+    unsigned doubt, unlooked;               /* of the cache of keys: see DOUBT_MAX in decode.c */
     PyObject *keys[WF_BSON_KEYS];           /* owned: ASCII str with their hash made, or NULL */
 };
 

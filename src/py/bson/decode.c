@@ -17,9 +17,10 @@ enum {
     /* Levels that are free; beyond, each counts against Python's recursion limit too. */
     DEPTH_UNCOUNTED = 32,
     VALUES_INLINE = 256,
-    /* After so many names in a row that were not in the cache, only one in so many is looked for:
-     * where names do not recur, the cache would only churn. */
-    MISSES_MAX = 32
+    /* Where names do not recur, the cache of keys would only churn. A name that is not in it adds
+     * one to what is doubted, one that is takes an eighth: past this (less than one of five was
+     * there) only one of so many names is looked for. */
+    DOUBT_MAX = 32
 };
 
 struct decoder {
@@ -29,7 +30,6 @@ struct decoder {
     size_t base;
     const struct place *place;
     unsigned depth;
-    unsigned misses;   /* in a row, of the cache of keys */
     PyObject **values; /* owned, and so is each: those of open arrays */
     size_t len, cap;
     PyObject *values_inline[VALUES_INLINE]; /* `values` until it grows */
@@ -56,7 +56,6 @@ static inline void decoder_init(struct decoder *d, struct wf_bson_state *s,
     d->base = base;
     d->place = NULL;
     d->depth = 0;
-    d->misses = 0;
     d->values = d->values_inline;
     d->len = 0;
     d->cap = VALUES_INLINE;
@@ -234,18 +233,18 @@ static inline PyObject *make_key(struct decoder *d, const struct wf_bson_element
     if (wf_unlikely(s.n > WF_BSON_KEY_BYTES_MAX || e->name_wide)) {
         return make_text(d, s);
     }
-    if (wf_unlikely(d->misses >= MISSES_MAX && d->misses % MISSES_MAX != 0)) {
-        d->misses++;
+    struct wf_bson_state *state = d->s;
+    if (wf_unlikely(state->doubt >= DOUBT_MAX && ++state->unlooked % DOUBT_MAX != 0)) {
         return make_ascii_key(d, s);
     }
-    PyObject **slot = &d->s->keys[key_slot(s)];
+    PyObject **slot = &state->keys[key_slot(s)];
     PyObject *key = *slot; /* borrowed from the cache */
     if (wf_likely(key != NULL && (size_t)PyUnicode_GET_LENGTH(key) == s.n &&
                   memcmp(PyUnicode_1BYTE_DATA(key), s.p, s.n) == 0)) {
-        d->misses = 0;
+        state->doubt -= (state->doubt + 7) / 8;
         return Py_NewRef(key);
     }
-    d->misses++;
+    state->doubt += state->doubt < 2 * DOUBT_MAX; /* so that a few hits are enough to go back */
     return make_new_key(d, s, slot);
 }
 
