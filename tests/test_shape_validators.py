@@ -34,10 +34,21 @@ from tests.peer import Ask, assert_same
 from tests.shape_types import Typed, documents, types
 from tests.test_shape_pydantic import outcome
 from weft import _core, bson, shape
+from weft.shapes import pydantic as by_schema
 
 EXAMPLES = int(os.environ.get("WEFT_SHAPE_EXAMPLES", "150"))
 
 CALLS: list[Any] = []
+
+
+@pytest.fixture(autouse=True, scope="module")
+def parts_are_free() -> Any:
+    """So that small models have parts as well; test_small_models_of_parts_are_pydantics is about
+    which have none."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(by_schema, "_PART_COSTS", 0)
+    yield
+    patch.undo()
 
 
 class Boom(Exception):
@@ -566,3 +577,27 @@ def test_validators_of_a_body_come_after_the_dependencies() -> None:
         for target in ("/orders", "/plain", "/orders?refuse=1", "/orders?n=x", "/plain?n=x"):
             asks.append(Ask.json("POST", target, order))
     assert_same(make, *asks)
+
+
+def test_small_models_of_parts_are_pydantics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(by_schema, "_PART_COSTS", 26)
+
+    def model(parts: int, scalars: int, lists: int = 0) -> Any:
+        part = Annotated[int, BeforeValidator(lambda value: value)]
+        fields: dict[str, Any] = {f"part{i}": (part, 0) for i in range(parts)}
+        fields |= {f"scalar{i}": (int, 0) for i in range(scalars)}
+        fields |= {f"list{i}": (list[int], []) for i in range(lists)}
+        return pydantic.create_model("Model", **fields)
+
+    for native in (model(0, 1), model(1, 16), model(1, 0, 1), model(2, 42), model(2, 10, 2)):
+        assert "Model: native" in shape(native).explain()
+    for handed in (model(1, 0), model(1, 15), model(2, 41), model(2, 9, 2)):
+        assert "Model: handed over to pydantic: Model: " in shape(handed).explain()
+        compare(handed, b'{"part0": 1, "scalar0": "x"}')
+    # where it is one of many fields, it is one part instead of several
+    around = pydantic.create_model(
+        "Around", inner=(model(2, 0), ...), lines=(list[int], []), name=(str, "")
+    )
+    assert "Around: native" in shape(around).explain()
+    assert "inner: model: handed over to pydantic when all else is valid" in shape(around).explain()
+    compare(around, b'{"inner": {"part0": "7"}, "lines": [1]}')
