@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from weft import _core
 from weft.exceptions import ResponseValidationError, SignatureError
+from weft.json import EncodeError, decode
 from weft.responses import JSONResponse
 from weft.routing import UNSET, Route, endpoint_name, place
-from weft.shapes.compiled import reply_of
+from weft.shapes.compiled import describe, output_of, reply_of
 from weft.shapes.core_schema import reason
 
 _NO_CONTENT = (204, 205, 304)
@@ -19,6 +20,9 @@ _OPTIONS = ("include", "exclude", "by_alias", "exclude_unset", "exclude_defaults
 
 # Options that have to be so for a shape to write the reply.
 _NATIVE = {"include": None, "exclude": None, "by_alias": True, "exclude_defaults": False}
+
+
+_WRITTEN = {**_NATIVE, "exclude_unset": False, "exclude_none": False}
 
 
 class ReplyModel(NamedTuple):
@@ -31,10 +35,34 @@ class ReplyModel(NamedTuple):
     """writes the JSON where no judge is needed; None where none is written, or of chosen fields"""
 
 
+def _written(model: Any, route: Route, options: dict[str, Any]) -> ReplyModel | None:
+    """Of what pydantic does not know (msgspec's Structs, attrs classes, what holds such): written
+    by the type, which is what judges it. None where that cannot be either."""
+    try:
+        describe(model)  # what it cannot read it cannot say in the document
+        shape = output_of(model)
+    except TypeError:
+        return None
+    if any(options[name] != usual for name, usual in _WRITTEN.items()):
+        return None
+    as_json = route.yields or route.response_class in (None, JSONResponse)
+
+    def through_shape(value: Any, bson: bool = False) -> Any:
+        try:
+            content = shape.encode_json(value)
+        except EncodeError as exc:
+            error = {"type": "type_error", "loc": ("response",), "msg": str(exc), "input": value}
+            raise ResponseValidationError([error], body=value) from None
+        plain = decode(content) if bson or not as_json else None
+        return content if as_json and not isinstance(plain, dict) else plain
+
+    return ReplyModel(through_shape, (shape, 1) if as_json else None)
+
+
 def compile_model(route: Route) -> ReplyModel | None:
     """The model of a route's replies, or None.
 
-    `SignatureError` for a type that pydantic cannot judge.
+    `SignatureError` for a type that neither pydantic nor a shape can judge.
     """
     model = route.item_model if route.yields else route.reply_model
     if model is None or (model is Any and route.response_model is UNSET):
@@ -58,6 +86,9 @@ def compile_model(route: Route) -> ReplyModel | None:
             adapter: Any = pydantic.TypeAdapter(model)
             adapter.rebuild()
     except (pydantic.errors.PydanticUserError, pydantic_core.SchemaError) as exc:
+        written = _written(model, route, options)
+        if written is not None:
+            return written
         raise SignatureError(
             f"{where}, which pydantic cannot judge; say response_model=None to send it as it is: "
             f"{reason(exc)}"

@@ -25,6 +25,7 @@ from weft.responses import JSONResponse
 from weft.routing import Route, place
 from weft.security.base import SecurityBase
 from weft.security.jwt import JWTBearer
+from weft.shapes.nodes import Described
 from weft.signature import Step, embeds, model_fields, model_of
 from weft.signature.annotations import split
 
@@ -42,6 +43,7 @@ _RANGES = {
     "5XX": "Server Error",
     "DEFAULT": "Default Response",
 }
+_FILE: Schema = {"type": "string", "contentMediaType": "application/octet-stream"}
 _EVENT: Schema = {
     "type": "object",
     "properties": {
@@ -529,21 +531,23 @@ def _body(route: Route, steps: Sequence[Step]) -> _Body | None:
     config = pydantic.ConfigDict(json_schema_extra=partial(_flatten, groups)) if groups else None
     try:
         model = pydantic.create_model(name, __config__=config, **fields)
-    except pydantic.errors.PydanticUserError:  # a msgspec Struct is among them, or the like
-        return _Body(media_type, required, Value(_dict_of(name, steps), "validation", "body"), {})
+    except pydantic.errors.PydanticUserError:  # it does not know one of them
+        model = _dict_of(name, steps)
     options = {} if required else {"default": None}
     return _Body(media_type, required, Value(model, "validation", "body", options), {})
 
 
 def _dict_of(name: str, steps: Sequence[Step]) -> Any:
-    """A TypedDict with a key for each, for weft's own shapes; a file is bytes to them."""
+    """A TypedDict with a key for each, for weft's own shapes."""
     keys: dict[str, Any] = {}
     for step in steps:
-        annotation = _value(step, step.names[0]).annotation
+        value = _value(step, step.names[0])
+        annotation = value.annotation
         if annotation is UploadFile:
-            annotation = bytes
+            annotation = Annotated[Any, Described({"json_schema_extra": _FILE})]
         elif annotation == list[UploadFile]:
-            annotation = list[bytes]
+            annotation = list[Annotated[Any, Described({"json_schema_extra": _FILE})]]
+        annotation = Annotated[annotation, Described(value.options)]
         required = step.default_kind == "required"
         keys[step.names[0]] = annotation if required else NotRequired[annotation]
     return TypedDict(name, keys)  # type: ignore[operator]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Annotated, Any, get_args, get_origin
@@ -25,6 +25,7 @@ from weft.shapes.json_schema import (
     options,
     refers,
 )
+from weft.shapes.nodes import Node, type_name
 from weft.shapes.objectid import readable
 
 __all__ = ["REF", "Schema", "SchemaError", "Schemas", "Value", "merge"]
@@ -62,21 +63,25 @@ class Schemas:
         try:
             import pydantic
         except ImportError:
-            self._describe(values, separate)
+            self._describe([(value, _node(value)) for value in values], separate, {})
         else:
             self._generate(pydantic, values, separate)
 
-    def _describe(self, values: Iterable[Value], separate: bool) -> None:
-        """By the shapes of the types, where there is no pydantic."""
-        walks = {"validation": Walk("validation", REF + "{}")}
-        walks["serialization"] = (
-            Walk("serialization", REF + "{}") if separate else walks["validation"]
-        )
-        for value in values:
-            try:
-                node = describe(value.annotation)
-            except TypeError as exc:
-                raise _error(value, exc) from exc
+    def _describe(
+        self,
+        described: Iterable[tuple[Value, Node]],
+        separate: bool,
+        judged: Mapping[Mode, Mapping[int, Schema]],
+    ) -> None:
+        """By the shapes of the types: what pydantic does not know, or all where it is not."""
+        taken = self.definitions
+
+        def walk(mode: Mode) -> Walk:
+            return Walk(mode, REF + "{}", judged.get(mode), taken)
+
+        walks = {"validation": walk("validation")}
+        walks["serialization"] = walk("serialization") if separate else walks["validation"]
+        for value, node in described:
             schema = walks[value.mode].schema(node)
             self._found[value] = {**schema, **options(node, value.options)}
         inputs, outputs = walks["validation"].definitions, walks["serialization"].definitions
@@ -89,29 +94,30 @@ class Schemas:
                 found = [schema for value, schema in self._found.items() if value.mode == mode]
                 for schema in (*definitions.values(), *found):
                     _refer(schema, REF + name, REF + name + suffix)
-        self.definitions = dict(sorted({**outputs, **inputs}.items()))
+        self.definitions = dict(sorted({**taken, **outputs, **inputs}.items()))
 
     def _generate(self, pydantic: Any, values: list[Value], separate: bool) -> None:
         inputs = []
-        others: dict[Value, SchemaError] = {}
         modes: dict[int, Mode] = {}
+        described: list[tuple[Value, Node]] = []
         with warnings.catch_warnings():
             _ignore_unused_options()
             for value in values:
-                try:
-                    adapter = _adapter(pydantic, value)
-                except SchemaError as exc:
-                    others[value] = exc
+                adapter = _adapter(pydantic, value)
+                if adapter is None:
+                    described.append((value, _node(value)))
                     continue
                 mode = value.mode
                 if not separate and not _has_computed_fields(value.annotation, adapter):
                     mode = "validation"
                 modes[id(value)] = mode
                 inputs.append((value, mode, adapter.core_schema))
-            values = [value for value in values if value not in others]
-            for model, mode in _nested(values, separate):
-                extra = Value(model, mode, model.__name__)
-                inputs.append((extra, mode, _adapter(pydantic, extra).core_schema))
+            handed = list(_handed(described, separate))
+            nested = [value for value in values if id(value) in modes]
+            for model, mode in _nested([*nested, *handed], separate):
+                handed.append(Value(model, mode, model.__name__))
+            for value in handed:
+                inputs.append((value, value.mode, _adapter(pydantic, value).core_schema))
             generator = generator_class()(ref_template=REF + "{model}")
             try:
                 found, definitions = generator.generate_definitions(inputs)
@@ -122,25 +128,16 @@ class Schemas:
                     except pydantic.errors.PydanticInvalidForJsonSchema as own:
                         raise _error(one[0], own) from own
                 raise SchemaError(str(exc)) from exc
-        self._found = {value: dict(found[value, modes[id(value)]]) for value in values}
+        self._found = {value: dict(found[value, modes[id(value)]]) for value in nested}
         self.definitions = {str(k): v for k, v in definitions.items()}
-        if others:
-            self._describe_too(others, separate)
+        judged: dict[Mode, dict[int, Schema]] = {"validation": {}, "serialization": {}}
+        for value in handed:
+            judged[value.mode][id(value.annotation)] = found[value, value.mode]
+        if described:
+            self._describe(described, separate, judged)
         for definition in self.definitions.values():
             if "description" in definition:  # of a docstring, up to a form feed
                 definition["description"] = definition["description"].split("\f")[0]
-
-    def _describe_too(self, values: Mapping[Value, SchemaError], separate: bool) -> None:
-        """What pydantic cannot read: msgspec's Structs, dataclasses with an ObjectId."""
-        generated = self.definitions
-        try:
-            self._describe(values, separate)
-        except SchemaError as exc:
-            raise next(iter(values.values())) from exc
-        for name in generated.keys() & self.definitions.keys():
-            if generated[name] != self.definitions[name]:
-                raise SchemaError(f"two types are called {name}, one of which pydantic cannot read")
-        self.definitions = dict(sorted({**self.definitions, **generated}.items()))
 
     def of(self, value: Value) -> Schema:
         """The schema of one of the values: a reference, or a schema with a title."""
@@ -182,13 +179,35 @@ def _ignore_unused_options() -> None:
 
 
 def _adapter(pydantic: Any, value: Value) -> Any:
+    """pydantic's of a value; None where it does not know the type."""
     extra = [*value.metadata, pydantic.Field(**value.options)]
     try:
         adapter = pydantic.TypeAdapter(Annotated[(readable(value.annotation), *extra)])
         adapter.rebuild()
-    except (pydantic.errors.PydanticUserError, NameError) as exc:  # a name that cannot be resolved
+    except NameError as exc:  # one that cannot be resolved
         raise _error(value, exc) from exc
+    except pydantic.errors.PydanticUserError:
+        return None
     return adapter
+
+
+def _node(value: Value) -> Node:
+    try:
+        return describe(value.annotation)
+    except TypeError as exc:
+        raise _error(value, exc) from exc
+
+
+def _handed(described: Iterable[tuple[Value, Node]], separate: bool) -> Iterator[Value]:
+    """What pydantic reads in what it does not know itself, each once a mode."""
+    seen: set[tuple[int, Mode]] = set()
+    for value, node in described:
+        mode = value.mode if separate else "validation"
+        for part in node.walk():
+            key = (id(part.annotation), mode)
+            if part.annotation is not None and key not in seen:
+                seen.add(key)
+                yield Value(part.annotation, mode, type_name(part.annotation))
 
 
 def _error(value: Value, exc: Exception) -> SchemaError:

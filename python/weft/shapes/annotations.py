@@ -73,6 +73,8 @@ _CLASSES = ("null", "bool", "int", "float", "str", "array", "object")
 _NUMBERS = ("int", "float", "decimal")
 _SIZED = ("str", "bytes", "dict", *_ARRAYS)
 
+_INT_MIN, _INT_MAX = -(2**63), 2**63 - 1  # of choices, which C compares
+
 _FACTORIES: dict[Any, str] = {list: "list", dict: "dict", set: "set"}
 
 
@@ -174,6 +176,8 @@ class Reader:
         for item in metadata:
             for op, limit in _constraints(item):
                 _constrain(node, op, limit, annotation)
+            if node.kind != "object":  # whose node is that of all its uses
+                node.options |= _options(item)
         return node
 
     # ---- what is not a class ----
@@ -481,6 +485,8 @@ def _literal(annotation: Any) -> Node:
             continue
         if type(value) not in (str, int):
             raise TypeError(f"{label}: only None, int and str can be told apart in JSON")
+        if type(value) is int and not _INT_MIN <= value <= _INT_MAX:
+            raise TypeError(f"{label}: {value} is too large for a choice")
         node.choices.append((value, value))
     members = [node] if node.choices else []
     if None in values:
@@ -501,6 +507,8 @@ def _enum(cls: type[enum.Enum]) -> Node:
     values = [member.value for member in cls]
     if not values or not all(type(value) in (int, str) for value in values):
         raise TypeError(f"{cls.__name__}: values of an enum are all int or str, and there are some")
+    if any(type(value) is int and not _INT_MIN <= value <= _INT_MAX for value in values):
+        raise TypeError(f"{cls.__name__}: a value is too large for a choice")
     node.choices = [(member.value, member) for member in cls]
     return node
 
@@ -551,6 +559,22 @@ def _constraints(item: Any) -> Iterable[tuple[str, Any]]:
             if pattern is not None:
                 yield "pattern", pattern
             yield from _constraints(part)
+
+
+def _options(item: Any) -> Mapping[str, Any]:
+    """What msgspec.Meta and pydantic.Field tell people, in the words of the latter."""
+    names: dict[str, str] = {name: name for name in ("title", "description", "examples")}
+    match type(item).__module__.partition(".")[0], type(item).__name__:
+        case "weft", "Described":
+            return item.options  # type: ignore[no-any-return]
+        case "msgspec", "Meta":
+            names["json_schema_extra"] = "extra_json_schema"
+        case "pydantic", "FieldInfo":
+            names |= {"deprecated": "deprecated", "json_schema_extra": "json_schema_extra"}
+        case _:
+            return {}
+    found = {name: getattr(item, attribute) for name, attribute in names.items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _constrain(node: Node, op: str, limit: Any, annotation: Any) -> None:

@@ -96,9 +96,12 @@ def _cached(annotation: Any) -> Shape[Any]:
 def describe(annotation: Any) -> Node:
     """The description of a type: pydantic is the judge of what contains its models at the top, in
     containers and unions; msgspec is the measure of everything else."""
-    if _is_judged(annotation):
-        return _island(annotation)
-    return Reader(_island).read(annotation)
+    try:
+        if _is_judged(annotation):
+            return _island(annotation)
+        return Reader(_island).read(annotation)
+    except RecursionError:
+        raise TypeError("weft cannot read a type that nests so deep") from None
 
 
 def _island(annotation: Any) -> Node:
@@ -115,11 +118,17 @@ def _is_judged(annotation: Any) -> bool:
         return True
     if loaded("pydantic", "BaseModel") is None or isinstance(annotation, str):
         return False
-    struct = loaded("msgspec", "Struct")
     args = [arg for arg in typing.get_args(annotation) if arg is not Ellipsis]
-    if struct is not None and any(isinstance(a, type) and issubclass(a, struct) for a in args):
-        return False  # pydantic cannot read these
-    return any(map(_is_judged, args))
+    return not any(map(_is_unknown, args)) and any(map(_is_judged, args))
+
+
+def _is_unknown(annotation: Any) -> bool:
+    """Can pydantic not read it: a Struct or an attrs class, with parameters or without?"""
+    cls = typing.get_origin(annotation) or annotation
+    struct = loaded("msgspec", "Struct")
+    return isinstance(cls, type) and (
+        (struct is not None and issubclass(cls, struct)) or hasattr(cls, "__attrs_attrs__")
+    )
 
 
 def lines(root: Node) -> Iterator[str]:

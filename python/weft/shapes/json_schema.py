@@ -6,11 +6,13 @@ gives it, so that it does not show who did.
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import ipaddress
 import pathlib
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from weft import json
@@ -80,12 +82,24 @@ def describe(root: Node, mode: Mode = "validation", ref: str = "#/$defs/{}") -> 
 
 
 class Walk:
-    """Schemas of several descriptions that share their definitions."""
+    """Schemas of several descriptions that share their definitions.
 
-    def __init__(self, mode: Mode, ref: str, definitions: dict[str, Schema] | None = None) -> None:
+    `judged` has the schemas, made already, of what pydantic reads, by the id of the annotation, and
+    `taken` names of definitions that are others'.
+    """
+
+    def __init__(
+        self,
+        mode: Mode,
+        ref: str,
+        judged: Mapping[int, Schema] | None = None,
+        taken: Container[str] = (),
+    ) -> None:
         self.mode = mode
         self.ref = ref
-        self.definitions = {} if definitions is None else definitions
+        self.judged = judged or {}
+        self.taken = taken
+        self.definitions: dict[str, Schema] = {}
         self.names: dict[tuple[Any, str], str] = {}
 
     def is_referred_to(self, name: str, but_not_by: Schema) -> bool:
@@ -93,6 +107,9 @@ class Walk:
         return any(refers(definition, wanted) for definition in self.definitions.values())
 
     def schema(self, node: Node) -> Schema:
+        return {**self._bare(node), **options(node, node.options)}
+
+    def _bare(self, node: Node) -> Schema:
         if node.judge is not None or node.kind == "handed":
             return self._judged(node)
         if node.kind in _SCALARS:
@@ -160,7 +177,7 @@ class Walk:
         return self._defined(node, re.sub(r"[^\w.-]", "_", node.label), made)
 
     def _sequence(self, node: Node) -> Schema:
-        items = [self._property(f) for f in node.fields]
+        items = [self._property(f, node) for f in node.fields]
         if node.tag is not None:
             items.insert(0, {"const": node.tag[1]})
         required = [f for f in node.fields if f.default_kind == "required"]
@@ -170,7 +187,7 @@ class Walk:
         return {"type": "array", "prefixItems": items, **bounds}
 
     def _properties(self, node: Node) -> Schema:
-        properties = {f.out_key or f.keys[0]: self._property(f) for f in node.fields}
+        properties = {f.out_key or f.keys[0]: self._property(f, node) for f in node.fields}
         required = [f.keys[0] for f in node.fields if f.default_kind == "required"]
         if node.tag is not None:
             key, value = node.tag
@@ -186,22 +203,24 @@ class Walk:
             schema["additionalProperties"] = False
         return schema
 
-    def _property(self, field: Field) -> Schema:
+    def _property(self, field: Field, of: Node) -> Schema:
         schema = dict(self.schema(field.node))
         if _takes_title(field.node):
             schema.setdefault("title", _title(field.out_key or field.keys[0]))
         empty: dict[str, Any] = {"list": [], "dict": {}, "set": []}
         if field.default_kind in ("value", "copy"):
             schema |= _default(field.default)
-        elif field.default_kind in empty and self.mode == "validation":
-            pass  # made anew each time: as with any factory, the schema does not say
+        elif field.default_kind in empty and of.make == "struct":
+            schema["default"] = empty[
+                field.default_kind
+            ]  # of others a factory's, which is not said
         return schema
 
     def _defined(self, node: Node, name: str, make: Any) -> Schema:
         """A reference to a definition, which is made where there is none yet."""
         of = _class_of(node)
         if of not in self.names:
-            if name in self.definitions:
+            if name in self.definitions or name in self.taken:
                 place = f"{node.type.__module__}.{node.type.__qualname__}"
                 name = re.sub(r"[^\w-]", "__", place)
             self.names[of] = name
@@ -213,6 +232,8 @@ class Walk:
         annotation = node.annotation
         if annotation is None:
             raise SchemaError(f"{node.label} has no JSON Schema: {node.why}")
+        if id(annotation) in self.judged:
+            return self.judged[id(annotation)]
         from weft.shapes.core_schema import adapter_of
 
         template = self.ref.replace("{}", "{model}")
@@ -278,8 +299,10 @@ def options(node: Node, given: Mapping[str, Any]) -> Schema:
 
 def _default(value: Any) -> Schema:
     """What is said of a default: nothing where JSON cannot hold it, as it cannot nan."""
+    typed = type(value) if isinstance(value, decimal.Decimal | datetime.timedelta) else None
     try:
-        return {"default": json.decode(json.encode(value, default=str))}
+        text = json.encode(value, type=typed) if typed else json.encode(value, default=str)
+        return {"default": json.decode(text)}
     except json.EncodeError:
         return {}
 

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Field", "Node", "runs_code", "type_name"]
+__all__ = ["Described", "Field", "Node", "runs_code", "type_name"]
+
+
+@dataclass(slots=True, eq=False)
+class Described:
+    """In `Annotated`: what a parameter says of itself, in the words of `pydantic.Field`."""
+
+    options: Mapping[str, Any]
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +41,7 @@ class Node:
     type: Any = None
     label: str = ""  # for people
     checks: list[tuple[str, Any]] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)  # of pydantic.Field, for its JSON Schema
     pydantic: bool = False  # text by pydantic's grammar, tzinfo of pydantic's class
     lax: bool = False
     base64: bool = False

@@ -56,12 +56,14 @@ def is_complex(annotation: Any) -> bool:
         or is_subclass(annotation, Mapping)
         or is_subclass(origin, Mapping)
         or is_sequence(annotation)
-        or has_fields(annotation)
-        or hasattr(annotation, "__struct_fields__")
-        or hasattr(annotation, "__attrs_attrs__")
+        or any(map(_is_record, (annotation, origin)))
         or hasattr(origin, "__pydantic_core_schema__")
         or hasattr(origin, "__get_pydantic_core_schema__")
     )
+
+
+def _is_record(cls: Any) -> bool:
+    return has_fields(cls) or hasattr(cls, "__struct_fields__") or hasattr(cls, "__attrs_attrs__")
 
 
 def holds(annotation: Any, cls: type | tuple[type, ...]) -> bool:
