@@ -83,6 +83,9 @@ class Node:
     as_is: bool = False  # object: and an instance, whatever is in it
     by_alias: bool = False  # object: unless the caller says otherwise
     omit_defaults: bool = False
+    # object that is the root: model_dump leaves all that is in it as it is, but for models
+    plain: bool = False
+    twofold: bool = False  # model_dump may write it in another way than model_dump_json
     computed: list[Field] = field(default_factory=list)  # attributes written behind the fields
 
     def walk(self) -> Iterator[Node]:

@@ -113,6 +113,8 @@ _SCALARS = {
     "int", "float", "bool", "str", "bytes", "date", "time", "datetime", "timedelta", "uuid",
     "decimal", "none",
 }  # fmt: skip
+# What model_dump gives as it is, or again, where it is exactly of its type.
+_KEPT = _SCALARS | {"any", "objectid", "choice", "list", "vartuple", "tuple"}
 _ITEMS = ("list", "set", "frozenset", "deque")
 _COMPOUND = (*_ITEMS, "vartuple", "dict", "object", "tagged")
 _WRAPPERS = ("function-before", "function-after", "function-wrap")
@@ -125,7 +127,28 @@ class _Handed(Exception):
 def describe_pydantic(adapter: Any) -> Node:
     """The description of what a TypeAdapter writes, and of what it would leave as it is when it
     validates before."""
-    return _Writer(adapter.core_schema).root()
+    node = _Writer(adapter.core_schema).root()
+    node.plain = _is_plain(node)
+    return node
+
+
+def _is_plain(root: Node) -> bool:
+    """Does model_dump(by_alias=True) change nothing in it but models, which become dicts?"""
+    import pydantic
+
+    if root.make != "model" or root.type.model_dump is not pydantic.BaseModel.model_dump:
+        return False
+    return all(
+        (node.kind in _KEPT and not node.twofold)
+        or node.kind in ("union", "tagged")
+        or (node.kind == "dict" and node.items[0].kind in ("any", "str"))
+        or (
+            node.make == "model"
+            and not node.computed
+            and len({field.out_key for field in node.fields}) == len(node.fields)
+        )
+        for node in root.walk()
+    )
 
 
 class _Writer(_pydantic._Reader):
@@ -174,6 +197,7 @@ class _Writer(_pydantic._Reader):
             if kind == "json-or-python":
                 node = self._written(schema["json_schema"], config, where)
                 node.proved = False
+                node.twofold = True
                 return node
             if kind == "model":
                 return self._instance(schema, schema.get("config", {}), where, "model-fields")

@@ -69,6 +69,12 @@ int wf_bson_encode_uuid(struct encoder *e, struct wf_span name, PyObject *o,
 /* The UTF-8 of a str: in the str itself where it is ASCII, else made (*owned, or NULL). */
 int wf_bson_utf8_of(struct encoder *e, PyObject *str, struct wf_span *out, PyObject **owned);
 
+/* ---- encode_model.c ---- */
+
+/* A model of pydantic's as model_dump(by_alias=True) would be written. name: of the element; NULL: all of
+ * the document, with _id first. 1: nothing is written, and pydantic has to be asked. */
+int wf_bson_encode_model(struct encoder *e, const struct wf_span *name, PyObject *o);
+
 /* ---- encode_shape.c ---- */
 
 /* A document as a type has it. */

@@ -2,7 +2,8 @@
  *
  * A node says how a value that fits it is written; one that does not fit is written by its own class, as
  * msgspec does it, and what BSON has no form for by the shape of that class. pydantic's own serializer
- * turns its models into plain objects first, since it alone knows what they say about that. */
+ * turns its models into plain objects first, since it alone knows what they say about that, but for those
+ * of which encode_model.c knows it. */
 #include "py/bson/encode_int.h"
 #include "py/bson/shapes.h"
 
@@ -465,16 +466,19 @@ static const struct wf_node *resolve(const struct wf_node *n, PyObject *o) {
 
 /* ---- pydantic ---- */
 
-/* What pydantic makes of its object, new reference; NULL without an exception where it is none of its. */
-static PyObject *dump(struct encoder *e, PyObject *o) {
+/* What pydantic writes its objects by, new reference; NULL without an exception for one that is none of
+ * its. */
+static PyObject *serializer_of(struct encoder *e, PyObject *o) {
     PyObject *serializer =
         PyObject_GetAttr((PyObject *)Py_TYPE(o), e->s->names[NAME___pydantic_serializer__]);
-    if (serializer == NULL) {
-        if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
-            PyErr_Clear();
-        }
-        return NULL;
+    if (serializer == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
     }
+    return serializer;
+}
+
+/* What pydantic makes of its object, new reference. serializer: stolen */
+static PyObject *dump(struct encoder *e, PyObject *serializer, PyObject *o) {
     PyObject *kwnames = PyTuple_Pack(1, e->s->names[NAME_by_alias]), *made = NULL;
     PyObject *args[] = {o, o, Py_True};
     int model = kwnames != NULL
@@ -494,9 +498,18 @@ static PyObject *dump(struct encoder *e, PyObject *o) {
 
 /* 1: it is none of pydantic's */
 static int put_dumped(struct encoder *e, struct wf_span name, PyObject *o) {
-    PyObject *plain = dump(e, o);
-    if (plain == NULL) {
+    PyObject *serializer = serializer_of(e, o);
+    if (serializer == NULL) {
         return PyErr_Occurred() ? -1 : 1;
+    }
+    int native = wf_bson_encode_model(e, &name, o);
+    if (native <= 0) {
+        Py_DECREF(serializer);
+        return native;
+    }
+    PyObject *plain = dump(e, serializer, o);
+    if (plain == NULL) {
+        return -1;
     }
     if (enter(e) < 0) { /* what it gives may be replaced again, without end */
         Py_DECREF(plain);
@@ -602,7 +615,13 @@ int wf_bson_encode_by_class(struct encoder *e, struct wf_span name, PyObject *o)
 
 /* A document as its class has it. 1: its class is none of documents */
 static int put_root_by_class(struct encoder *e, PyObject *o) {
-    PyObject *plain = dump(e, o);
+    PyObject *serializer = serializer_of(e, o);
+    int native = serializer != NULL ? wf_bson_encode_model(e, NULL, o) : 1;
+    if (native <= 0) {
+        Py_DECREF(serializer);
+        return native;
+    }
+    PyObject *plain = serializer != NULL ? dump(e, serializer, o) : NULL;
     if (plain != NULL) {
         e->dumped = true;
         int rc = PyDict_Check(plain) ? wf_bson_encode_mapping(e, plain, true) : 1;

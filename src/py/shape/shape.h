@@ -221,6 +221,8 @@ struct wf_object {
     bool extra_values;  /* one more value behind those of the fields: a dict, or NULL */
     bool omit_defaults; /* output: msgspec's */
     bool by_alias;      /* output: whatever the caller says */
+    bool plain;         /* output, of a root: model_dump leaves all that is in it as it is, but for
+                         * models, which become dicts */
     uint16_t nfields, nkeys;
     uint16_t nrequired;
     uint16_t ncomputed; /* output: as many stand behind the fields, and are attributes */
