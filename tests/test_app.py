@@ -248,6 +248,18 @@ def test_a_result_that_has_no_json(app: App, serve: Serve, server_errors: Any) -
     assert client.get("/").status_code == 500
 
 
+def test_a_205_has_no_content(app: App, serve: Serve) -> None:
+    """It had "null"."""
+
+    @app.get("/", status_code=205)
+    async def reset() -> None:
+        return None
+
+    reply = serve(app).get("/")
+    assert (reply.status_code, reply.content) == (205, b"")
+    assert reply.headers["content-length"] == "0"
+
+
 class Teapot(Exception):
     pass
 

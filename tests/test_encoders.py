@@ -19,6 +19,7 @@ import pytest
 import starlette.status
 
 import weft.status
+from tests.peer import Framework, answers, get
 from weft.concurrency import run_in_threadpool
 from weft.encoders import jsonable_encoder
 
@@ -118,3 +119,36 @@ async def run() -> Any:
 
 def test_functions_are_run_in_threads() -> None:
     assert weft.run(run()) == 3
+
+
+def test_objects_without_a_model_are_their_attributes() -> None:
+    """They were a 500."""
+
+    def make(fw: Framework) -> Any:
+        app = fw.App()
+
+        class Row:
+            def __init__(self) -> None:
+                self._sa_instance_state = object()
+                self.id, self.at, self.inner = 1, dt.date(2026, 1, 2), Plain()
+
+        class Pairs:
+            def __iter__(self) -> Any:
+                return iter([("a", 1), ("b", [Row()])])
+
+        @app.get("/row")
+        async def row():
+            return Row()
+
+        @app.get("/rows")
+        def rows():
+            return {"rows": [Row(), Pairs()]}
+
+        @app.get("/unknown")
+        async def unknown():
+            raise fw.HTTPException(499)
+
+        return app
+
+    got, expected, _, _ = answers(make, [get(path) for path in ("/row", "/rows", "/unknown")])
+    assert [(a.status, a.body) for a in got] == [(a.status, a.body) for a in expected]

@@ -117,12 +117,26 @@ def _other(obj: Any, include: Any, exclude: Any, options: _Options) -> Any:
             return known
     except (json.EncodeError, TypeError) as exc:
         failure = exc
-    for look in (dict, vars):
-        try:
-            found = look(obj)
-        except (TypeError, ValueError):
-            continue
-        return _encoded(found, include, exclude, options)
-    if failure is not None:
-        raise ValueError(f"{type(obj).__name__} has no form in JSON") from failure
+    try:
+        return _encoded(_looked_at(obj), include, exclude, options)
+    except TypeError:
+        if failure is not None:
+            raise ValueError(f"{type(obj).__name__} has no form in JSON") from failure
     return known
+
+
+def _looked_at(obj: Any) -> dict[Any, Any]:
+    try:
+        return dict(obj)
+    except (TypeError, ValueError):
+        return dict(vars(obj))
+
+
+def attributes(obj: Any) -> dict[Any, Any]:
+    """What a reply has of an object without a form in JSON: its items, or else its attributes, but
+    none of SQLAlchemy's own. `TypeError` where it has neither."""
+    try:
+        found = _looked_at(obj)
+    except TypeError:
+        raise TypeError(f"{type(obj).__name__} has no form in JSON") from None
+    return {k: v for k, v in found.items() if not (isinstance(k, str) and k.startswith("_sa"))}

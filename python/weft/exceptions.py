@@ -28,7 +28,10 @@ class HTTPException(Exception):
         if detail is None:
             from http import HTTPStatus
 
-            detail = HTTPStatus(status_code).phrase
+            try:
+                detail = HTTPStatus(status_code).phrase
+            except ValueError:  # one of those that nobody has registered, like 499
+                detail = ""
         super().__init__(status_code, detail)
         self.status_code = status_code
         self.detail = detail

@@ -10,6 +10,7 @@ from weft.exceptions import HTTPException
 from weft.params import Header
 from weft.security import models
 from weft.security.base import SecurityBase
+from weft.security.jwks import JWKSet, keys_of
 
 Key = str | bytes
 
@@ -24,7 +25,8 @@ class JWTBearer(SecurityBase):
     `algorithms` are those that tokens may be signed with: HS256, HS384 and HS512, for which `key`
     is the secret, of as many bytes as the hash has; or any of RS256, RS384, RS512, PS256, PS384,
     PS512, ES256, ES384, ES512 and EdDSA, for which it is the public key in PEM. Several keys are
-    given by the id that tokens name (`kid`).
+    given by the id that tokens name (`kid`). In place of `key`, `jwks` is a JWK Set (RFC 7517): as
+    a dict, as its JSON, or the path of a file with it; `reload()` takes other keys.
 
     A token is good when its signature is, when it has the claims of `required`, when it has not
     expired (`exp`) and is not of the future (`nbf`, `iat`), give or take `leeway` seconds, when one
@@ -41,7 +43,8 @@ class JWTBearer(SecurityBase):
     def __init__(
         self,
         *,
-        key: Key | Mapping[str, Key],
+        key: Key | Mapping[str, Key] | None = None,
+        jwks: JWKSet | None = None,
         algorithms: Sequence[str],
         audience: str | Sequence[str] | None = None,
         issuer: str | Sequence[str] | None = None,
@@ -59,18 +62,37 @@ class JWTBearer(SecurityBase):
         kinds = {name.startswith("HS") for name in algorithms}
         if len(kinds) > 1:
             raise ValueError("one key cannot be a secret and public: HS* stands alone")
-        keys = key.items() if isinstance(key, Mapping) else [(None, key)]
-        self._verifier = _core.TokenVerifier(
-            [(id, _bytes(value, secret=True in kinds)) for id, value in keys],
-            tuple(algorithms),
-            _names(audience),
-            _names(issuer),
-            tuple(required),
-            float(leeway),
-            InvalidTokenError,
-        )
+        if (key is None) == (jwks is None):
+            raise TypeError("tokens are verified by a key, or by the keys of jwks")
+        self._jwks = jwks
+        self._algorithms = tuple(algorithms)
+        self._claims = (_names(audience), _names(issuer), tuple(required), float(leeway))
+        if key is None:
+            self.reload()
+        else:
+            keys = key.items() if isinstance(key, Mapping) else [(None, key)]
+            self._verifier = self._verify_with(
+                [(id, _bytes(value, secret=True in kinds)) for id, value in keys],
+                self._algorithms,
+            )
         model = models.HTTPBearer(bearerFormat="JWT", description=description)
         self.describe_as(model, scheme_name, auto_error)
+
+    def _verify_with(
+        self, keys: list[tuple[str | None, bytes]], algorithms: tuple[str, ...]
+    ) -> _core.TokenVerifier:
+        return _core.TokenVerifier(keys, algorithms, *self._claims, InvalidTokenError)
+
+    def reload(self, jwks: JWKSet | None = None) -> None:
+        """Takes the keys of another JWK Set, or without one reads the file again, from the next
+        token on. `ValueError`, or `OSError` of the file, for a bad one: the keys stay as they are.
+        """
+        jwks = self._jwks if jwks is None else jwks
+        if jwks is None:
+            raise TypeError("this JWTBearer was made with a key: give a JWK Set")
+        keys, algorithms = keys_of(jwks, self._algorithms)
+        self._verifier = self._verify_with(keys, algorithms)
+        self._jwks = jwks
 
     def verify(self, token: Key) -> dict[str, Any]:
         """The claims of a token that came in another way. `InvalidTokenError` for a bad one."""

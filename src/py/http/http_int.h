@@ -162,11 +162,12 @@ struct wf_http_server {
     PyObject *http_exception; /* owned: weft.exceptions.HTTPException */
     PyObject *validation_error;  /* owned: weft.exceptions.RequestValidationError */
     PyObject *client_disconnect; /* owned: weft.exceptions.ClientDisconnect */
-    PyObject *plain_error;     /* owned: weft.exceptions.plain, the encoder's fallback for a 422 */
-    PyObject *sendable_errors; /* owned: weft.exceptions.sendable, where even that is of no use */
-    PyObject *pull;            /* owned: weft._stream.pull(writer, iterator) */
-    PyObject *run_background;  /* owned: weft.background.run(background, what) */
-    PyObject *background;      /* owned: set of the tasks of those that run */
+    PyObject *plain_error; /* owned: weft.exceptions.plain, the encoder's fallback for a 422 */
+    PyObject *attributes;  /* owned: weft.encoders.attributes, for values that have no JSON form */
+    PyObject *sendable_errors;   /* owned: weft.exceptions.sendable, where even that is of no use */
+    PyObject *pull;              /* owned: weft._stream.pull(writer, iterator) */
+    PyObject *run_background;    /* owned: weft.background.run(background, what) */
+    PyObject *background;        /* owned: set of the tasks of those that run */
     PyObject *forget_background; /* owned: its discard */
     PyObject *submit;            /* owned: the thread pool's submit; made on first use */
     PyObject *logger_error;      /* owned: logging.getLogger("weft.error").error */

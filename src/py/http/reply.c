@@ -179,7 +179,12 @@ static int send_json_with(struct wf_call *call, PyObject *value, PyObject *fallb
 }
 
 static int send_json(struct wf_call *call, PyObject *value, const struct wf_reply_head *head) {
-    return send_json_with(call, value, NULL, head);
+    return send_json_with(call, value, call->server->attributes, head);
+}
+
+/* Does a value have something to send with this status? A 205 may have none (RFC 9110 section 15.3.6). */
+static inline bool takes_value(int status) {
+    return wf_status_has_body(status) && status != 205;
 }
 
 /* The same to a client that wants BSON; what is no document is JSON all the same. */
@@ -219,7 +224,7 @@ static WF_NOINLINE int reply_value_with(struct wf_call *call, PyObject *value,
         }
     }
     set_fields(&head, &f);
-    return wf_status_has_body(head.status)
+    return takes_value(head.status)
                ? send(call, value, &head)
                : wf_reply_status(wf_reply_send(call->plan.ex, &head, WF_SPAN("")), "the reply");
 }
@@ -239,7 +244,7 @@ static int reply_value(struct wf_call *call, PyObject *value) {
     } else if (route != NULL && wf_unlikely(wf_reply_wants_bson(call))) {
         send = send_negotiated;
     }
-    return wf_likely(call->plan.response == NULL && wf_status_has_body(head.status))
+    return wf_likely(call->plan.response == NULL && takes_value(head.status))
                ? send(call, value, &head)
                : reply_value_with(call, value, &head, send);
 }
@@ -472,7 +477,8 @@ static bool is_iterator(PyObject *o) {
 /* What a response class is called with: plain values, as FastAPI's jsonable_encoder makes them, so
  * that one with a render() of its own can be simple. Text, bytes and iterators, and what has no
  * JSON form, are handed over as they are. New reference. */
-static PyObject *plain_content(struct wf_state *state, PyObject *value) {
+static PyObject *plain_content(struct wf_http_server *s, PyObject *value) {
+    struct wf_state *state = s->state;
     PyTypeObject *type = Py_TYPE(value);
     if (value == Py_None || type == &PyUnicode_Type || type == &PyLong_Type ||
         PyBool_Check(value) || PyFloat_CheckExact(value) || PyObject_CheckBuffer(value) ||
@@ -482,7 +488,7 @@ static PyObject *plain_content(struct wf_state *state, PyObject *value) {
     struct wf_buf json;
     wf_buf_init(&json, REPLY_PLAIN_BYTES_MAX);
     PyObject *plain = NULL;
-    if (wf_json_encode(state, value, NULL, &json) == 0) {
+    if (wf_json_encode(state, value, s->attributes, &json) == 0) {
         plain = wf_json_decode(state, wf_buf_span(&json), 0);
     } else if (PyErr_ExceptionMatches(state->json.encode_error)) {
         PyErr_Clear();
@@ -496,7 +502,7 @@ static PyObject *plain_content(struct wf_state *state, PyObject *value) {
 static PyObject *make_by_class(struct wf_call *call, PyObject *result) {
     struct wf_http_state *http = &call->server->state->http;
     struct wf_route *route = call->route;
-    PyObject *content = plain_content(call->server->state, result), *response = NULL;
+    PyObject *content = plain_content(call->server, result), *response = NULL;
     PyObject *status = content != NULL ? PyLong_FromLong(route->status) : NULL;
     if (status != NULL) {
         PyObject *args[] = {content, status};
@@ -517,7 +523,7 @@ static PyObject *json_of(struct wf_call *call, PyObject *value) {
     struct wf_buf json;
     wf_buf_init(&json, REPLY_PLAIN_BYTES_MAX);
     PyObject *bytes = NULL;
-    if (wf_json_encode(call->server->state, value, NULL, &json) == 0) {
+    if (wf_json_encode(call->server->state, value, call->server->attributes, &json) == 0) {
         struct wf_span text = wf_buf_span(&json);
         bytes = PyBytes_FromStringAndSize(text.p, (Py_ssize_t)text.n);
     }

@@ -248,6 +248,7 @@ static int import_helpers(struct wf_http_server *s) {
         {"weft.exceptions", "ClientDisconnect", &s->client_disconnect},
         {"weft.exceptions", "plain", &s->plain_error},
         {"weft.exceptions", "sendable", &s->sendable_errors},
+        {"weft.encoders", "attributes", &s->attributes},
         {"weft._stream", "pull", &s->pull},
         {"weft.background", "run", &s->run_background},
     };
@@ -399,6 +400,7 @@ static int server_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(s->validation_error);
     Py_VISIT(s->client_disconnect);
     Py_VISIT(s->plain_error);
+    Py_VISIT(s->attributes);
     Py_VISIT(s->sendable_errors);
     Py_VISIT(s->pull);
     Py_VISIT(s->run_background);
@@ -430,6 +432,7 @@ static int server_clear(PyObject *self) {
     Py_CLEAR(s->validation_error);
     Py_CLEAR(s->client_disconnect);
     Py_CLEAR(s->plain_error);
+    Py_CLEAR(s->attributes);
     Py_CLEAR(s->sendable_errors);
     Py_CLEAR(s->pull);
     Py_CLEAR(s->run_background);
