@@ -493,6 +493,7 @@ WF_ALWAYS_INLINE enum wf_walk_result decode_kind(struct reader *r, const struct 
     case WF_NODE_OBJECTID:
     case WF_NODE_TEXT:
         return decode_as_text(r, n, out);
+    case WF_NODE_SERIALIZER: /* of output only */
     case WF_NODE_KIND_COUNT:
         break;
     }
