@@ -108,7 +108,8 @@ static PyObject *read_escaped(struct decoder *d, const char **p, const char *end
     enum wf_json_unescaped state;
     while ((state = wf_json_unescape(&q, end, &out, start + cap)) == WF_JSON_UNESCAPE_FULL) {
         size_t used = (size_t)(out - start);
-        cap *= 4;
+        cap = WF_MIN(cap * 16,
+                     used + (size_t)(end - q) + WF_JSON_UNESCAPE_ROOM); /* or all it can take */
         if (str == NULL) {
             str = PyUnicode_New((Py_ssize_t)cap, 0x7f);
             if (str == NULL) {

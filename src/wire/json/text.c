@@ -431,7 +431,7 @@ static inline enum wf_json_unescaped unescape_block64(const char **p, const char
         if (unescape_one(&s, end, d++) < 0) {
             return WF_JSON_UNESCAPE_ODD;
         }
-        special &= s - start < 64 ? ~(uint64_t)0 << (s - start) : 0;
+        special &= ~(UINT64_C(3) << i); /* it and what is behind it; hex digits are none */
     }
     if (high != 0) {
         return WF_JSON_UNESCAPE_ODD;
