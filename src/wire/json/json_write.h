@@ -73,7 +73,7 @@ enum { WF_JSON_LONG = 128 /* bytes from which the call is worth it */ };
 
 /* Copies [s, s + n) to d, where there is room for n + 16 bytes. False where a byte of it must be
  * escaped; what is at d then is rubbish.
- * before  whether the 8 bytes in front of s may be read, as those of a str's text may */
+ * before  whether the 16 bytes in front of s may be read, as those of a str's text may */
 static inline bool wf_json_copy_if_plain(char *d, const char *s, size_t n, bool before) {
     if (n >= 16) {
         if (n >= WF_JSON_LONG) {
@@ -102,23 +102,32 @@ static inline bool wf_json_copy_if_plain(char *d, const char *s, size_t n, bool 
         return special == 0;
 #endif
     }
-    uint64_t x, y;
+#if defined(__SSE2__)
+    if (before) { /* what is in front is looked at too, and shifted out of the answer */
+        __m128i v = _mm_loadu_si128((const __m128i *)(s + n - 16));
+        unsigned special = wf_json_special16(v) >> (16 - n);
+        uint64_t x;
+        if (n > 8) {
+            memcpy(&x, s, 8);
+            memcpy(d, &x, 8);
+            _mm_storel_epi64((__m128i *)(d + n - 8), _mm_unpackhi_epi64(v, v));
+        } else {
+            memcpy(&x, s + n - 8, 8);
+            unsigned half = (unsigned)(8 - n) * 4; /* 64 bits cannot be shifted at once */
+            x = x >> half >> half;
+            memcpy(d, &x, 8);
+        }
+        return special == 0;
+    }
+#endif
     if (n > 8) {
+        uint64_t x, y;
         memcpy(&x, s, 8);
         memcpy(&y, s + n - 8, 8);
         memcpy(d, &x, 8);
         memcpy(d + n - 8, &y, 8);
         return (wf_json_special8(x) | wf_json_special8(y)) == 0;
     }
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    if (before) { /* what is in front is shifted out, and something plain put behind */
-        memcpy(&x, s + n - 8, 8);
-        unsigned half = (unsigned)(8 - n) * 4; /* 64 bits cannot be shifted at once */
-        x = x >> half >> half;
-        memcpy(d, &x, 8);
-        return wf_json_special8(x | UINT64_C(0x4040404040404040) << n * 4 << n * 4) == 0;
-    }
-#endif
     for (size_t i = 0; i < n; i++) {
         if (wf_json_escapes[(unsigned char)s[i]] != 0) {
             return false;
