@@ -198,11 +198,11 @@ class _Compiler:
     def plan(self) -> _core.Plan:
         root = self.tree.root
         children = [self.add(child) for child in root.children]
-        description = self.fill(root, children)
+        mode = body_mode(list(self.tree.steps()))
+        description = self.fill(root, children, body_mode=mode)
         for child in children:
             self.uses[child].parent = len(self.uses)
-        mode = body_mode(list(self.tree.steps()))
-        return replace(description, body_mode=mode).compile(tuple(self.uses))
+        return description.compile(tuple(self.uses))
 
     def add(self, node: Node) -> int:
         """Appends the uses of a tree; the index of the last, which is the node's own."""
@@ -243,8 +243,8 @@ class _Compiler:
         self.nvalues += 1
         return self.nvalues - 1
 
-    def fill(self, node: Node, children: list[int]) -> Description:
-        """The node's description with its places among the values, and its scopes."""
+    def fill(self, node: Node, children: list[int], **changes: Any) -> Description:
+        """The node's description with its places among the values, its scopes, and `changes`."""
         values = {
             child.step.name: self.uses[index].value
             for child, index in zip(node.children, children, strict=True)
@@ -257,7 +257,7 @@ class _Compiler:
             elif step.source == "value":
                 step = replace(step, default=functools.partial(step.default, node.scopes))
             steps.append(step)
-        return replace(node.description, steps=tuple(steps), embed=self.embed)
+        return replace(node.description, steps=tuple(steps), embed=self.embed, **changes)
 
 
 # ---- how it is called ----

@@ -17,8 +17,9 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from copy import copy
 from dataclasses import dataclass, field, replace
-from types import FunctionType
+from types import FunctionType, MappingProxyType
 from typing import (
     Any,
     Literal,
@@ -45,6 +46,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 _STREAMS = (AsyncIterable, AsyncIterator, AsyncGenerator, Iterable, Iterator, Generator)
 UNSET: Any = ...  # where None means something else than nothing given
+NOTHING: Mapping[Any, Any] = MappingProxyType({})  # shared by all that have none
 
 
 class FormLimits(TypedDict, total=False):
@@ -139,7 +141,7 @@ class Route:
     response_model_exclude_defaults: bool = False
     response_model_exclude_none: bool = False
     response_description: str = "Successful Response"
-    responses: Mapping[int | str, Mapping[str, Any]] = field(default_factory=dict)
+    responses: Mapping[int | str, Mapping[str, Any]] = field(default_factory=lambda: NOTHING)
     callbacks: tuple[Route, ...] = ()
     openapi_extra: Mapping[str, Any] | None = None
     generate_unique_id_function: Callable[[Route], str] | None = None
@@ -234,6 +236,8 @@ def _returned(endpoint: Any) -> Any:
     function = inspect.unwrap(endpoint)
     if not inspect.isroutine(function):
         function = getattr(type(function), "__call__", None)  # noqa: B004
+    if isinstance(function, FunctionType) and "return" not in function.__annotations__:
+        return None
     try:
         hints = get_type_hints(function, include_extras=True)
     except (NameError, TypeError, AttributeError):
@@ -307,10 +311,10 @@ class _Group:
             dependencies=(*self.dependencies, *route.dependencies),
             response_class=route.response_class or self.default_response_class,
             max_body_size=own_size if own_size is not None else self.max_body_size,
-            form_limits={**self.form_limits, **(route.form_limits or {})},
+            form_limits={**self.form_limits, **(route.form_limits or {})} or None,
             deprecated=route.deprecated or self.deprecated,
             generate_unique_id_function=route.generate_unique_id_function or self.unique_id,
-            responses={**self.responses, **route.responses},
+            responses={**self.responses, **route.responses} or NOTHING,
             callbacks=(*self.callbacks, *route.callbacks),
             include_in_schema=route.include_in_schema and self.include_in_schema,
             strict_content_type=(
@@ -319,6 +323,25 @@ class _Group:
                 else route.strict_content_type
             ),
         )
+
+    def around_group(self, inner: _Group) -> _Group:
+        """One that puts both around a route, `inner` first, with one copy of the route."""
+        both = copy(inner)
+        both.prefix = self.prefix + inner.prefix
+        both.tags = (*self.tags, *inner.tags)
+        both.dependencies = (*self.dependencies, *inner.dependencies)
+        both.default_response_class = inner.default_response_class or self.default_response_class
+        if inner.max_body_size is None:
+            both.max_body_size = self.max_body_size
+        both.form_limits = {**self.form_limits, **inner.form_limits}
+        both.deprecated = inner.deprecated or self.deprecated
+        both.unique_id = inner.unique_id or self.unique_id
+        both.responses = {**self.responses, **inner.responses}
+        both.callbacks = (*self.callbacks, *inner.callbacks)
+        both.include_in_schema = inner.include_in_schema and self.include_in_schema
+        if inner.strict_content_type is None:
+            both.strict_content_type = self.strict_content_type
+        return both
 
 
 class _Included(NamedTuple):
@@ -358,16 +381,15 @@ class Router:
     def entries(self) -> list[Entry]:
         """All that it answers with, in order; the first that fits a request answers it, those of
         frontends last."""
-        entries: list[Entry] = []
+        return list(self._entries(None))
+
+    def _entries(self, around: _Group | None) -> Iterator[Entry]:
+        group = self._group if around is None else around.around_group(self._group)
         for declared in self._declared:
             if isinstance(declared, _Included):
-                inner, group = declared
-                entries.extend(
-                    self._group.around_any(group.around_any(entry)) for entry in inner.entries
-                )
+                yield from declared.router._entries(group.around_group(declared.group))
             else:
-                entries.append(self._group.around_any(declared))
-        return entries
+                yield group.around_any(declared)
 
     @property
     def routes(self) -> list[Route]:
@@ -450,13 +472,13 @@ class Router:
         given["name"] = given.get("name") or endpoint_name(endpoint)
         given["tags"] = tuple(given.get("tags") or ())
         given["dependencies"] = _check_dependencies(given.get("dependencies") or ())
-        given["responses"] = dict(given.get("responses") or {})
+        given["responses"] = dict(given.get("responses") or {}) or NOTHING
         given["callbacks"] = tuple(given.get("callbacks") or ())
         if given.get("status_code") is not None:
             given["status_code"] = int(given["status_code"])
             if not 200 <= given["status_code"] <= 599:
                 raise ValueError(f"no reply can have the status {given['status_code']} of {path!r}")
-        verbs = tuple(dict.fromkeys(method.upper() for method in methods))
+        verbs = _verbs(tuple(methods))
         if not verbs:
             raise ValueError(f"the route {path!r} has no methods")
         self._declared.append(Route(path=path, endpoint=endpoint, methods=verbs, **given))
@@ -557,6 +579,12 @@ class Webhooks(Router):
         check_path(path)
 
 
+@functools.lru_cache(maxsize=64)
+def _verbs(methods: tuple[str, ...]) -> tuple[str, ...]:
+    """Each once, in upper case; one tuple for all routes that have the same."""
+    return tuple(dict.fromkeys(method.upper() for method in methods))
+
+
 def _check_dependencies(dependencies: Sequence[Any]) -> tuple[Dependency, ...]:
     for item in dependencies:
         if not isinstance(item, Dependency) or item.dependency is None:
@@ -589,6 +617,8 @@ def is_async_callable(obj: Any) -> bool:
 
 def is_generator(obj: Any) -> bool:
     """Does calling it give a generator, async or not?"""
+    if is_plain_function(obj):
+        return bool(obj.__code__.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR))
     return is_a(inspect.isasyncgenfunction, obj) or is_a(inspect.isgeneratorfunction, obj)
 
 
@@ -611,7 +641,8 @@ def is_a(check: Callable[[Any], bool], call: Any) -> bool:
 
 def is_plain_function(obj: Any) -> bool:
     """Is it a function that wraps none, as nearly all endpoints are?"""
-    return type(obj) is FunctionType and "__wrapped__" not in obj.__dict__
+    # Asking for its __dict__ would make one.
+    return type(obj) is FunctionType and not hasattr(obj, "__wrapped__")
 
 
 def unpartial(call: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -172,10 +173,16 @@ def _compile_mounted(site: Site, entry: Mount | Host, outer: Params) -> Site:
 
 
 def _compile_route(route: Route, outer: Params) -> Compiled:
-    params = (*outer, *route.params.items())
+    params = _shared((*outer, *route.params.items()))
     if len(params) > PARAMETERS_MAX:
         raise SignatureError(f"the path of {route.name} has more than {PARAMETERS_MAX} parameters")
     return Compiled(route, Tree.of(route).compile(), compile_model(route), params)
+
+
+@functools.lru_cache(maxsize=1024)
+def _shared(params: Params) -> Params:
+    """The same for all routes that have the same: most have one of a few."""
+    return params
 
 
 def _static_route(entry: Mount) -> Route:

@@ -72,14 +72,15 @@ def describe(
     positional: list[str] = []
     keywords: list[str] = []
     for parameter in _parameters(endpoint):
-        where = _where(endpoint, parameter.name)
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            where = _where(endpoint, parameter.name)
             raise SignatureError(f"{where}: *args and **kwargs cannot come from a request")
         keyword = parameter.kind is parameter.KEYWORD_ONLY
         (keywords if keyword else positional).append(parameter.name)
         try:
             step = step_of(parameter, path_names, convertors, request_class, response_class)
         except (TypeError, ValueError) as exc:
+            where = _where(endpoint, parameter.name)
             raise SignatureError(f"{where}: {exc}{_advice(exc, parameter)}") from exc
         steps.append(step)
     steps.sort(key=lambda step: _ORDER.index(step.source))  # stable: then by position

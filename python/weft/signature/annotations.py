@@ -18,6 +18,8 @@ _SEQUENCES = (Sequence, list, tuple, set, frozenset, deque)
 
 def split(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
     """Annotated[T, ...] to T and the rest; names of types to what they name."""
+    if type(annotation) is type:  # most are, and are asked about several times
+        return annotation, ()
     alias_type = getattr(sys.modules["typing"], "TypeAliasType", None)
     while True:
         if alias_type is not None and isinstance(annotation, alias_type):
@@ -68,6 +70,8 @@ def _is_record(cls: Any) -> bool:
 
 def holds(annotation: Any, cls: type | tuple[type, ...]) -> bool:
     """Is it that class, optional or in a sequence?"""
+    if isinstance(annotation, type) and annotation in _PLAIN:
+        return issubclass(annotation, cls)
     if get_origin(annotation) in UNIONS or is_sequence(annotation):
         return any(holds(arg, cls) for arg in get_args(annotation) if arg is not ...)
     return is_subclass(split(annotation)[0], cls)

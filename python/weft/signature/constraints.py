@@ -48,6 +48,8 @@ def with_checks(
     constraints: Mapping[str, Any],
     make: Callable[[str, Any], Check | None],
 ) -> Conversion | None:
+    if not constraints:
+        return conversion
     order = [*_BOUNDS, *LENGTHS]
     checks = [make(op, constraints[op]) for op in sorted(constraints, key=order.index)]
     if any(check is None for check in checks):

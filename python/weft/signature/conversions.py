@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -92,7 +93,7 @@ def _native(annotation: Any, constraints: Mapping[str, Any]) -> Conversion | Non
             return _native(choices[0], constraints)
         return None if constraints else _union(choices)
     if annotation is str:
-        return with_checks(Conversion("str", label="str"), constraints, text_check)
+        return with_checks(_scalar("str", None), constraints, text_check)
     if annotation is Any or annotation is object:
         return None if constraints else Conversion("any", label="any")
     if origin is Literal:
@@ -105,7 +106,7 @@ def _native(annotation: Any, constraints: Mapping[str, Any]) -> Conversion | Non
     kind = _SCALARS.get(key) if isinstance(annotation, type) else None
     if kind is None:
         return None
-    conversion = Conversion(kind, data=annotation, label=kind)
+    conversion = _scalar(kind, annotation)
     for op in constraints:
         if op in LENGTHS and kind != "bytes":
             raise TypeError(f"{op} says nothing about {kind}")
@@ -114,11 +115,17 @@ def _native(annotation: Any, constraints: Mapping[str, Any]) -> Conversion | Non
     return None if constraints else conversion
 
 
+@functools.cache
+def _scalar(kind: str, data: type | None) -> Conversion:
+    """Without constraints: one for all parameters, as there are no more types than in _SCALARS."""
+    return Conversion(kind, data=data, label=kind)
+
+
 def _union(choices: list[Any]) -> Conversion | None:
     # pydantic's smart mode prefers what the text is without conversion: itself, where str is a
     # choice. Else each of these is a conversion, none better than another: the first that succeeds.
     if any(choice is str for choice in choices) and all(map(_plain, choices)):
-        return Conversion("str", label="str")
+        return _scalar("str", None)
     if not all(map(_plain, choices)):
         return None
     items = tuple(conversion for choice in choices if (conversion := _native(choice, {})))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Mapping
 from copy import copy, deepcopy
@@ -214,10 +215,17 @@ def _names(
         if not names:
             raise TypeError(f"there is no {{{missing}}} in the path of the route")
         index = path_names.index(names[0])
-    if source in ("header", "cookie"):
-        keys = tuple(n.lower() if source == "header" else n for n in names)
-        return names, tuple(key.encode("latin-1", "replace") for key in keys), index
-    return names, tuple(n.encode() for n in names), index
+    return *_spelt(names, source), index
+
+
+@functools.lru_cache(maxsize=1024)
+def _spelt(names: tuple[str, ...], source: str) -> tuple[tuple[str, ...], tuple[bytes, ...]]:
+    """The names, and those on the wire: parameters of many routes are called alike."""
+    if source == "header":
+        return names, tuple(name.lower().encode("latin-1", "replace") for name in names)
+    if source == "cookie":
+        return names, tuple(name.encode("latin-1", "replace") for name in names)
+    return names, tuple(name.encode() for name in names)
 
 
 def _default(
