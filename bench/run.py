@@ -24,6 +24,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from dataclasses import dataclass, field
@@ -75,6 +76,9 @@ ORDER = json.dumps(
     }
 )
 TRACK = json.dumps({"name": "walk", "points": [{"x": i * 0.5, "y": i * 0.25} for i in range(10)]})
+
+# Written to a directory that the servers find in BENCH_STATIC.
+FILES = {"small": b"weft" * 256, "large": b"weft" * (256 * 1024)}
 
 WORKLOADS = {
     "plaintext": Workload("/plaintext", HELLO.replace(b" ", b""), title="plaintext"),
@@ -130,13 +134,19 @@ WORKLOADS = {
         title="JSON with CORS, request id, JWT and access log",
     ),
     "middleware": Workload("/json", MESSAGE, app="middleware", title="JSON, middleware in Python"),
+    "static": Workload("/static/small", FILES["small"], app="static", title="static file, 1 KiB"),
+    "static-large": Workload(
+        "/static/large", FILES["large"], app="static", title="static file, 1 MiB"
+    ),
 }
 
 # Which workloads the C responders have: the floor answers every path alike.
 FLOOR = {"plaintext", "pipelined"}
 BARE = FLOOR | {"json", "params", "many"}
 # Those of weft and FastAPI only: the others declare these in other ways, or not at all.
+STATIC = {"static", "static-large"}  # and of nginx
 PEERLESS = {"depends", "upload", "model", "order", "models", "included", "layers", "middleware"}
+PEERLESS |= STATIC
 # Those that only Litestar declares as well, with msgspec's Structs.
 TYPED = {"rows", "dicts", "track"}
 
@@ -200,6 +210,11 @@ def servers(peers: str, weft: str, build: Path) -> dict[str, Server]:
             ],
             set(WORKLOADS),
             title="**weft**",
+        ),
+        "nginx": Server(
+            ["bench/apps/static_nginx.sh", "{port}", os.environ.get("BENCH_STATIC", "")],
+            STATIC,
+            "nginx, one worker",
         ),
         "socketify": Server(
             [peers, "bench/apps/socketify_app.py", "{port}"], title="socketify (sync handlers)"
@@ -496,6 +511,10 @@ def main() -> None:
     args = parser.parse_args()
 
     subprocess.run([args.weft, "-c", "import weft"], cwd=ROOT, check=True)  # builds what changed
+    directory = tempfile.TemporaryDirectory()
+    os.environ["BENCH_STATIC"] = directory.name
+    for name, content in FILES.items():
+        (Path(directory.name) / name).write_bytes(content)
     available = servers(args.peers, args.weft, args.build)
     chosen = {k: available[k] for k in (args.servers.split(",") if args.servers else available)}
     loads = {k: WORKLOADS[k] for k in args.workloads.split(",")}

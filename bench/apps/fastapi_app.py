@@ -1,6 +1,7 @@
 """The workloads on FastAPI."""
 
 import asyncio
+import os
 import uuid
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, UploadFile
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import PlainTextResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.staticfiles import StaticFiles
 
 from bench.apps import features
 from bench.apps.many import declare_many
@@ -23,6 +25,9 @@ declare_many(many, APIRouter, 200)
 
 middleware = FastAPI()
 features.declare_middleware(middleware)
+
+static = FastAPI()
+static.mount("/static", StaticFiles(directory=os.environ.get("BENCH_STATIC", ".")))
 
 
 class RequestID:

@@ -1,6 +1,7 @@
 """The workloads on weft."""
 
 import asyncio
+import os
 from typing import Annotated
 
 import weft
@@ -10,6 +11,7 @@ from bench.apps.models import ROWS, Order, Row, Track
 from weft import App, Depends, PlainTextResponse, Router, UploadFile
 from weft.middleware import CORSMiddleware, RequestIDMiddleware
 from weft.security import JWTBearer
+from weft.staticfiles import StaticFiles
 
 app = App()
 features.declare_models(app, weft)
@@ -30,6 +32,10 @@ token = JWTBearer(key=features.SECRET, algorithms=["HS256"], audience="bench")
 @layered.get("/json")
 async def layered_json(claims: Annotated[dict, Depends(token)]):
     return {"message": "Hello, World!"}
+
+
+static = App()
+static.mount("/static", StaticFiles(directory=os.environ.get("BENCH_STATIC", ".")))
 
 
 @app.get("/plaintext", response_class=PlainTextResponse)
