@@ -16,7 +16,7 @@ enum {
      * between counts. */
     DEPTH_UNCOUNTED = 16,
     /* They are counted by as many, since asking the interpreter costs as much as a level. */
-    DEPTH_COUNTED_BY = 8
+    DEPTH_COUNTED_BY = 16
 };
 static_assert(WF_JSON_DEPTH_MAX % DEPTH_COUNTED_BY == 0 && DEPTH_UNCOUNTED % DEPTH_COUNTED_BY == 0,
               "the deepest level is looked at too");
