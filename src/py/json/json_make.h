@@ -127,8 +127,28 @@ static inline PyObject *wf_json_make_key(struct wf_json_state *s, const struct w
                                                          : wf_json_make_text(t);
 }
 
-/* By way of a long where that is as wide: CPython makes those of one digit at once. */
+/* By way of a long where that is as wide: CPython makes those of one digit at once. Of more digits 3.11
+ * would count first how many. */
 static inline PyObject *wf_json_new_int(int64_t v) {
+#if PY_VERSION_HEX < 0x030C0000 && PYLONG_BITS_IN_DIGIT == 30
+    uint64_t magnitude = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    if (magnitude > PyLong_MASK) {
+        Py_ssize_t n = magnitude >> 2 * PyLong_SHIFT != 0 ? 3 : 2;
+        PyLongObject *o = _PyLong_New(n);
+        if (wf_unlikely(o == NULL)) {
+            return NULL;
+        }
+        o->ob_digit[0] = (digit)(magnitude & PyLong_MASK);
+        o->ob_digit[1] = (digit)(magnitude >> PyLong_SHIFT & PyLong_MASK);
+        if (n == 3) {
+            o->ob_digit[2] = (digit)(magnitude >> 2 * PyLong_SHIFT);
+        }
+        if (v < 0) {
+            Py_SET_SIZE(o, -n);
+        }
+        return (PyObject *)o;
+    }
+#endif
     return sizeof(long) == sizeof(int64_t) ? PyLong_FromLong((long)v) : PyLong_FromLongLong(v);
 }
 
