@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections import deque
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -134,8 +135,11 @@ def _looked_at(obj: Any) -> dict[Any, Any]:
 
 def attributes(obj: Any) -> dict[Any, Any]:
     """What a reply has of an object without a form in JSON: its items, or else its attributes, but
-    none of SQLAlchemy's own. `TypeError` where it has neither."""
+    none of SQLAlchemy's own. `TypeError` where it has neither, and for functions and classes, which
+    somebody has forgotten to call."""
     try:
+        if inspect.isroutine(obj) or isinstance(obj, type):
+            raise TypeError
         found = _looked_at(obj)
     except TypeError:
         raise TypeError(f"{type(obj).__name__} has no form in JSON") from None
