@@ -145,6 +145,18 @@ def test_the_guide_has_the_dockerfile_of_new_projects(tmp_path: Path) -> None:
     assert shown == (tmp_path / "my-api/Dockerfile").read_text()
 
 
+OPTIONAL = ("pydantic", "msgspec", "jinja2", "attrs")  # what weft itself does not bring
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_guide_says_what_its_snippets_take(name: str) -> None:
+    taken = set(
+        re.findall(r"^(?:from|import) (\w+)", "\n".join(blocks(PAGES[name], "python")), re.M)
+    )
+    for package in taken.intersection(OPTIONAL):
+        assert re.search(rf"pip install [^`\n]*\b{package}\b", PAGES[name]), package
+
+
 TESTED = [
     (name, block)
     for name, page in PAGES.items()

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import logging
 import secrets
+import textwrap
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -268,11 +269,13 @@ async def get_cover(book: TheBook) -> Response:
 
 def plain_cover(book: Book) -> bytes:
     hue = sum(map(ord, book.author)) % 360
+    lines = textwrap.wrap(printable(book.title), 14, max_lines=6, placeholder="…")
+    text = "".join(f'<tspan x="32" dy="9">{escape(line)}</tspan>' for line in lines)
     svg = (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 96">'
         f'<rect width="64" height="96" fill="hsl({hue} 45% 40%)"/>'
-        '<text x="32" y="48" fill="#fff" font-size="7" text-anchor="middle" '
-        f'textLength="56">{escape(printable(book.title))}</text></svg>'
+        f'<text y="{42 - 4.5 * len(lines)}" fill="#fff" font-size="7" font-family="sans-serif" '
+        f'text-anchor="middle">{text}</text></svg>'
     )
     return svg.encode()
 

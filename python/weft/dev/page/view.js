@@ -161,13 +161,19 @@ function drawRequests() {
 
 // ---- plans ----
 
+// What is read in C may have parts that are handed over.
+const isHanded = (line) => line.includes("handed over");
+const isNative = (step) => step.native && !step.reads.some(isHanded);
+
 function drawStep(step) {
-  const tag = step.native
-    ? make("i", { class: "tag native" }, "native")
-    : make("i", { class: "tag handed" }, "pydantic");
+  let tag = make("i", { class: "tag native" }, "native");
+  if (!isNative(step)) tag = make("i", { class: "tag handed" }, step.native ? "pydantic in part" : "pydantic");
   const item = make("li", {}, make("span", { class: "step" }, step.step), " ", tag);
   if (step.why) item.append(" ", make("span", { class: "why" }, step.why));
-  if (step.reads.length) item.append(make("div", { class: "reads" }, step.reads.join("\n")));
+  if (step.reads.length) {
+    item.append(make("div", { class: "reads" }, ...step.reads.map((line) =>
+      (isHanded(line) ? make("span", { class: "why" }, line) : `${line}\n`))));
+  }
   return item;
 }
 
@@ -190,7 +196,7 @@ function drawReply(reply) {
 }
 
 function drawRoute(route, index) {
-  const native = route.calls.every((call) => call.steps.every((step) => step.native));
+  const native = route.calls.every((call) => call.steps.every(isNative));
   return make("details", { "data-route": index },
     make("summary", {},
       make("span", { class: "method" }, route.methods.join(" ")), make("code", {}, route.host + route.path),
