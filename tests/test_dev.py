@@ -202,7 +202,10 @@ STRANGERS = [
     {"host": "evil.example:8000", "origin": "http://evil.example:8000"},
     {"origin": "http://evil.example"},
     {"origin": "http://192.0.2.1"},
+    {"origin": "http://[bad"},
+    {"origin": "null"},
     {"sec-fetch-site": "cross-site"},
+    {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe"},
 ]
 
 
@@ -219,7 +222,18 @@ def test_strangers_see_no_source_code(dev, stranger):
 
 
 @pytest.mark.parametrize(
-    "own", [{"host": "localhost:80"}, {"host": "[::1]:80"}, {"origin": "http://localhost:5173"}]
+    "own",
+    [
+        {"host": "localhost:80"},
+        {"host": "[::1]:80"},
+        {"origin": "http://localhost:5173"},
+        # By a link, or back from who signs people in.
+        {
+            "sec-fetch-site": "cross-site",
+            "sec-fetch-mode": "navigate",
+            "sec-fetch-dest": "document",
+        },
+    ],
 )
 def test_developers_see_source_code(dev, own):
     assert "return number" in dev.get("/fail", **own).text

@@ -28,8 +28,14 @@ class Book(BaseModel):
     title: str
     price: float = 1.0
 
-class Odd(BaseModel):
+class Odd(BaseModel):  # large enough to be read in parts
     title: str
+    pages: int = 0
+    year: int = 0
+    price: float = 0.0
+    tags: list[str] = []
+    authors: list[str] = []
+    copies: dict[str, int] = {{}}
     @field_validator("title", mode="wrap")
     @classmethod
     def check(cls, value, handler): return handler(value)

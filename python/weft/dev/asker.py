@@ -23,14 +23,20 @@ def is_welcome(request: Request) -> bool:
     host = request.headers.get("host", "")
     if not (_is_localhost(name := _hostname(f"//{host}")) or _is_address(name)):
         return False
-    if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin", "same-site"):
-        return False
-    origin = request.headers.get("origin")
-    return (
-        origin is None
-        or urlsplit(origin).netloc == host
-        or _is_localhost(_hostname(origin))  # a frontend's own server
+    site = request.headers.get("sec-fetch-site", "none")
+    # A page that is gone to, by a link or a redirect from elsewhere, is not read by the other site.
+    visited = request.headers.get("sec-fetch-mode") == "navigate" and (
+        request.headers.get("sec-fetch-dest") == "document"
     )
+    if site not in ("none", "same-origin", "same-site") and not visited:
+        return False
+    return is_of(request, host) or _is_localhost(_hostname(request.headers["origin"]))
+
+
+def is_of(request: Request, host: str) -> bool:
+    """Was it sent by no page, or by one of this host?"""
+    origin = request.headers.get("origin")
+    return origin is None or origin.partition("://")[2] == host
 
 
 def _hostname(url: str) -> str:

@@ -13,11 +13,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from weft import __version__, _core
 from weft.app import App
-from weft.dev.asker import REFUSAL, is_welcome
+from weft.dev.asker import REFUSAL, is_of, is_welcome
 from weft.exceptions import HTTPException
 from weft.listing import describe
 from weft.requests import Request
@@ -163,7 +162,5 @@ def _file(name: str) -> Response:
 def _check(request: Request) -> None:
     """Pages of other sites learn nothing, whatever the App's CORS lets them read."""
     own = request.headers.get("sec-fetch-site", "none") in ("none", "same-origin")
-    origin = request.headers.get("origin")
-    same = origin is None or urlsplit(origin).netloc == request.headers.get("host")
-    if not (own and same and is_welcome(request)):
+    if not (own and is_of(request, request.headers.get("host", "")) and is_welcome(request)):
         raise HTTPException(403, REFUSAL)
