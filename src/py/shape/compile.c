@@ -553,7 +553,8 @@ static int compile_kind(struct compiler *c, PyObject *desc, struct wf_node *node
     if (node->kind == WF_NODE_TUPLE) {
         node->items = items;
     } else if (node->kind == WF_NODE_SERIALIZER) {
-        if (n < 1 || n > 2 || node->call == NULL || node->replay == NULL) {
+        if (n < 1 || n > 2 || node->call == NULL || node->replay == NULL ||
+            !(node->flags & WF_NODE_OUTPUT)) {
             PyErr_SetString(PyExc_ValueError, "a serializer is incomplete");
             return -1;
         }
