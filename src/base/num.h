@@ -62,11 +62,15 @@ WF_ALWAYS_INLINE size_t wf_put_fixed(char *out, uint64_t fixed, unsigned pairs) 
     return n;
 }
 
+/* The numbers below 1000 as text, and how long that is. */
+extern const char wf_small_numbers[1000][4];
+
 /* Writes v in decimal at `out` (room for 10, 20 and 20 bytes, all of which may be written to); returns the
  * bytes of the text. No NUL. Quotients are rounded up as in wf_put_8_digits. */
 static inline size_t wf_u32_write(char *out, uint32_t v) {
-    if (v < 100) {
-        return wf_put_1_or_2_digits(out, v);
+    if (v < 1000) { /* which are most, and of no usual length: without a guess at it */
+        memcpy(out, wf_small_numbers[v], 4);
+        return (size_t)wf_small_numbers[v][3];
     }
     if (v < 10000) {
         return wf_put_fixed(out, v * UINT64_C(42949673), 1);
