@@ -52,14 +52,14 @@ WF_ALWAYS_INLINE char *encode_inline(struct encoder *e, char *d, PyObject *o) {
     if (type == &PyLong_Type) {
         return encode_int(e, d, o);
     }
-    if (type == &PyFloat_Type) {
-        return encode_double(e, d, PyFloat_AS_DOUBLE(o));
-    }
     if (o == Py_None) {
         return encode_none(e, d);
     }
     if (type == &PyBool_Type) {
         return encode_bool(e, d, o);
+    }
+    if (type == &PyFloat_Type) {
+        return encode_double(e, d, PyFloat_AS_DOUBLE(o));
     }
     return encode_complex(e, d, o);
 }
