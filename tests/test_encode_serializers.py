@@ -11,6 +11,9 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    FileUrl,
+    HttpUrl,
+    MongoDsn,
     PlainSerializer,
     RootModel,
     TypeAdapter,
@@ -283,6 +286,40 @@ def test_a_serializer_that_changes_what_is_written() -> None:
 
     with pytest.raises(EncodeError, match="changed while it was encoded"):
         encode(Changes(), type=Changes)
+
+
+class Urls(BaseModel):
+    any_url: AnyUrl = AnyUrl("http://a.example/é?q=1#f")
+    http: HttpUrl | None = None
+    hosts: MongoDsn = MongoDsn("mongodb://a,b/c")
+    many: list[FileUrl] = []
+    either: HttpUrl | int | None = None
+
+
+class Shown(AnyUrl):
+    def __str__(self) -> str:
+        return "shown"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"http": "https://b.example", "many": ["file:///a"], "either": "http://c.example"},
+        {"any_url": "text", "http": 5, "many": [None], "either": "x"},
+        {"http": AnyUrl("ftp://d.example"), "any_url": HttpUrl("http://e.example")},
+        {"any_url": Shown("http://f.example")},
+    ],
+    ids=str,
+)
+def test_urls(fields: Any) -> None:
+    if fields.get("many") == ["file:///a"]:
+        obj = Urls(**fields)
+    else:
+        obj = Urls()
+        obj.__dict__.update(fields)
+    compare(Urls, obj)
+    assert "any_url: AnyUrl: native" in explained(Urls)
 
 
 def test_functions_without_a_name_are_pydantics() -> None:

@@ -25,7 +25,7 @@ from weft.shapes.annotations import (
 )
 from weft.shapes.core_schema import Unproved, adapter_of
 from weft.shapes.nodes import Field, Node, type_name
-from weft.shapes.serializers import Dump, Raised, alone, is_callable, takes_anything
+from weft.shapes.serializers import Dump, Raised, alone, is_callable, takes_anything, url_class
 
 __all__ = ["describe", "describe_pydantic"]
 
@@ -212,6 +212,8 @@ class _Writer(_pydantic._Reader):
     ) -> Node:
         """What a function of the application makes of it. ``part``: a method, of a field's."""
         serialization = schema["serialization"]
+        if (url := url_class(serialization)) is not None:
+            return Node("text", type=url, label=url.__name__)
         if why := is_callable(serialization):
             raise _Handed(why)
         if bool(serialization.get("is_field_serializer")) != part:

@@ -13,7 +13,7 @@ from typing import Any
 
 from weft.shapes.core_schema import is_known
 
-__all__ = ["Dump", "Raised", "alone", "is_callable", "takes_anything"]
+__all__ = ["Dump", "Raised", "alone", "is_callable", "takes_anything", "url_class"]
 
 # Schemas whose values another schema inside of them writes.
 _AROUND = ("function-before", "function-after", "function-wrap", "default", "nullable")
@@ -35,6 +35,23 @@ def is_callable(serialization: Mapping[str, Any]) -> str:
     if set(serialization) - _FUNCTION_KEYS:
         return f"{name} is called in a way that is not known"
     return ""
+
+
+def url_class(serialization: Mapping[str, Any]) -> type | None:
+    """The class of pydantic's URLs that this is the serializer of, which is str() in JSON."""
+    function = serialization.get("function")
+    cls = getattr(function, "__self__", None)
+    if getattr(function, "__name__", "") != "serialize_url" or not isinstance(cls, type):
+        return None
+    from pydantic import networks
+
+    known = [
+        base.serialize_url.__func__
+        for name in ("_BaseUrl", "_BaseMultiHostUrl")
+        if (base := getattr(networks, name, None)) is not None
+    ]
+    same = getattr(function, "__func__", None) in known
+    return cls if same and serialization.get("when_used", "always") == "always" else None
 
 
 def takes_anything(schema: Any, by_ref: Mapping[str, Any]) -> bool:
