@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any, ParamSpec, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from weft.datastructures import State
 from weft.dispatch import BaseHTTPMiddleware, Dispatch, compose
@@ -164,12 +164,21 @@ class App(Router):
     def __repr__(self) -> str:
         return f"<App {self.title!r}, {len(self.routes)} routes>"
 
+    @overload
     def add_middleware(
         self,
-        middleware: Callable[Options, Middleware] | Callable[..., BaseHTTPMiddleware],
+        middleware: Callable[Options, Middleware],
         *args: Options.args,
         **kwargs: Options.kwargs,
-    ) -> None:
+    ) -> None: ...
+    @overload
+    def add_middleware(
+        self,
+        middleware: Callable[Concatenate[App, Options], BaseHTTPMiddleware],
+        *args: Options.args,
+        **kwargs: Options.kwargs,
+    ) -> None: ...
+    def add_middleware(self, middleware: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Puts `middleware(*args, **kwargs)`, of those in `weft.middleware`, around every request
         and what was added before; or `middleware(app, *args, **kwargs)` for a class whose
         `dispatch(request, call_next)` is in Python.

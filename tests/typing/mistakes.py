@@ -3,7 +3,7 @@
 import weft
 import weft.json
 from weft import App, EventSourceResponse, HTTPException, JSONResponse, Request, Router
-from weft.middleware import CORSMiddleware, SessionMiddleware
+from weft.middleware import BaseHTTPMiddleware, CORSMiddleware, SessionMiddleware
 from weft.security import JWTBearer
 from weft.sse import ServerSentEvent
 from weft.staticfiles import StaticFiles
@@ -50,6 +50,7 @@ app.host("example.org", StaticFiles(directory="static"))  # wrong
 StaticFiles("static")  # wrong
 app.add_middleware(CORSMiddleware, allow_origin=["*"])  # wrong
 app.add_middleware(SessionMiddleware)  # wrong
+app.add_middleware(BaseHTTPMiddleware, dispatched=1)  # wrong
 JWTBearer(key=1, algorithms=["HS256"])  # wrong
 ServerSentEvent("text")  # wrong
 EventSourceResponse(1)  # wrong

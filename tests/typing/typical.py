@@ -39,7 +39,12 @@ from weft import (
     StreamingResponse,
     UploadFile,
 )
-from weft.middleware import CompressionMiddleware, CORSMiddleware, SessionMiddleware
+from weft.middleware import (
+    BaseHTTPMiddleware,
+    CompressionMiddleware,
+    CORSMiddleware,
+    SessionMiddleware,
+)
 from weft.security import HTTPBasic, HTTPBasicCredentials, OAuth2PasswordBearer, SecurityScopes
 from weft.staticfiles import StaticFiles
 from weft.testing import TestClient
@@ -152,6 +157,23 @@ async def timed(request: Request, call_next: Callable[[Request], Awaitable[Respo
 
 app.add_middleware(CORSMiddleware, allow_origins=["https://example.org"], allow_credentials=True)
 app.add_middleware(CompressionMiddleware, minimum_size=1000)
+
+
+class Timing(BaseHTTPMiddleware):
+    async def dispatch(
+        self, request: Request, call_next: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        return await call_next(request)
+
+
+class Tagging(Timing):
+    def __init__(self, app: App, tag: str, *, quiet: bool = False) -> None:
+        super().__init__(app)
+        self.tag = tag
+
+
+app.add_middleware(Timing)
+app.add_middleware(Tagging, "x", quiet=True)
 app.add_middleware(SessionMiddleware, secret_key="secret", max_age=None)
 app.mount("/static", StaticFiles(directory=".", html=True), name="static")
 app.mount("/sub", App(title="Within"))
