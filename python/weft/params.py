@@ -55,18 +55,26 @@ class Options(TypedDict, total=False):
     """What every marker takes."""
 
     default_factory: Callable[[], Any] | None
+    """called for each request that has no value"""
     alias: str | None
+    """the name in the request, in place of the parameter's"""
     validation_alias: Any
+    """the same, before `alias`; a pydantic `AliasChoices` names several"""
     validate_default: bool | None
+    """judge the default as well"""
     gt: float | None
     ge: float | None
     lt: float | None
     le: float | None
     multiple_of: float | None
+    """of numbers; as are `gt`, `ge`, `lt` and `le`, which bound them"""
     min_length: int | None
     max_length: int | None
+    """of text in characters, of lists in items; as is `min_length`"""
     pattern: str | re.Pattern[str] | None
+    """a regular expression that text has to have somewhere, as pydantic reads it"""
     strict: bool | None
+    """pydantic's, as are those up to `decimal_places`: the value is pydantic's to judge then"""
     discriminator: Any
     union_mode: Any
     fail_fast: bool | None
@@ -74,12 +82,18 @@ class Options(TypedDict, total=False):
     max_digits: int | None
     decimal_places: int | None
     title: str | None
+    """for the OpenAPI document, as is all from here on"""
     description: str | None
+    """in Markdown"""
     examples: list[Any] | None
+    """values, in its JSON Schema"""
     openapi_examples: dict[str, Any] | None
+    """OpenAPI's Example Objects by name, which Swagger UI offers"""
     deprecated: bool | str | None
     include_in_schema: bool
+    """False: the document is silent about it"""
     json_schema_extra: Any
+    """a dict that is merged into its JSON Schema"""
     serialization_alias: str | None
     alias_priority: int | None
 
