@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import gc
 import logging
 import math
@@ -736,3 +737,69 @@ def test_a_closed_loop_takes_nothing(loop: Loop) -> None:
             call()
     assert loop.remove_reader(0) is False
     loop.stop()
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_contexts_of_many_that_wait(loop: Loop, later: bool) -> None:
+    """The collector does not look at them but sees through them; whoever asks has ordinary ones."""
+    var: contextvars.ContextVar[object] = contextvars.ContextVar("var")
+    ran: list[object] = []
+    handles: list[Any] = []
+    for n in range(300):
+        var.set(n)
+        call = functools.partial(loop.call_later, 0) if later else loop.call_soon
+        handles.append(call(lambda: ran.append(var.get())))
+    gc.collect()
+    assert [handle._context[var] for handle in handles[::7]] == list(range(0, 300, 7))
+    handles[1].cancel()
+    del handles[100:]
+    gc.collect()
+    while len(ran) < 299:
+        turn(loop)
+    assert ran == [n for n in range(300) if n != 1]
+    del handles[:]
+    gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed event loop")
+def test_a_context_may_hold_its_loop() -> None:
+    def make() -> weakref.ref[Loop]:
+        loop = weft.new_event_loop()
+        var.set(loop)
+        for _ in range(300):
+            loop.call_soon(int)
+            loop.call_later(1000, int)
+        return weakref.ref(loop)
+
+    var: contextvars.ContextVar[object] = contextvars.ContextVar("var")
+    gone = contextvars.Context().run(make)
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.filterwarnings("ignore:unclosed event loop")
+@pytest.mark.parametrize("runs", [False, True])
+@pytest.mark.parametrize("later", [False, True])
+def test_the_last_handle_may_be_kept_by_what_its_loop_keeps(later: bool, runs: bool) -> None:
+    """A loop that nobody closed and nobody has is collected all the same."""
+
+    def make() -> weakref.ref[Loop]:
+        loop = weft.new_event_loop()
+        kept: list[object] = [loop]
+
+        def schedule() -> None:
+            call = functools.partial(loop.call_later, 1000) if later else loop.call_soon
+            kept.append(call(kept.clear))
+
+        loop.call_soon(schedule if runs else int)
+        loop.stop()
+        if runs:
+            loop.run_forever()
+        else:
+            schedule()
+        assert len(kept) == 2
+        return weakref.ref(loop)
+
+    gone = make()
+    gc.collect()
+    assert gone() is None

@@ -1,6 +1,9 @@
 /* Handle and TimerHandle: one callback to come, now or at a time. */
 #include "py/loop/loop_int.h"
 
+/* Callbacks that wait their turn: so few are no burden to the collector. */
+enum { FEW = 64 };
+
 /* ---- birth and death ---- */
 
 /* A dead handle of this loop, or a new one. All fields but those of PyObject are undefined. */
@@ -39,6 +42,23 @@ void wf_handle_free_spares(struct wf_pyloop *l) {
     free_spares(&l->timer_spares);
 }
 
+/* A context that was made for the handle: nobody but it has one. */
+static void hide_context(struct wf_handle *h, const PyObject *given) {
+    if (given == NULL || given == Py_None) {
+        h->lone = true;
+        PyObject_GC_UnTrack(h->context);
+    }
+}
+
+/* What asks for the context, and what lets go of it, has to make it an ordinary one before: one that
+ * the collector does not know cannot be freed. */
+static void share_context(struct wf_handle *h) {
+    if (h->lone) {
+        h->lone = false;
+        PyObject_GC_Track(h->context);
+    }
+}
+
 /* Every field of the head. Returns 0 or -1; what is filled so far is then released by dealloc. */
 static int init_handle(struct wf_handle *h, struct wf_pyloop *l, PyObject *callback,
                        PyObject *const *args, Py_ssize_t nargs, PyObject *context) {
@@ -50,12 +70,15 @@ static int init_handle(struct wf_handle *h, struct wf_pyloop *l, PyObject *callb
     h->repr = NULL;
     h->weakrefs = NULL;
     h->nargs = 0;
-    h->cancelled = h->timed = false;
+    h->cancelled = h->timed = h->lone = false;
 
-    h->context =
-        context != NULL && context != Py_None ? Py_NewRef(context) : PyContext_CopyCurrent();
-    if (h->context == NULL) {
-        return -1;
+    if (context != NULL && context != Py_None) {
+        h->context = Py_NewRef(context);
+    } else {
+        h->context = PyContext_CopyCurrent();
+        if (h->context == NULL) {
+            return -1;
+        }
     }
     if (nargs > 2) {
         PyObject *tuple = PyTuple_New(nargs);
@@ -92,6 +115,8 @@ struct wf_handle *wf_handle_new(struct wf_pyloop *l, PyObject *callback, PyObjec
     }
     if (wf_unlikely(init_handle(h, l, callback, args, nargs, context) < 0)) {
         Py_CLEAR(h);
+    } else if (l->ready.len >= FEW) {
+        hide_context(h, context);
     }
     return h;
 }
@@ -127,6 +152,8 @@ struct wf_timer_handle *wf_timer_handle_new(struct wf_pyloop *l, double when, Py
     t->h.timed = true;
     if (wf_unlikely(rc < 0)) {
         Py_CLEAR(t);
+    } else {
+        hide_context(&t->h, context);
     }
     return t;
 }
@@ -135,7 +162,14 @@ static int handle_traverse(struct wf_handle *h, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(h));
     Py_VISIT(h->loop);
     Py_VISIT(h->callback);
-    Py_VISIT(h->context);
+    if (h->lone) { /* what it refers to is referred to by us alone */
+        int rc = Py_TYPE(h->context)->tp_traverse(h->context, visit, arg);
+        if (rc != 0) {
+            return rc;
+        }
+    } else {
+        Py_VISIT(h->context);
+    }
     Py_VISIT(h->args[0]);
     Py_VISIT(h->args[1]);
     Py_VISIT(h->source_traceback);
@@ -154,6 +188,7 @@ int wf_handle_visit_queued(struct wf_handle *h, visitproc visit, void *arg) {
 static int handle_clear(struct wf_handle *h) {
     h->nargs = 0;
     Py_CLEAR(h->callback);
+    share_context(h);
     Py_CLEAR(h->context);
     Py_CLEAR(h->args[0]);
     Py_CLEAR(h->args[1]);
@@ -169,6 +204,7 @@ static void bury(struct wf_handle *h) {
         PyObject_ClearWeakRefs((PyObject *)h);
     }
     Py_CLEAR(h->callback);
+    share_context(h);
     Py_XDECREF(h->context);
     Py_XDECREF(h->args[0]);
     Py_XDECREF(h->args[1]);
@@ -275,6 +311,7 @@ int wf_handle_run(struct wf_handle *h) {
     }
     /* The callback may cancel its own handle, which drops these. */
     PyObject *callback = Py_NewRef(h->callback);
+    share_context(h);
     PyObject *context = Py_NewRef(h->context);
     PyObject *stack[3] = {NULL, Py_XNewRef(h->args[0]), Py_XNewRef(h->args[1])};
     PyObject *result = NULL;
@@ -342,7 +379,12 @@ static PyObject *handle_cancelled(struct wf_handle *h, PyObject *unused) {
 }
 
 static PyObject *handle_get_context(struct wf_handle *h, PyObject *unused) {
+    share_context(h);
     return Py_NewRef(h->context != NULL ? h->context : Py_None);
+}
+
+static PyObject *get_context(struct wf_handle *h, void *unused) {
+    return handle_get_context(h, NULL);
 }
 
 static PyObject *handle_run(struct wf_handle *h, PyObject *unused) {
@@ -390,7 +432,6 @@ static PyMethodDef handle_methods[] = {
 
 static PyMemberDef handle_members[] = {
     {"_callback", T_OBJECT, offsetof(struct wf_handle, callback), Py_READONLY, NULL},
-    {"_context", T_OBJECT, offsetof(struct wf_handle, context), Py_READONLY, NULL},
     {"_loop", T_OBJECT, offsetof(struct wf_handle, loop), Py_READONLY, NULL},
     {"_source_traceback", T_OBJECT, offsetof(struct wf_handle, source_traceback), Py_READONLY,
      NULL},
@@ -402,6 +443,7 @@ static PyMemberDef handle_members[] = {
 
 static PyGetSetDef handle_getset[] = {
     {"_args", (getter)handle_args, NULL, NULL, NULL},
+    {"_context", (getter)get_context, NULL, NULL, NULL},
     {"__class__", (getter)handle_class, NULL, NULL, NULL},
     {NULL},
 };

@@ -22,6 +22,7 @@ struct wf_handle {
     uint32_t nargs;
     bool cancelled;
     bool timed; /* the head of a wf_timer_handle */
+    bool lone;  /* nobody but us has `context`, and the collector does not know it */
 };
 
 /* The same at a time.
@@ -58,9 +59,13 @@ struct wf_spares {
  *   untracked ──the caller kept it, which shows when the next one is made──▶ tracked
  *             ──somebody has it once it has run────────────────────────────▶ tracked
  *
- * Until then one that somebody else has too counts as reachable: an unclosed loop that nobody refers
- * to any more is not collected if the very last handle was made while it did not run and is kept in
- * the same cycle. */
+ * So with the context that is made for a timer, or for a handle that is one of many, until it is
+ * entered or asked for: thousands that wait are thousands of contexts. A handle visits what its own
+ * refers to.
+ *
+ * Until then one that somebody else has too counts as reachable. That does no harm while the loop runs,
+ * since it is reachable then; when it stops, and for the last one that is made while it does not run,
+ * the question is not left open. */
 
 /* New reference, untracked. args borrowed; context borrowed, NULL or None for a copy of the current
  * one. */
@@ -197,12 +202,21 @@ static inline bool wf_pyloop_hands_off(const struct wf_pyloop *l) {
     return l->waiting;
 }
 
-/* h was made for a caller and is queued. The one before it: by now its caller has kept it or not. */
+/* h was made for a caller and is queued. The one before it: by now its caller has kept it or not. While
+ * the loop does not run it may be the last, so it is tracked until the next one shows. */
 static inline void wf_pyloop_handed_out(struct wf_pyloop *l, struct wf_handle *h) {
-    if (l->fresh != NULL && wf_unlikely(Py_REFCNT(l->fresh) > 1)) {
-        wf_handle_track(l->fresh);
+    bool runs = l->thread_id != 0;
+    if (l->fresh != NULL) {
+        if (wf_unlikely(Py_REFCNT(l->fresh) > 1)) {
+            wf_handle_track(l->fresh);
+        } else if (!runs) {
+            PyObject_GC_UnTrack(l->fresh);
+        }
     }
     l->fresh = h;
+    if (!runs) {
+        PyObject_GC_Track(h);
+    }
 }
 
 int wf_pyloop_turn(struct wf_pyloop *l); /* one turn: 0, or -1 with an exception */

@@ -257,5 +257,8 @@ PyObject *wf_pyloop_run(struct wf_pyloop *l) {
         rc = wf_pyloop_turn(l);
     } while (rc == 0 && !l->stopping);
     Py_CLEAR(l->loop_keyword);
+    if (l->fresh != NULL) {
+        wf_handle_track(l->fresh);
+    }
     return rc == 0 ? Py_NewRef(Py_None) : NULL;
 }
