@@ -1,7 +1,9 @@
 """What Python middleware sees and does to replies: as with FastAPI, and what is weft's own."""
 
 import asyncio
+import gc
 import json
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Serve
-from tests.connections import wait_until
+from tests.connections import ask, connect, wait_until
 from tests.peer import Ask, Framework, answers, assert_same, get
 from weft import App, BackgroundTasks, Depends, JSONResponse, Request, Response
 from weft.background import BackgroundTask
@@ -166,6 +168,71 @@ def test_a_task_that_is_left_behind_harms_nobody(serve: Serve) -> None:
         assert client.get("/").json() == "hasty"
     assert wait_until(lambda: len(tasks) == 3 and all(task.cancelled() for task in tasks))
     assert ended == ["handler"] * 3
+
+
+@pytest.mark.parametrize("how", ["client leaves", "middleware answers"])
+@pytest.mark.parametrize("where", ["endpoint", "dependency"])
+def test_a_thread_that_is_left_behind_is_waited_for(
+    app: App, serve: Serve, how: str, where: str
+) -> None:
+    """Its job stayed for ever, and generators were taken back from under it."""
+    seen: list[str] = []
+    entered, leave, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work(name: str) -> None:
+        if name == where:
+            entered.set()
+            assert leave.wait(20)
+        seen.append(name)
+
+    def outer():
+        try:
+            yield
+        finally:
+            seen.append("outer out")
+
+    def inner(value: Any = Depends(outer)):
+        try:
+            work("dependency")
+            yield
+        finally:
+            seen.append("inner out")
+
+    @app.middleware("http")
+    async def around(request: Request, call_next: Any) -> Response:
+        task = asyncio.create_task(call_next(request))
+        if how == "client leaves":
+            try:
+                return await asyncio.shield(task)
+            finally:
+                ended.set()
+        while not entered.is_set():
+            await asyncio.sleep(0.001)
+        return JSONResponse("answered")
+
+    @app.get("/", dependencies=[Depends(inner)])
+    def read() -> None:
+        work("endpoint")
+
+    client = serve(app)
+    jobs = count_jobs()
+    if how == "client leaves":
+        with connect(client) as sock:
+            ask(sock, "/")
+            assert entered.wait(20)
+        assert ended.wait(20)
+        leave.set()
+    else:
+        threading.Timer(0.05, leave.set).start()
+        assert client.get("/").json() == "answered"
+    ran = ["dependency", "endpoint"] if where == "endpoint" else ["dependency"]
+    assert wait_until(lambda: seen == [*ran, "inner out", "outer out"]), seen
+    assert wait_until(lambda: count_jobs() <= jobs)
+
+
+def count_jobs() -> int:
+    gc.collect()
+    return sum(type(o).__name__ == "Job" for o in gc.get_objects())
 
 
 def test_the_content_of_any_reply_can_be_read_and_replaced() -> None:

@@ -262,6 +262,29 @@ static void got_job(struct wf_chain *c) {
     }
 }
 
+/* The thread has done what the middleware did not wait for: nobody wants it, but a generator that it has entered has
+ * to be left again. What the middleware has come to stays. */
+static void got_left_job(struct wf_chain *c) {
+    struct wf_job *job = c->job;
+    c->job = NULL;
+    c->left = false;
+    Py_CLEAR(c->inner);
+    PyObject *value = wf_job_result(job);
+    Py_DECREF((PyObject *)job);
+    if (value != NULL && c->waits == FOR_ITEM) {
+        chain_keep_generator(c);
+    }
+    PyErr_Clear();
+    Py_XDECREF(value);
+    Py_CLEAR(c->generator);
+    if (c->cancelled != NULL) {
+        Py_XSETREF(c->exc, c->cancelled);
+        c->cancelled = NULL;
+        Py_CLEAR(c->result);
+        c->at = AT_REQUEST_EXITS;
+    }
+}
+
 /* The first step: the whole body, where somebody wants it. */
 static void start(struct wf_chain *c) {
     PyObject *errors = NULL;
@@ -407,7 +430,11 @@ static PySendResult go_on(struct wf_chain *c, PySendResult sent, PyObject *value
         if (wf_unlikely(c->job != NULL)) {
             Py_XDECREF(value);
             PyErr_Clear(); /* of the future that was only there to wake us */
-            got_job(c);
+            if (wf_unlikely(c->left)) {
+                got_left_job(c);
+            } else {
+                got_job(c);
+            }
         } else {
             chain_got(c, value);
         }
@@ -438,6 +465,21 @@ PySendResult chain_step(struct wf_chain *c, PyObject *arg, PyObject **out) {
     return go_on(c, sent, value, out);
 }
 
+/* A thread cannot be stopped, and what it uses must not be taken back before it is done: `inner` waits for it. */
+static void leave_job(struct wf_chain *c) {
+    c->left = true;
+    PyObject *future = NULL;
+    if (!wf_job_done(c->job) && c->server->server != NULL &&
+        (future = wait_for_future(c)) == NULL) {
+        PyErr_Clear();
+    }
+    if (future != NULL) {
+        wf_job_wake(c->job, future);
+    } else {
+        got_left_job(c);
+    }
+}
+
 PySendResult chain_outer_went_on(struct wf_chain *c, PySendResult sent, PyObject *value,
                                  PyObject **out) {
     if (sent == PYGEN_NEXT) {
@@ -462,6 +504,9 @@ PySendResult chain_outer_went_on(struct wf_chain *c, PySendResult sent, PyObject
     } else {
         Py_XSETREF(c->result, value);
         c->at = AT_REPLY;
+    }
+    if (wf_unlikely(c->job != NULL)) {
+        leave_job(c);
     }
     return chain_step(c, Py_None, out);
 }

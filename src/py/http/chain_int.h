@@ -45,8 +45,9 @@ struct wf_chain {
     bool asked;        /* it has called call_next() */
     bool stepping;     /* within its Answer */
     bool answered;     /* its Answer has returned or raised */
-    bool prepared;     /* `result` is a Response made of what the endpoint returned */
-    PyObject *outer;   /* owned: the middleware's coroutine, or NULL */
+    bool left;     /* the middleware has ended while a thread worked, whose work nobody waits for */
+    bool prepared; /* `result` is a Response made of what the endpoint returned */
+    PyObject *outer; /* owned: the middleware's coroutine, or NULL */
     PyObject
         *stepper; /* owned: another task that awaits the Answer, as of asyncio.wait_for; or NULL */
     PyObject *inner;     /* owned: what is awaited, or NULL */
