@@ -55,7 +55,9 @@ def collector_sees_the_module_only() -> None:
 def serve() -> Iterator[Serve]:
     """`serve(app)` is a client of it, with its lifespan run, closed at the end of the test."""
     with ExitStack() as stack:
-        yield lambda app, **options: stack.enter_context(TestClient(app, **options))
+        yield lambda app, **options: stack.enter_context(
+            TestClient(app, wait_for_tasks=False, **options)
+        )
 
 
 @pytest.fixture

@@ -255,7 +255,7 @@ def test_many_at_once_leave_nothing_behind(gate: threading.Event) -> None:
             return StreamingResponse(iter([b"x"]), background=BackgroundTask(after))
         return Response("x", background=BackgroundTask(after))
 
-    with TestClient(app) as client:
+    with TestClient(app, wait_for_tasks=False) as client:
         for i in range(20):
             assert client.get("/", params={"how": "stream" if i % 2 else ""}).text == "x"
         assert wait_until(lambda: count[0] == 20)

@@ -440,7 +440,7 @@ def test_the_reply_does_not_wait_for_clean_up_nor_does_the_next_request() -> Non
     async def read() -> int:
         return 1
 
-    with TestClient(app) as client:
+    with TestClient(app, wait_for_tasks=False) as client:
         assert client.get("/").json() == 1  # over one connection
         assert client.get("/").json() == 1
         assert not done.is_set()

@@ -232,3 +232,29 @@ def test_types_that_no_shape_is_of() -> None:
     for annotation in (Literal[10**40], deep):
         with pytest.raises(TypeError, match=r"too large|so deep"):
             weft.shape(annotation)
+
+
+def test_a_validation_error_of_no_errors_is_one() -> None:
+    class Empty(pydantic.BaseModel):
+        a: int = 1
+
+        @pydantic.model_validator(mode="after")
+        def check(self) -> Empty:
+            raise pydantic.ValidationError.from_exception_data("nothing", [])
+
+    app = App()
+
+    @app.post("/")
+    async def take(body: Empty) -> str:
+        return "taken"
+
+    @app.post("/embedded")
+    async def embedded(body: Annotated[Empty, Body(embed=True)], n: int = 0) -> str:
+        return "taken"
+
+    with TestClient(app) as client:
+        for path, body in (("/", {"a": 1}), ("/embedded", {"body": {"a": 1}})):
+            reply = client.post(path, json=body)
+            assert (reply.status_code, reply.json()) == (422, {"detail": []})
+        wrong = client.post("/embedded?n=x", json={"body": {"a": 1}})
+        assert [error["loc"] for error in wrong.json()["detail"]] == [["query", "n"]]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from weft import App, Request
+from weft import App, BackgroundTasks, Depends, Request
 from weft.testing import TestClient
 
 
@@ -99,3 +102,56 @@ def test_two_apps_at_once(echo: App) -> None:
     with TestClient(echo) as a, TestClient(other) as b:
         assert b.get("/").json() == "other"
         assert a.get("/").json()["host"] == "testserver"
+
+
+@pytest.mark.parametrize("how", ["task", "clean-up"])
+def test_a_request_returns_when_all_of_it_is_done(how: str) -> None:
+    app, log = App(), []
+
+    async def clean() -> AsyncIterator[None]:
+        yield
+        await asyncio.sleep(0.02)
+        log.append("clean-up")
+        if "fail" in log:
+            raise LookupError("clean-up")
+
+    def work() -> None:
+        time.sleep(0.02)
+        log.append("task")
+        if "fail" in log:
+            raise LookupError("task")
+
+    @app.get("/task")
+    async def task(tasks: BackgroundTasks) -> None:
+        tasks.add_task(work)
+
+    @app.get("/clean-up", dependencies=[Depends(clean)])
+    async def cleaned() -> None: ...
+
+    with TestClient(app) as client:
+        for _ in range(5):
+            assert client.get(f"/{how}").status_code == 200
+            assert log.pop() == how
+        log.append("fail")
+        with pytest.raises(LookupError, match=how):
+            client.get(f"/{how}")
+    with TestClient(app, raise_server_exceptions=False) as client:
+        assert client.get(f"/{how}").status_code == 200
+
+
+def test_a_request_that_is_not_to_wait_for_its_tasks() -> None:
+    app, gate, ended = App(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        gate.wait(30)
+        ended.set()
+
+    @app.get("/")
+    async def task(tasks: BackgroundTasks) -> None:
+        tasks.add_task(work)
+
+    with TestClient(app, wait_for_tasks=False) as client:
+        assert client.get("/").status_code == 200
+        assert not ended.is_set()
+        gate.set()
+    assert ended.wait(30)

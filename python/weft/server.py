@@ -129,6 +129,7 @@ class Server:
         own = view.routes if view is not None else []
         self._site = compile_site(app, own)
         self._unsurrounded = len(own)
+        self.core: _core.Server | None = None
         self._stop = asyncio.Event()
         self._abort = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -142,9 +143,8 @@ class Server:
         failure: StartupError | None = None
         with self._signals():
             async with self.app.running_lifespan() if lifespan else nullcontext():
-                core: _core.Server | None = None
                 try:
-                    core = self._make_core()
+                    core = self.core = self._make_core()
                     self.addresses = listen(core, self.config)
                     core.start()
                     self.phase = "serving"
@@ -155,8 +155,8 @@ class Server:
                     failure = exc  # not the lifespan's affair: it ends as it always does
                 finally:
                     self.phase = "shutdown"
-                    if core is not None:
-                        core.close()
+                    if self.core is not None:
+                        self.core.close()
                     if self.config.uds is not None and self.addresses:
                         _unlink(self.config.uds)
         if failure is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Iterator
@@ -32,9 +34,12 @@ class TestClient(httpx.Client):
 
     `with TestClient(app) as client:` runs the lifespan around it, and raises what its startup
     raises. Used without `with`, it serves from the first request until `close()`, without a
-    lifespan. An exception that the app does not answer is raised by the request; with
-    `raise_server_exceptions=False` it is the 500 that a client would get. `root_path` is the
-    server's: URLs do not have it.
+    lifespan. A request returns when all of it is done: background tasks and the clean-up of
+    dependencies too, for which it waits up to `timeout` seconds once its reply is read, unless
+    `wait_for_tasks` is False. An
+    exception that the app does not answer, and one in what comes after the reply, is raised by the
+    request; with `raise_server_exceptions=False` it is the 500 that a client would get.
+    `root_path` is the server's: URLs do not have it.
     """
 
     __test__ = False  # not a test case, whatever pytest thinks of its name
@@ -49,10 +54,13 @@ class TestClient(httpx.Client):
         follow_redirects: bool = True,
         timeout: float | None = 30.0,
         root_path: str = "",
+        wait_for_tasks: bool = True,
     ) -> None:
         self.app = app
         self._worker = Worker(app, replace(_CONFIG, root_path=root_path))
-        self._link = _Transport(self._worker, raise_server_exceptions)
+        self._link = _Transport(
+            self._worker, raise_server_exceptions, timeout if wait_for_tasks else 0.0
+        )
         # For clients that nobody closes: at the end of the process at the latest.
         self._end = weakref.finalize(self, _end, self._worker, self._link)
         super().__init__(
@@ -102,6 +110,12 @@ class Worker:
     def running(self) -> bool:
         """Has it been started, and not stopped?"""
         return self._thread is not None
+
+    @property
+    def busy(self) -> int:
+        """How many requests are being handled, or have tasks that run."""
+        core = self._server.core if self.running and self._server is not None else None
+        return core.running if core is not None else 0
 
     def start(self, *, lifespan: bool) -> None:
         """Returns once requests are answered; raises what kept it from starting."""
@@ -157,18 +171,30 @@ class Worker:
 class _Transport(httpx.BaseTransport):
     """Sends every request to the worker; the host that its URL names is in its host field."""
 
-    def __init__(self, worker: Worker, raise_server_exceptions: bool) -> None:
+    def __init__(
+        self, worker: Worker, raise_server_exceptions: bool, timeout: float | None
+    ) -> None:
         self.worker = worker
         self.raise_server_exceptions = raise_server_exceptions
+        self.timeout = math.inf if timeout is None else timeout
         self.http = httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         if not self.worker.running:
             self.worker.start(lifespan=False)
-        here = request.url.copy_with(scheme="http", host="127.0.0.1", port=self.worker.port)
         self.worker.errors.clear()
+        before = self.worker.busy
+        response = self._send(request)
+        assert isinstance(response.stream, httpx.SyncByteStream)
+        response.stream = _Stream(response.stream, self, before)
+        if response.status_code >= 500:
+            self.raise_error(response)
+        return response
+
+    def _send(self, request: httpx.Request) -> httpx.Response:
+        here = request.url.copy_with(scheme="http", host="127.0.0.1", port=self.worker.port)
         with self.explained():
-            response = self.http.handle_request(
+            return self.http.handle_request(
                 httpx.Request(
                     request.method,
                     here,
@@ -177,12 +203,19 @@ class _Transport(httpx.BaseTransport):
                     extensions=request.extensions,
                 )
             )
-        if response.status_code >= 500 and self.worker.errors and self.raise_server_exceptions:
-            response.close()
-            raise self.worker.errors.popleft()
-        assert isinstance(response.stream, httpx.SyncByteStream)
-        response.stream = _Stream(response.stream, self)
-        return response
+
+    def settle(self, before: int) -> None:
+        """Waits for what comes after the reply to a request, when `before` others were handled."""
+        until = time.monotonic() + self.timeout
+        while self.worker.busy > before and time.monotonic() < until:
+            time.sleep(0.0005)
+
+    def raise_error(self, response: httpx.Response | None = None) -> None:
+        if self.worker.errors and self.raise_server_exceptions:
+            error = self.worker.errors.popleft()
+            if response is not None:
+                response.close()
+            raise error
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -201,9 +234,11 @@ class _Transport(httpx.BaseTransport):
 class _Stream(httpx.SyncByteStream):
     """The content of a reply as it comes."""
 
-    def __init__(self, stream: httpx.SyncByteStream, link: _Transport) -> None:
+    def __init__(self, stream: httpx.SyncByteStream, link: _Transport, before: int) -> None:
         self.stream = stream
         self.link = link
+        self.before = before
+        self.open = True
 
     def __iter__(self) -> Iterator[bytes]:
         with self.link.explained():
@@ -211,3 +246,7 @@ class _Stream(httpx.SyncByteStream):
 
     def close(self) -> None:
         self.stream.close()
+        if self.open:
+            self.open = False
+            self.link.settle(self.before)
+            self.link.raise_error()

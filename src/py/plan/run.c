@@ -472,8 +472,11 @@ static enum conv_result run_step(struct plan_run *run, const struct step *s,
     Py_UNREACHABLE();
 }
 
-static bool has_errors(const struct plan_run *run) {
-    return run->errors != NULL && PyList_GET_SIZE(run->errors) != 0;
+/* The errors of what was invalid, perhaps none; NULL with an exception. */
+static PyObject *take_errors(struct plan_run *run) {
+    PyObject *errors = run->errors != NULL ? run->errors : PyList_New(0);
+    run->errors = NULL;
+    return errors;
 }
 
 /* Of a plan that has one. */
@@ -522,19 +525,24 @@ static enum conv_result run_steps(struct plan_run *run, struct found *found, PyO
     if (plan->cookie_names != 0) {
         scan_cookies(run, found);
     }
+    bool invalid = false; /* not the same as errors: a ValidationError may be of none */
     for (unsigned i = 0; i < plan->nsteps; i++) {
         const struct step *s = &plan->steps[i];
-        if (s->source >= SOURCE_REQUEST && (only_check || has_errors(run))) {
+        if (s->source >= SOURCE_REQUEST && (only_check || invalid)) {
             break; /* nobody will look at them */
         }
         run->step = s;
         run->rank = 0;
         run->whole_body = s->source == SOURCE_BODY && !plan->embed && run->call->ex->form == NULL;
-        if (wf_unlikely(run_step(run, s, &found[i], *body, &args[s->slot]) == CONV_FAILED)) {
-            return CONV_FAILED;
+        enum conv_result one = run_step(run, s, &found[i], *body, &args[s->slot]);
+        if (wf_unlikely(one != CONV_OK)) {
+            if (one == CONV_FAILED) {
+                return CONV_FAILED;
+            }
+            invalid = true;
         }
     }
-    return has_errors(run) ? CONV_INVALID : CONV_OK;
+    return invalid ? CONV_INVALID : CONV_OK;
 }
 
 /* What is done with the arguments once they are there. */
@@ -602,9 +610,9 @@ static enum wf_plan_outcome run_plan(struct wf_plan *plan, struct wf_plan_call *
         *out = finish(plan, args);
         result = *out != NULL ? CONV_OK : CONV_FAILED;
     } else if (result == CONV_INVALID) {
-        *out = run.errors;
-        run.errors = NULL;
-        if (run.native_body && body == NULL && plan_read_body(&run, &body) == CONV_FAILED) {
+        *out = take_errors(&run);
+        if (*out == NULL ||
+            (run.native_body && body == NULL && plan_read_body(&run, &body) == CONV_FAILED)) {
             Py_CLEAR(*out);
             result = CONV_FAILED;
         }
@@ -685,6 +693,9 @@ enum wf_plan_outcome wf_plan_read(struct wf_plan *plan, struct wf_plan_call *cal
                                   ? read_body(&run, reader, &call->shaped, &call->parsed)
                                   : plan_read_body(&run, &call->parsed);
     call->read = true;
-    *out = run.errors;
+    if (result == CONV_INVALID && (*out = take_errors(&run)) == NULL) {
+        result = CONV_FAILED;
+    }
+    Py_XDECREF(run.errors);
     return (enum wf_plan_outcome)result;
 }
