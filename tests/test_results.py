@@ -175,13 +175,14 @@ def test_a_content_type_of_the_injected_response_is_the_only_one() -> None:
         assert response.json() == {"a": 1}
 
 
-def test_what_has_no_json_form_reaches_the_response_class_as_it_is() -> None:
+def test_the_attributes_of_what_has_no_json_form_reach_the_response_class() -> None:
     class Shouted(weft.Response):
         def render(self, content: Any) -> bytes:
-            return str(content.word).upper().encode()
+            return str(content["word"]).upper().encode()
 
     class Word:
-        word = "a"
+        def __init__(self) -> None:
+            self.word = "a"
 
     app = weft.App()
 

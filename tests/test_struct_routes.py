@@ -71,6 +71,14 @@ class DataOf(Generic[T]):
     x: T
 
 
+class Empty(pydantic.BaseModel):
+    a: int = 1
+
+    @pydantic.model_validator(mode="after")
+    def check(self) -> Empty:
+        raise pydantic.ValidationError.from_exception_data("nothing", [])
+
+
 TYPES: dict[str, tuple[Any, Any]] = {
     "struct": (Struct, {"type": "struct", "a": 2, "tags": ["x"]}),
     "list": (list[Struct], [{"type": "struct", "a": 2, "tags": []}]),
@@ -235,13 +243,6 @@ def test_types_that_no_shape_is_of() -> None:
 
 
 def test_a_validation_error_of_no_errors_is_one() -> None:
-    class Empty(pydantic.BaseModel):
-        a: int = 1
-
-        @pydantic.model_validator(mode="after")
-        def check(self) -> Empty:
-            raise pydantic.ValidationError.from_exception_data("nothing", [])
-
     app = App()
 
     @app.post("/")

@@ -60,9 +60,13 @@ class Both:
             await self.inner()
 
 
-async def run(background: Callable[[], Awaitable[None]], what: str) -> None:
+async def run(
+    background: Callable[[], Awaitable[None]],
+    what: str,
+    on_error: Callable[[BaseException], None] | None,
+) -> None:
     """Awaits what was left to do after the reply to `what`; an exception goes to the log, also one
-    that would end the process."""
+    that would end the process, and to `on_error`."""
     try:
         await background()
     except (Exception, SystemExit) as exc:
@@ -72,3 +76,5 @@ async def run(background: Callable[[], Awaitable[None]], what: str) -> None:
         log.error_logger.error(
             "Exception in the background of %s", what, exc_info=exc.with_traceback(traceback)
         )
+        if on_error is not None:
+            on_error(exc)

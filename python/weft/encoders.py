@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import io
 from collections import deque
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -12,6 +13,7 @@ from types import GeneratorType
 from typing import Any, NamedTuple
 
 from weft import json
+from weft.datastructures import UploadFile
 
 __all__ = ["jsonable_encoder"]
 
@@ -135,10 +137,10 @@ def _looked_at(obj: Any) -> dict[Any, Any]:
 
 def attributes(obj: Any) -> dict[Any, Any]:
     """What a reply has of an object without a form in JSON: its items, or else its attributes, but
-    none of SQLAlchemy's own. `TypeError` where it has neither, and for functions and classes, which
-    somebody has forgotten to call."""
+    none of SQLAlchemy's own. `TypeError` where it has neither, for files, and for functions and
+    classes, which somebody has forgotten to call."""
     try:
-        if inspect.isroutine(obj) or isinstance(obj, type):
+        if inspect.isroutine(obj) or isinstance(obj, type | io.IOBase | UploadFile):
             raise TypeError
         found = _looked_at(obj)
     except TypeError:

@@ -78,7 +78,7 @@ static PyObject *describe(struct wf_call *call) {
     return what;
 }
 
-/* loop.create_task(run(background, what)), so that neither the reply nor the connection waits for it. It
+/* loop.create_task(run(background, what, on_error)), so that neither the reply nor the connection waits for it. It
  * sees the request's context variables. The server keeps the task: asyncio itself does not. */
 static void start_background(struct wf_call *call) {
     struct wf_http_server *s = call->server;
@@ -87,8 +87,8 @@ static void start_background(struct wf_call *call) {
     bool entered = enter_context(call);
     PyObject *what = describe(call), *coro = NULL, *task = NULL, *added = NULL;
     if (what != NULL) {
-        PyObject *args[] = {background, what};
-        coro = PyObject_Vectorcall(s->run_background, args, 2, NULL);
+        PyObject *args[] = {background, what, s->on_error != NULL ? s->on_error : Py_None};
+        coro = PyObject_Vectorcall(s->run_background, args, 3, NULL);
     }
     if (coro != NULL) {
         task = PyObject_CallMethodOneArg(s->loop, s->state->http.str.create_task, coro);

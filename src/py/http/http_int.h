@@ -166,7 +166,7 @@ struct wf_http_server {
     PyObject *attributes;  /* owned: weft.encoders.attributes, for values that have no JSON form */
     PyObject *sendable_errors;   /* owned: weft.exceptions.sendable, where even that is of no use */
     PyObject *pull;              /* owned: weft._stream.pull(writer, iterator) */
-    PyObject *run_background;    /* owned: weft.background.run(background, what) */
+    PyObject *run_background;    /* owned: weft.background.run(background, what, on_error) */
     PyObject *background;        /* owned: set of the tasks of those that run */
     PyObject *forget_background; /* owned: its discard */
     PyObject *submit;            /* owned: the thread pool's submit; made on first use */
