@@ -216,6 +216,11 @@ def servers(peers: str, weft: str, build: Path) -> dict[str, Server]:
             STATIC,
             "nginx, one worker",
         ),
+        "nginx-push": Server(
+            ["bench/apps/static_nginx.sh", "{port}", os.environ.get("BENCH_STATIC", ""), "off"],
+            STATIC,
+            "nginx, one worker, tcp_nopush off",
+        ),
         "socketify": Server(
             [peers, "bench/apps/socketify_app.py", "{port}"], title="socketify (sync handlers)"
         ),

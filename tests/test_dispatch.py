@@ -212,6 +212,12 @@ def test_what_a_middleware_may_not_do(serve: Serve, server_errors: Any) -> None:
             case "/alone":
                 call_next(request)
                 return Response("alone")
+            case "/nothing":
+                return await call_next()
+            case "/more":
+                return await call_next(request, request)
+            case "/by-name":
+                return await call_next(request, other=request)
             case _:
                 raise ZeroDivisionError("in the middleware")
 
@@ -221,6 +227,9 @@ def test_what_a_middleware_may_not_do(serve: Serve, server_errors: Any) -> None:
         ("/twice", "can be called once"),
         ("/none", "must return a Response, not NoneType"),
         ("/again", "cannot reuse already awaited coroutine"),
+        ("/nothing", "call_next() takes one argument"),
+        ("/more", "call_next() takes one argument"),
+        ("/by-name", "call_next() takes one argument"),
         ("/raise", "in the middleware"),
     ):
         assert client.get(path).status_code == 500, path

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Serves the files of a directory under /static with nginx, one worker, as its manual says for speed. Usage: static_nginx.sh PORT DIRECTORY
+# Serves the files of a directory under /static with nginx, one worker.
+# Usage: static_nginx.sh PORT DIRECTORY [TCP_NOPUSH]
 set -eu
-port=$1 directory=$2
+port=$1 directory=$2 tcp_nopush=${3:-on}
 PATH=$PATH:/usr/sbin
 own=$(mktemp -d)
 user=
@@ -16,7 +17,7 @@ events { worker_connections 8192; }
 http {
     access_log off;
     sendfile on;
-    tcp_nopush on;
+    tcp_nopush $tcp_nopush;
     keepalive_requests 1000000000;
     client_body_temp_path $own/body;
     proxy_temp_path $own/proxy;

@@ -19,6 +19,7 @@
 #define Py_T_OBJECT_EX T_OBJECT_EX
 #define Py_T_INT T_INT
 #define Py_T_BOOL T_BOOL
+#define Py_T_PYSSIZET T_PYSSIZET
 #define Py_READONLY READONLY
 #else
 #define WF_TYPE_GET_DICT(t) PyType_GetDict(t)

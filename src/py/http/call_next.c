@@ -5,6 +5,7 @@
 struct answer {
     PyObject_HEAD
     struct wf_chain *chain; /* owned */
+    vectorcallfunc call;    /* of call_next */
 };
 
 static struct answer *answer_new(PyTypeObject *type, struct wf_chain *c) {
@@ -15,24 +16,12 @@ static struct answer *answer_new(PyTypeObject *type, struct wf_chain *c) {
     return a;
 }
 
-int chain_surround(struct wf_chain *c, PyObject *request) {
-    struct answer *next = answer_new(c->server->state->http.call_next_type, c);
-    if (next == NULL) {
-        return -1;
-    }
-    PyObject *args[] = {request, (PyObject *)next};
-    PyObject *coro = PyObject_Vectorcall(c->app->middleware, args, 2, NULL);
-    Py_DECREF(next);
-    c->outer = coro != NULL ? coro_iterator(coro) : NULL;
-    Py_XDECREF(coro);
-    c->middleware = true;
-    return c->outer != NULL ? 0 : -1;
-}
-
-static PyObject *call_next_call(PyObject *self, PyObject *args, PyObject *kwargs) {
+static PyObject *call_next_call(PyObject *self, PyObject *const *args, size_t nargsf,
+                                PyObject *kwnames) {
     struct wf_chain *c = ((struct answer *)self)->chain;
-    PyObject *request;
-    if (!PyArg_ParseTuple(args, "O:call_next", &request)) {
+    (void)args; /* the request that came in is what goes on */
+    if (PyVectorcall_NARGS(nargsf) != 1 || (kwnames != NULL && PyTuple_GET_SIZE(kwnames) != 0)) {
+        PyErr_SetString(PyExc_TypeError, "call_next() takes one argument, the request");
         return NULL;
     }
     if (c->asked) {
@@ -41,6 +30,21 @@ static PyObject *call_next_call(PyObject *self, PyObject *args, PyObject *kwargs
     }
     c->asked = true;
     return (PyObject *)answer_new(c->server->state->http.answer_type, c);
+}
+
+int chain_surround(struct wf_chain *c, PyObject *request) {
+    struct answer *next = answer_new(c->server->state->http.call_next_type, c);
+    if (next == NULL) {
+        return -1;
+    }
+    next->call = call_next_call;
+    PyObject *args[] = {request, (PyObject *)next};
+    PyObject *coro = PyObject_Vectorcall(c->app->middleware, args, 2, NULL);
+    Py_DECREF(next);
+    c->outer = coro != NULL ? coro_iterator(coro) : NULL;
+    Py_XDECREF(coro);
+    c->middleware = true;
+    return c->outer != NULL ? 0 : -1;
 }
 
 /* NULL, or why the chain cannot be stepped by it. The middleware's own task may do so, or another one, as with
@@ -179,18 +183,25 @@ PyType_Spec wf_answer_spec = {
     .slots = answer_slots,
 };
 
+static PyMemberDef call_next_members[] = {
+    {"__vectorcalloffset__", Py_T_PYSSIZET, offsetof(struct answer, call), Py_READONLY, NULL},
+    {NULL},
+};
+
 static PyType_Slot call_next_slots[] = {
     {Py_tp_doc, "call_next(request): what is inside of a middleware, to be awaited."},
     {Py_tp_dealloc, answer_dealloc},
     {Py_tp_traverse, answer_traverse},
     {Py_tp_clear, answer_clear},
-    {Py_tp_call, call_next_call},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_members, call_next_members},
     {0, NULL},
 };
 
 PyType_Spec wf_call_next_spec = {
     .name = "weft._core.CallNext",
     .basicsize = sizeof(struct answer),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = call_next_slots,
 };

@@ -31,7 +31,9 @@ struct wf_http_state {
         *background_tasks; /* owned: weft.background.BackgroundTasks, or NULL before the first */
     /* owned: keyword names of a vectorcall */
     PyObject *kw_body, *kw_exc_info, *kw_status_code;
-    PyObject *exception_in; /* owned: 'Exception in %s', what the log says */
+    PyObject *exception_in;   /* owned: 'Exception in %s', what the log says */
+    PyObject *json_field;     /* owned: the field content-type of JSON, (name, value) in bytes */
+    PyObject *content_length; /* owned: bytes, the name of the field */
     struct wf_http_names {
 #define X(name) PyObject *name; /* owned */
         WF_HTTP_NAMES(X)

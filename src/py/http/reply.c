@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "base/num.h"
+
 enum {
     REPLY_BORROW_BYTES = 32 * 1024 /* a longer body is referenced, not copied */
 };
@@ -531,6 +533,14 @@ static PyObject *json_of(struct wf_call *call, PyObject *value) {
     return bytes;
 }
 
+static PyObject *list_of(PyObject *one) {
+    PyObject *list = PyList_New(1);
+    if (list != NULL) {
+        PyList_SET_ITEM(list, 0, Py_NewRef(one));
+    }
+    return list;
+}
+
 /* A Response with this JSON or BSON (stolen, or NULL with an exception), new reference. */
 static PyObject *make_encoded(struct wf_call *call, PyObject *body, bool bson) {
     PyTypeObject *type = call->server->response_class != NULL
@@ -545,7 +555,7 @@ static PyObject *make_encoded(struct wf_call *call, PyObject *body, bool bson) {
     r->status_code = PyLong_FromLong(call->route->status);
     r->raw_headers =
         bson ? Py_BuildValue("[(yy)(yy)]", "content-type", "application/bson", "vary", "accept")
-             : Py_BuildValue("[(yy#)]", "content-type", json_type.p, json_type.n);
+             : list_of(call->server->state->http.json_field);
     if (r->status_code == NULL || r->raw_headers == NULL) {
         Py_CLEAR(r);
     }
@@ -634,15 +644,19 @@ static void take_background(struct wf_call *call) {
 }
 
 /* For middleware that looks for it: what is sent is of the server's making all the same. 0, or -1. */
-static int tell_length(struct wf_response *r) {
+static int tell_length(const struct wf_http_state *s, struct wf_response *r) {
     if (r->body == NULL || !PyObject_CheckBuffer(r->body) || r->raw_headers == NULL ||
         !PyList_Check(r->raw_headers) || (r->file != NULL && r->file != Py_None) ||
         (r->body_iterator != NULL && r->body_iterator != Py_None)) {
         return 0;
     }
     Py_ssize_t n = PyObject_Size(r->body);
-    PyObject *text = n >= 0 ? PyBytes_FromFormat("%zd", n) : NULL;
-    PyObject *field = text != NULL ? Py_BuildValue("(yN)", "content-length", text) : NULL;
+    char digits[WF_U64_DIGITS_MAX];
+    PyObject *text =
+        n >= 0 ? PyBytes_FromStringAndSize(digits, (Py_ssize_t)wf_u64_write(digits, (uint64_t)n))
+               : NULL;
+    PyObject *field = text != NULL ? PyTuple_Pack(2, s->content_length, text) : NULL;
+    Py_XDECREF(text);
     int rc = field != NULL ? PyList_Append(r->raw_headers, field) : -1;
     Py_XDECREF(field);
     return rc;
@@ -659,7 +673,7 @@ int wf_reply_settle(struct wf_call *call, PyObject *response, bool made) {
     keep_background(call, r);
     Py_XSETREF(r->background, Py_NewRef(Py_None)); /* what middleware returns may have its own */
     call->settled = true;
-    if (tell_length(r) < 0) {
+    if (tell_length(&call->server->state->http, r) < 0) {
         return -1;
     }
     if (!made || beside == NULL) {

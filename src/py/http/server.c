@@ -832,8 +832,10 @@ int wf_http_exec(PyObject *module, struct wf_state *state) {
     h->kw_exc_info = PyTuple_Pack(1, h->str.exc_info);
     h->kw_status_code = PyTuple_Pack(1, h->str.status_code);
     h->exception_in = PyUnicode_FromString("Exception in %s");
+    h->json_field = Py_BuildValue("(yy)", "content-type", "application/json");
+    h->content_length = PyBytes_FromString("content-length");
     if (h->kw_body == NULL || h->kw_exc_info == NULL || h->kw_status_code == NULL ||
-        h->exception_in == NULL) {
+        h->exception_in == NULL || h->json_field == NULL || h->content_length == NULL) {
         return -1;
     }
     wf_http1_init();
@@ -887,6 +889,8 @@ void wf_http_clear(struct wf_http_state *s) {
     Py_CLEAR(s->kw_exc_info);
     Py_CLEAR(s->kw_status_code);
     Py_CLEAR(s->exception_in);
+    Py_CLEAR(s->json_field);
+    Py_CLEAR(s->content_length);
 #define X(name) Py_CLEAR(s->str.name);
     WF_HTTP_NAMES(X)
 #undef X
