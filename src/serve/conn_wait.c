@@ -1,4 +1,5 @@
 /* What a connection waits for: input or not, and how long (server_int.h has the classes). */
+#include "base/check.h"
 #include "serve/server_int.h"
 
 bool wf_conn_wants_input(const struct wf_conn *c) {
@@ -20,6 +21,7 @@ bool wf_conn_wants_input(const struct wf_conn *c) {
 }
 
 static struct wf_wait_list *handler_waits(const struct wf_conn *c) {
+    WF_ASSERT(c->ex != NULL); /* it is RUNNING */
     const struct wf_leaf *leaf = c->ex->match.leaf;
     return leaf != NULL && leaf->timeout != NULL ? leaf->timeout
                                                  : &c->server->waits[WF_WAIT_HANDLER];
