@@ -246,7 +246,7 @@ class _Stream(httpx.SyncByteStream):
 
     def close(self) -> None:
         self.stream.close()
-        if self.open:
-            self.open = False
+        waits, self.open = self.open and self.link.timeout > 0, False
+        if waits:
             self.link.settle(self.before)
             self.link.raise_error()
