@@ -36,7 +36,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from weft._core import DecodeError, EncodeError
 from weft._core import json_decode as decode
@@ -78,9 +78,20 @@ class Encoder(Generic[T]):
     encode_into: Callable[..., None]
     encode_lines: Callable[[Iterable[T]], bytes]
 
+    @overload
+    def __init__(self, type: type[T], *, indent: int | None = None) -> None: ...
+    @overload
+    def __init__(
+        self: Encoder[Any],
+        type: Any = None,
+        *,
+        default: Callable[[Any], Any] | None = None,
+        indent: int | None = None,
+        sort_keys: bool = False,
+    ) -> None: ...
     def __init__(
         self,
-        type: type[T] | Any = None,
+        type: Any = None,
         *,
         default: Callable[[Any], Any] | None = None,
         indent: int | None = None,
@@ -112,7 +123,11 @@ class Decoder(Generic[T]):
     decode: Callable[[Document], T]
     """The value of one document; errors as of `weft.json.decode`."""
 
-    def __init__(self, type: type[T] | Any = Any, *, strict: bool = True) -> None:
+    @overload
+    def __init__(self, type: type[T], *, strict: bool = True) -> None: ...
+    @overload
+    def __init__(self: Decoder[Any], type: Any = Any, *, strict: bool = True) -> None: ...
+    def __init__(self, type: Any = Any, *, strict: bool = True) -> None:
         self.type = type
         self.strict = strict
         native = shape(type).native
@@ -126,6 +141,10 @@ class Decoder(Generic[T]):
         return f"{self.__class__.__name__}({self.type!r}, strict={self.strict})"
 
 
+@overload
+def decode_lines(data: Document, *, type: type[T], strict: bool = True) -> list[T]: ...
+@overload
+def decode_lines(data: Document, *, type: Any = None, strict: bool = True) -> list[Any]: ...
 def decode_lines(data: Document, *, type: Any = None, strict: bool = True) -> list[Any]:
     """The values of JSON Lines: a document a line, lines of white space passed over.
 

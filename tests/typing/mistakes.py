@@ -1,6 +1,7 @@
 """What users get wrong: type checkers in their strictest mode reject each line marked so."""
 
 import weft
+import weft.bson
 import weft.json
 from weft import App, EventSourceResponse, HTTPException, JSONResponse, Request, Router
 from weft.middleware import BaseHTTPMiddleware, CORSMiddleware, SessionMiddleware
@@ -39,6 +40,13 @@ async def wrong_use(request: Request) -> JSONResponse:
 
 
 weft.json.encode({}, indent="x")  # wrong
+weft.json.decode(b"1", type=int).lower()  # wrong
+weft.json.Decoder(int).decode(b"1").lower()  # wrong
+weft.json.Decoder(int).decode(1)  # wrong
+weft.json.decode_lines(b"1", type=int)[0].lower()  # wrong
+weft.json.Encoder(int).encode("1")  # wrong
+print(weft.bson.decode(b"", type=Request).metod)  # wrong
+weft.shape(int).decode_json(b"1").lower()  # wrong
 weft.run(1)  # wrong
 app.include_router("router")  # wrong
 app.run(port="8000")  # wrong

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import weft
+import weft.bson
 import weft.json
 from weft import (
     App,
@@ -186,6 +187,32 @@ async def missing(request: Request, exc: KeyError) -> Response:
 
 
 app.include_router(router, prefix="/v1")
+
+
+def titles(data: bytes) -> list[str]:
+    decoder = weft.json.Decoder(Book)
+    book = decoder.decode(data)
+    another = weft.json.decode(data, type=Book, strict=False)
+    stored = weft.bson.decode(weft.bson.encode(book, type=Book), type=Book)
+    read = weft.shape(Book).decode_json(weft.json.Encoder(Book, indent=2).encode(stored))
+    lines = decoder.decode_lines(data) + weft.json.decode_lines(data, type=Book)
+    return [
+        one.title.lower() for one in (book, another, read, *lines, *weft.bson.iter(data, type=Book))
+    ]
+
+
+books = weft.json.Decoder(list[Book])
+maybe = weft.json.Decoder(Book | None)
+anything = weft.json.Decoder()
+sorting = weft.json.Encoder(sort_keys=True)
+schema = weft.shape(Annotated[int, Query(ge=1)]).json_schema()
+
+
+def counted(data: bytes) -> int:
+    found = maybe.decode(data)
+    text: str = anything.decode(sorting.encode({"title": ""}))["title"]
+    either: int | str = weft.json.decode(data, type=int | str)
+    return len(books.decode(data)[0].title) + len(text) + len(str(either)) + (found is None)
 
 
 def test_it() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import typing
 from collections.abc import Iterator
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, overload
 
 from weft import _core
 from weft.shapes import json_schema, output
@@ -62,6 +62,10 @@ class Shape(Generic[T]):
         return "\n".join(lines(self.native.description))
 
 
+@overload
+def shape(annotation: type[T]) -> Shape[T]: ...
+@overload
+def shape(annotation: Any) -> Shape[Any]: ...
 def shape(annotation: Any) -> Shape[Any]:
     """The shape of a type. TypeError where neither weft nor pydantic can read it."""
     try:
