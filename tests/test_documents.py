@@ -8,6 +8,8 @@ import json
 import pkgutil
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -160,6 +162,7 @@ def test_the_guide_says_what_its_snippets_take(name: str) -> None:
 TESTED = [
     (name, block)
     for name, page in PAGES.items()
+    if name != "testing"  # which pytest runs, fixtures and all
     for block in blocks(page, "python")
     if "app = App(" in block and "\ndef test_" in block
 ]
@@ -173,6 +176,20 @@ def test_the_guide_tests_its_services(name: str, block: str) -> None:
     assert tests
     for test in tests:
         test()
+
+
+def test_the_guide_tests_by_pytest(tmp_path: Path) -> None:
+    """The page on tests: a service, and files of tests that import it, as users have them."""
+    service, *tests = blocks(PAGES["testing"], "python")
+    (tmp_path / "main.py").write_text(service)
+    for i, block in enumerate(tests):
+        (tmp_path / f"test_{i}.py").write_text(block)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    written = "\n".join(tests)
+    count = len(re.findall(r"^(?:async )?def test_", written, re.MULTILINE))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert re.search(rf"^{count} passed", ran.stdout, re.MULTILINE), ran.stdout
 
 
 SESSIONS = {name: page for name, page in PAGES.items() if ">>> " in page}
