@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -33,7 +33,12 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture
 def browser(chromium: Any) -> Iterator[Any]:
     """Chromium, with nothing left of the test before."""
+    first = chromium.current_window_handle
     yield chromium
+    for opened in set(chromium.window_handles) - {first}:
+        chromium.switch_to.window(opened)
+        chromium.close()
+    chromium.switch_to.window(first)
     chromium.get("about:blank")
     chromium.get_log("browser")
 
@@ -49,8 +54,13 @@ def click(browser: Any, selector: str) -> None:
     browser.execute_script("arguments[0].click()", element)
 
 
-def wait_until(browser: Any, script: str) -> Any:
-    """What the expression is once it is true."""
+def become(browser: Any, condition: Callable[[Any], Any]) -> Any:
+    """What the condition gives, called with the browser, once it is true."""
     from selenium.webdriver.support.ui import WebDriverWait
 
-    return WebDriverWait(browser, 30).until(lambda b: b.execute_script(f"return {script}"))
+    return WebDriverWait(browser, 30).until(condition)
+
+
+def wait_until(browser: Any, script: str) -> Any:
+    """What the expression is once it is true."""
+    return become(browser, lambda b: b.execute_script(f"return {script}"))

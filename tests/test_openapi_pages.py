@@ -1,15 +1,25 @@
 """The pages that show the OpenAPI document, fetched, and opened in a real browser."""
 
+import base64
+import hashlib
+import html
 import re
 import time
+from contextlib import suppress
 from typing import Annotated
+from urllib.parse import urlencode
 
 import pytest
 
 import weft
-from tests.browser import click, complaints
+from tests.browser import become, click, complaints, wait_until
+from weft.middleware import CORSMiddleware, SecurityHeadersMiddleware
 from weft.openapi import pages
-from weft.security import HTTPAuthorizationCredentials, HTTPBearer
+from weft.security import (
+    HTTPAuthorizationCredentials,
+    HTTPBearer,
+    OAuth2AuthorizationCodeBearer,
+)
 from weft.testing import TestClient
 
 
@@ -147,6 +157,84 @@ def test_swagger_ui_sends_what_one_is_authorized_with(browser):
         assert '"s3cret"' in shown
         refused = [line for line in complaints(browser) if "401" not in line]
         assert refused == []
+
+
+def make_login() -> weft.App:
+    """An authorization server (RFC 6749) with one button, for clients with PKCE (RFC 7636)."""
+    app = weft.App()
+    app.add_middleware(
+        CORSMiddleware, allow_origins=["*"], allow_methods=["POST"], allow_headers=["*"]
+    )
+    granted = {}
+
+    @app.get("/authorize", response_class=weft.HTMLResponse)
+    async def authorize(client_id: str, redirect_uri: str, state: str, code_challenge: str) -> str:
+        granted["c0de"] = (client_id, redirect_uri, code_challenge)
+        back = f"{redirect_uri}?{urlencode({'code': 'c0de', 'state': state})}"
+        return f'<a id="allow" href="{html.escape(back)}">Allow</a>'
+
+    @app.post("/token")
+    async def token(
+        code: Annotated[str, weft.Form()],
+        client_id: Annotated[str, weft.Form()],
+        redirect_uri: Annotated[str, weft.Form()],
+        code_verifier: Annotated[str, weft.Form()],
+    ) -> dict[str, str]:
+        digest = hashlib.sha256(code_verifier.encode()).digest()
+        challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        if granted.pop(code, None) != (client_id, redirect_uri, challenge):
+            raise weft.HTTPException(400, "invalid_grant")
+        return {"access_token": f"t0ken-of-{client_id}", "token_type": "bearer"}
+
+    return app
+
+
+def test_swagger_ui_logs_in_at_another_origin(browser):
+    """The authorization code flow, by the redirect page; the App has the strictest headers."""
+    from selenium.common.exceptions import NoSuchWindowException
+
+    with TestClient(make_login()) as login:
+        server = f"http://127.0.0.1:{login._worker.port}"
+        app = weft.App(
+            swagger_ui_init_oauth={"clientId": "shop", "usePkceWithAuthorizationCodeGrant": True}
+        )
+        app.add_middleware(SecurityHeadersMiddleware)
+        scheme = OAuth2AuthorizationCodeBearer(f"{server}/authorize", f"{server}/token")
+
+        @app.get("/me")
+        async def me(token: Annotated[str, weft.Depends(scheme)]) -> str:
+            return token
+
+        with TestClient(app) as client:
+            browser.get(f"http://127.0.0.1:{client._worker.port}/docs")
+            page = browser.current_window_handle
+            click(browser, ".auth-wrapper .authorize")
+            click(browser, ".modal-ux .auth.authorize")
+            become(browser, lambda b: len(b.window_handles) == 2)
+            (opened,) = set(browser.window_handles) - {page}
+            browser.switch_to.window(opened)
+            with suppress(NoSuchWindowException):  # it may be gone before it says so
+                click(browser, "#allow")
+            become(browser, lambda b: b.window_handles == [page])
+            browser.switch_to.window(page)
+            wait_until(browser, "document.querySelector('.modal-ux').innerText.includes('Logout')")
+            click(browser, ".modal-ux .btn-done")
+            click(browser, ".opblock-summary-control")
+            click(browser, ".try-out__btn")
+            assert '"t0ken-of-shop"' in executed(browser)
+            assert [line for line in complaints(browser) if "Password field" not in line] == []
+
+
+def test_pages_of_a_login_keep_their_opener():
+    app = make_app()
+    app.add_middleware(SecurityHeadersMiddleware)
+    with TestClient(app) as client:
+        for path, policy in (
+            ("/docs", "same-origin-allow-popups"),
+            ("/docs/oauth2-redirect", "unsafe-none"),
+            ("/redoc", "same-origin"),
+        ):
+            assert client.get(path).headers.get_list("cross-origin-opener-policy") == [policy]
 
 
 def test_redoc_shows_the_operation(browser):

@@ -42,6 +42,12 @@ _REDOC_POLICY = (
     "base-uri 'none'; frame-ancestors 'self'"
 )
 
+# The login of an authorization server opens in a window, which comes back to the redirect page;
+# that hands the code to the page that opened it. Both say so themselves: with the stricter policy
+# that a middleware may put on every reply the two windows would not know of each other.
+_OPENS_LOGIN = "same-origin-allow-popups"
+_COMES_FROM_LOGIN = "unsafe-none"
+
 
 def documentation_routes(app: App) -> list[Route]:
     """Those of one server: the document is made at its first request, and its bytes are answered
@@ -157,13 +163,15 @@ class _Files:
         return self.read[name].reply(request)
 
 
-def _page(title: str, head: str, body: str, policy: str) -> HTMLResponse:
+def _page(title: str, head: str, body: str, policy: str, opener: str = "") -> HTMLResponse:
     content = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n{head}</head>\n<body>\n{body}</body>\n</html>\n"
     )
     headers = {"content-security-policy": policy, "x-content-type-options": "nosniff"}
+    if opener:
+        headers["cross-origin-opener-policy"] = opener
     return HTMLResponse(content, headers=headers)
 
 
@@ -200,7 +208,7 @@ class _SwaggerUI:
             f'<script src="{folder}swagger-ui-bundle.js"></script>\n'
             f'<script src="{folder}swagger-initializer.js"></script>\n'
         )
-        return _page(self.title, head, body, _SWAGGER_POLICY)
+        return _page(self.title, head, body, _SWAGGER_POLICY, _OPENS_LOGIN)
 
     async def initializer(self, request: Request) -> Response:
         """The script that starts Swagger UI; a file of its own, since the page may hold none."""
@@ -231,7 +239,7 @@ class _SwaggerUI:
         if not self.files.has(_SWAGGER):
             return _missing(self.title, f"{request.root_path}{self.app.openapi_url}")
         body = f'<script src="{self._folder(request)}oauth2-redirect.js"></script>\n'
-        return _page("Swagger UI: OAuth2 Redirect", "", body, _SWAGGER_POLICY)
+        return _page("Swagger UI: OAuth2 Redirect", "", body, _SWAGGER_POLICY, _COMES_FROM_LOGIN)
 
 
 class _Redoc:
