@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 import inspect
 import json
 import pkgutil
@@ -255,6 +256,53 @@ def test_the_reference_is_of_what_there_is() -> None:
     for name in named:
         thing = pkgutil.resolve_name(name)
         assert inspect.ismodule(thing) or inspect.getdoc(thing), name
+
+
+PUBLIC = [
+    "weft",
+    "weft.bson",
+    "weft.concurrency",
+    "weft.datastructures",
+    "weft.encoders",
+    "weft.exception_handlers",
+    "weft.exceptions",
+    "weft.json",
+    "weft.loop",
+    "weft.middleware",
+    "weft.openapi",
+    "weft.params",
+    "weft.requests",
+    "weft.security",
+    "weft.shapes",
+    "weft.sse",
+    "weft.status",
+    "weft.testing",
+]
+
+
+def public_names(module: str) -> set[str]:
+    found = importlib.import_module(module)
+    names = getattr(found, "__all__", None)
+    return set(names or (name for name in vars(found) if not name.startswith("_")))
+
+
+def referred() -> set[str]:
+    """The names that the reference has by themselves, as members of a module, or with all of it."""
+    names: set[str] = set()
+    for path in (ROOT / "docs/reference").glob("*.md"):
+        entry = r"^::: (\S+)$(?:\n    options:\n      members: \[(.*)\])?"
+        for name, members in re.findall(entry, path.read_text(), re.MULTILINE):
+            if members:
+                names.update(members.split(", "))
+            elif inspect.ismodule(pkgutil.resolve_name(name)):
+                names.update(public_names(name))
+            names.add(name.rpartition(".")[2])
+    return names
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_what_is_public_is_in_the_reference(module: str) -> None:
+    assert public_names(module) - referred() == set()
 
 
 SERVICES = [b for page in PAGES.values() for b in blocks(page, "python") if "app = App" in b]
