@@ -1,4 +1,4 @@
-"""Shows what is C in the reference: `weft._core` has its signatures in stubs, its words in itself."""
+"""Shows what is C in the reference: `weft._core` has signatures in stubs, words in itself."""
 
 from __future__ import annotations
 

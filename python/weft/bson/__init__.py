@@ -68,7 +68,7 @@ from weft.bson._types import (
 from weft.shapes.objectid import Text
 
 JsonObjectId: TypeAlias = Annotated[ObjectId, Text()]
-"""An ObjectId as a pydantic model's field: read of 24 hexadecimal digits, written as them in JSON."""
+"""An ObjectId as a pydantic model's field: in JSON its 24 hexadecimal digits."""
 
 __all__ = [
     "Binary",
