@@ -48,6 +48,36 @@ def test_routes_as_json(project, capsys):
     assert all(step["native"] and not step["why"] for step in user["steps"] + item["steps"])
 
 
+ODD = """
+import weft
+app = weft.App()
+
+class Shown:
+    def __init__(self, text): self.text = text
+    def __repr__(self): return self.text or 1 / 0
+
+@app.get("/")
+def odd(
+    a: str = Shown("two\\nlines \\x1b[31mred"),
+    b: str = Shown("x" * 100_000),
+    c: str = Shown(""),
+    d: str = "\\x1b" * 100,
+): ...
+"""
+
+
+def test_routes_show_a_default_on_its_line_whatever_its_repr(project, capsys):
+    (project / "listed.py").write_text(ODD)
+    assert cli.main(["routes", "listed:app"]) == 0
+    out = capsys.readouterr().out
+    _, *lines = out.splitlines()
+    a, b, c, d = (line.partition(" = ")[2] for line in lines[1:])
+    assert a == r"two\nlines \x1b[31mred"
+    assert b == "x" * 77 + "..."
+    assert c.startswith("<listed.Shown object at 0x")
+    assert d == "'" + r"\x1b" * 19 + "..."
+
+
 def test_help_names_every_command(capsys):
     with pytest.raises(SystemExit):
         cli.main(["--help"])

@@ -35,16 +35,20 @@ class ReplyModel(NamedTuple):
     """writes the JSON where no judge is needed; None where none is written, or of chosen fields"""
 
 
-def _written(model: Any, route: Route, options: dict[str, Any]) -> ReplyModel | None:
+def _written(model: Any, route: Route, options: dict[str, Any], where: str) -> ReplyModel | None:
     """Of what pydantic does not know (msgspec's Structs, attrs classes, what holds such): written
-    by the type, which is what judges it. None where that cannot be either."""
+    by the type, which is what judges it. None where that cannot be either; `SignatureError` for
+    options that only pydantic has."""
     try:
         describe(model)  # what it cannot read it cannot say in the document
         shape = output_of(model)
     except TypeError:
         return None
-    if any(options[name] != usual for name, usual in _WRITTEN.items()):
-        return None
+    asked = [f"response_model_{n}" for n, usual in _WRITTEN.items() if options[n] != usual]
+    if asked:
+        raise SignatureError(
+            f"{where}, which pydantic does not know: {', '.join(asked)} is for its types"
+        )
     as_json = route.yields or route.response_class in (None, JSONResponse)
 
     def through_shape(value: Any, bson: bool = False) -> Any:
@@ -86,7 +90,7 @@ def compile_model(route: Route) -> ReplyModel | None:
             adapter: Any = pydantic.TypeAdapter(model)
             adapter.rebuild()
     except (pydantic.errors.PydanticUserError, pydantic_core.SchemaError) as exc:
-        written = _written(model, route, options)
+        written = _written(model, route, options, where)
         if written is not None:
             return written
         raise SignatureError(

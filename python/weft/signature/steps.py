@@ -93,11 +93,24 @@ class Step:
             return f"{self.name} <- {self.depends}"
         if self.source in MADE:
             return f"{self.name} <- {self.source}"
-        default = {"required": "", "factory": " = <factory>"}.get(
-            self.default_kind, f" = {self.default!r}"
-        )
+        default = {"required": "", "factory": " = <factory>"}.get(self.default_kind)
+        if default is None:
+            default = f" = {_shown(self.default)}"
         place = self.source + "".join(f" {name}" for name in self.names)
         return f"{self.name} <- {place}: {self.conversion}{default}"
+
+
+_SHOWN_MAX = 80
+
+
+def _shown(value: object) -> str:
+    """Its repr as a part of a line that is read, whatever the value's class has for one."""
+    try:
+        text = repr(value)
+    except Exception:
+        text = object.__repr__(value)
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[: _SHOWN_MAX + 1])
+    return text if len(text) <= _SHOWN_MAX else text[: _SHOWN_MAX - 3] + "..."
 
 
 @dataclass(frozen=True, slots=True)
