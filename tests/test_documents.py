@@ -134,6 +134,48 @@ def test_the_guide_asks_its_services(name: str) -> None:
             assert ask(client, command) == json.loads(reply), command
 
 
+WITHOUT_OUTPUT = ("apt ", "pip ", "python3 ", ".venv/", ". ", "weft ", "cd ", "pytest", "docker ")
+CHECKED_ELSEWHERE = ("METHOD ", "event: article\n", "$ weft main:app\n")  # by the tests below
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_guide_shows_no_output_that_no_test_looks_at(name: str) -> None:
+    for block in blocks(PAGES[name], ""):
+        if block.startswith(CHECKED_ELSEWHERE):
+            continue
+        for part in block.replace("\\\n", " ").strip().split("\n\n"):
+            command, *output = part.split("\n")
+            if command.startswith("$ curl "):
+                assert len(output) == 1, part  # which `exchanges` finds
+            else:
+                assert all(line.startswith(WITHOUT_OUTPUT) for line in part.split("\n")), part
+
+
+def test_streaming_shows_the_events() -> None:
+    (shown,) = [b for b in blocks(PAGES["streaming"], "") if b.startswith("event: ")]
+    with TestClient(app_of(blocks(PAGES["streaming"], "python")[0])) as client:
+        assert client.get("/news").text == shown
+
+
+def test_first_steps_shows_what_the_server_says(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(blocks(FIRST_STEPS, "python")[0])
+    (shown,) = [b for b in blocks(FIRST_STEPS, "") if b.startswith("$ weft main:app")]
+    command = [sys.executable, "-m", "weft", "main:app", "--port", "0"]
+    with subprocess.Popen(command, cwd=tmp_path, text=True, stderr=subprocess.PIPE) as served:
+        assert served.stderr is not None
+        try:
+            for line in shown.splitlines()[1:]:
+                pattern = re.escape(line).replace("4711", r"\d+").replace("8000", r"\d+")
+                assert re.fullmatch(pattern, served.stderr.readline().rstrip("\n"))
+        finally:
+            served.terminate()
+
+
+def test_the_home_page_begins_with_a_service() -> None:
+    (shown,) = blocks((ROOT / "docs/index.md").read_text(), "python")
+    assert shown == blocks(FIRST_STEPS, "python")[0]
+
+
 def test_the_guide_documents_its_words() -> None:
     document = app_of(blocks(PAGES["openapi"], "python")[0]).openapi()
     assert document["info"]["title"] == "Words"
@@ -179,9 +221,13 @@ def test_the_guide_tests_its_services(name: str, block: str) -> None:
         test()
 
 
-def test_the_guide_tests_by_pytest(tmp_path: Path) -> None:
-    """The page on tests: a service, and files of tests that import it, as users have them."""
-    service, *tests = blocks(PAGES["testing"], "python")
+@pytest.mark.parametrize("name", ["testing", "first-steps"])
+def test_the_guide_tests_by_pytest(name: str, tmp_path: Path) -> None:
+    """A service, the first of the page, and files of tests that import it, as users have them."""
+    service, *others = blocks(PAGES[name], "python")
+    tests = [block for block in others if "def test_" in block]
+    assert "app = App(" in service
+    assert tests
     (tmp_path / "main.py").write_text(service)
     for i, block in enumerate(tests):
         (tmp_path / f"test_{i}.py").write_text(block)
