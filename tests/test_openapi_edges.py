@@ -1,5 +1,6 @@
 """The OpenAPI document where it is easily wrong: judged by FastAPI, or a meant difference."""
 
+import http
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from openapi_spec_validator import validate
 
 import weft
 from weft.cli import main
+from weft.exceptions import SignatureError
 from weft.openapi import SchemaError
 from weft.openapi.document import openapi
 from weft.security import APIKeyHeader
+from weft.testing import TestClient
 
 FIELD = pydantic.Field(description="fd", title="ft", examples=[1], deprecated=True)
 Positive = Annotated[int, pydantic.Field(gt=0, description="pos")]
@@ -179,6 +182,74 @@ def test_second_operation_of_an_id_is_warned_of():
 
     with pytest.warns(UserWarning, match=r"'x' is that of GET /a \(.*\) and of GET /b \("):
         openapi(app)
+
+
+@pytest.mark.parametrize(
+    ("responses", "error", "message"),
+    [
+        ({404: None}, TypeError, "of the response 404 is a dict, not None"),
+        ({"4XX": []}, TypeError, "of the response '4XX' is a dict"),
+        ({"abc": {}}, ValueError, "like 404, '4XX' and 'default', not 'abc'"),
+        ({999: {}}, ValueError, "not 999"),
+        ({None: {}}, ValueError, "not None"),
+    ],
+)
+def test_responses_that_no_document_can_have_are_refused_where_they_are_declared(
+    responses, error, message
+):
+    app = weft.App()
+    with pytest.raises(error, match=message):
+        app.get("/a", responses=responses)(lambda: 1)
+    with pytest.raises(error, match=message):
+        weft.Router(responses=responses)
+    with pytest.raises(error, match=message):
+        app.include_router(weft.Router(), responses=responses)
+
+
+def test_responses_by_any_of_openapis_keys():
+    app = weft.App()
+    keys = [http.HTTPStatus.NOT_FOUND, "409", "5xx", "default", 299]
+
+    @app.get("/a", responses={key: {"description": "x"} for key in keys}, deprecated="old")
+    async def a(n: int): ...
+
+    document = app.openapi()
+    validate(document)  # type: ignore[arg-type]
+    operation = document["paths"]["/a"]["get"]
+    assert list(operation["responses"]) == ["200", "404", "409", "5XX", "default", "299"]
+    assert operation["deprecated"] is True
+    assert "components" not in document  # nothing refers to the errors of a 422
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"title": 3}, TypeError),
+        ({"version": 2}, TypeError),
+        ({"title": ""}, ValueError),
+        ({"version": ""}, ValueError),
+        ({"license_info": {"url": "https://example.org"}}, ValueError),
+    ],
+)
+def test_app_whose_document_would_be_none_is_refused(options, error):
+    (name,) = options
+    with pytest.raises(error, match=name):
+        weft.App(**options)
+
+
+def test_app_without_a_document_needs_no_title():
+    assert weft.App(title="", version="", openapi_url=None).title == ""
+
+
+def test_reply_model_in_quotes_that_is_nowhere_is_named():
+    app = weft.App()
+
+    @app.get("/a", response_model="NoSuch")
+    async def a(): ...
+
+    what = r"the reply of a\(\) .* is 'NoSuch'.*not defined"
+    with pytest.raises(SignatureError, match=what), TestClient(app):
+        pass
 
 
 def test_what_only_callbacks_refer_to_is_there():

@@ -141,6 +141,7 @@ class App(Router):
             setattr(self, name, documentation.pop(name, getattr(type(self), name)))  # type: ignore[misc]
         if documentation:
             raise TypeError(f"App() got an unexpected keyword argument {min(documentation)!r}")
+        self._check_info()
         self.middleware_stack: list[Middleware] = []
         """What is around every request, the outermost first."""
         self._dispatches: list[Dispatch] = []
@@ -155,6 +156,16 @@ class App(Router):
                 self.middleware_stack.insert(0, made)
             else:
                 self.add_middleware(made.cls, *made.args, **made.kwargs)
+
+    def _check_info(self) -> None:
+        """What an OpenAPI document cannot do without."""
+        for name, value in (("title", self.title), ("version", self.version)):
+            if not isinstance(value, str):
+                raise TypeError(f"the {name} of an App is a str, not {value!r}")
+            if not value and self.openapi_url:
+                raise ValueError(f"an App has a {name}, for its OpenAPI document")
+        if self.license_info and "name" not in self.license_info:
+            raise ValueError(f"license_info has a 'name': {dict(self.license_info)!r}")
 
     def _check_path(self, path: str) -> None:
         super()._check_path(path)

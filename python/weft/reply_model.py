@@ -89,6 +89,8 @@ def compile_model(route: Route) -> ReplyModel | None:
             warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
             adapter: Any = pydantic.TypeAdapter(model)
             adapter.rebuild()
+    except NameError as exc:  # one that stands in quotes, and is nowhere
+        raise SignatureError(f"{where}: {reason(exc)}") from exc
     except (pydantic.errors.PydanticUserError, pydantic_core.SchemaError) as exc:
         written = _written(model, route, options, where)
         if written is not None:

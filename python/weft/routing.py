@@ -45,6 +45,7 @@ IncEx = set[int] | set[str] | Mapping[int, Any] | Mapping[str, Any]
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 _STREAMS = (AsyncIterable, AsyncIterator, AsyncGenerator, Iterable, Iterator, Generator)
+_STATUS = re.compile(r"[1-5](?:[0-9]{2}|XX)|DEFAULT", re.IGNORECASE)
 UNSET: Any = ...  # where None means something else than nothing given
 NOTHING: Mapping[Any, Any] = MappingProxyType({})  # shared by all that have none
 
@@ -289,7 +290,7 @@ class _Group:
         self.deprecated = shared.get("deprecated")
         self.unique_id = shared.get("generate_unique_id_function")
         self.form_limits = shared.get("form_limits") or {}
-        self.responses = dict(shared.get("responses") or {})
+        self.responses = _check_responses(shared.get("responses") or {})
         self.callbacks = tuple(shared.get("callbacks") or ())
         self.include_in_schema = shared.get("include_in_schema", True)
         self.strict_content_type = shared.get("strict_content_type")
@@ -472,7 +473,7 @@ class Router:
         given["name"] = given.get("name") or endpoint_name(endpoint)
         given["tags"] = tuple(given.get("tags") or ())
         given["dependencies"] = _check_dependencies(given.get("dependencies") or ())
-        given["responses"] = dict(given.get("responses") or {}) or NOTHING
+        given["responses"] = _check_responses(given.get("responses") or {}) or NOTHING
         given["callbacks"] = tuple(given.get("callbacks") or ())
         if given.get("status_code") is not None:
             given["status_code"] = int(given["status_code"])
@@ -590,6 +591,20 @@ def _check_dependencies(dependencies: Sequence[Any]) -> tuple[Dependency, ...]:
         if not isinstance(item, Dependency) or item.dependency is None:
             raise TypeError(f"dependencies are Depends(function), not {item!r}")
     return tuple(dependencies)
+
+
+def _check_responses(
+    responses: Mapping[int | str, Mapping[str, Any]],
+) -> dict[int | str, Mapping[str, Any]]:
+    """A copy. OpenAPI has keys for statuses, ranges of them, and all others (section 4.8.16)."""
+    for status, reply in responses.items():
+        if not _STATUS.fullmatch(str(status)):
+            raise ValueError(f"responses have keys like 404, '4XX' and 'default', not {status!r}")
+        if not isinstance(reply, Mapping):
+            raise TypeError(
+                f"what OpenAPI says of the response {status!r} is a dict, not {reply!r}"
+            )
+    return dict(responses)
 
 
 def endpoint_name(endpoint: object) -> str:

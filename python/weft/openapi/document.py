@@ -103,7 +103,7 @@ def openapi(app: App) -> dict[str, Any]:
     webhooks = written.paths(hooks)
     definitions = schemas.definitions
     written_ones = [one for operation in (*operations, *hooks) for one in operation.walk()]
-    if any(operation.may_be_invalid for operation in written_ones):
+    if written.has_errors:
         definitions |= _ERRORS
     components: dict[str, Any] = {}
     schemes = {
@@ -176,6 +176,7 @@ class _Writer:
 
     def __init__(self, schemas: Schemas, bson: bool) -> None:
         self.schemas = schemas
+        self.has_errors = False  # is it said of an operation what its 422 is?
         self._bson = bson
         self._ids: dict[str, Route] = {}
 
@@ -301,7 +302,7 @@ class _Operation:
             operation["description"] = description
         operation["operationId"] = writer.operation_id(route, method)
         if route.deprecated:
-            operation["deprecated"] = route.deprecated
+            operation["deprecated"] = True
         if self.schemes:
             operation["security"] = [{name: scopes} for name, (_, scopes) in self.schemes.items()]
         if self.parameters:
@@ -345,6 +346,7 @@ class _Operation:
             merge(written, added)
             written["description"] = title
         if self.may_be_invalid and responses.keys().isdisjoint(("422", "4XX", "default")):
+            writer.has_errors = True
             schema = {"$ref": REF + "HTTPValidationError"}
             responses["422"] = {
                 "description": "Validation Error",
