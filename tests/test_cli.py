@@ -336,7 +336,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ("cli_main:nope", "has no 'nope'; it has cli_main:api, cli_main:other"),
         ("cli_main", "has no 'app'; it has cli_main:api"),
         ("cli_main:number", "is not a weft App, but of the type builtins.int"),
-        ("empty:app", "nor any other App"),
+        ("empty:app", r"the module 'empty' has no 'app' in .*/empty\.py, nor any other App"),
+        ("help", "there is no command 'help'. Did you mean `weft --help`?"),
+        ("version", "Did you mean `weft --version`?"),
         ("cli_main.py", "is a file: name its module, as in cli_main:app"),
         ("./pkg/cli_main.py:api", "as in pkg.cli_main:api"),
         (":app", "names no App"),
@@ -352,6 +354,18 @@ def test_targets_that_name_no_app(
     (here / "empty.py").write_text("")
     assert cli.main([target]) == 1
     assert re.search("^weft: error: .*" + message, capsys.readouterr().err)
+
+
+def test_a_module_may_be_called_help(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "help.py").write_text("")
+    assert cli.main(["help"]) == 1
+    assert "the module 'help' has no 'app'" in capsys.readouterr().err
+
+
+def test_a_socket_without_a_path(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["main:app", "--uds", ""])
+    assert "--uds: a unix socket has a path" in capsys.readouterr().err
 
 
 def test_an_app_dir_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:

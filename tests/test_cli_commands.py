@@ -96,6 +96,11 @@ def test_new_project_runs_and_is_tested(project):
     assert "my-api" in (project / "my-api/README.md").read_text()
 
 
+def test_new_project_in_a_directory_with_a_space(project, capsys):
+    assert cli.main(["new", "my api"]) == 0
+    assert "Next: cd 'my api' && weft dev main:app\n" in capsys.readouterr().out
+
+
 def test_new_project_installs_no_other_projects_package(project):
     """By the name of weft the package index has one that is not ours."""
     assert cli.main(["new", "my-api"]) == 0
@@ -122,6 +127,15 @@ def complete(script: Path, *words: str) -> list[str]:
         f'COMP_CWORD={len(words) - 1}; _weft; echo "${{COMPREPLY[@]}}"'
     )
     return subprocess.check_output(["bash", "-c", line], text=True).split()
+
+
+def test_help_of_completion_says_how_in_each_shell(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["completion", "--help"])
+    out = capsys.readouterr().out
+    for line in ('eval "$(weft completion bash)"', 'eval "$(weft completion zsh)"'):
+        assert line in out
+    assert "weft completion fish | source" in out
 
 
 def test_completion_in_bash(project, capsys):

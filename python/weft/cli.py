@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -62,6 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check_command(args: Sequence[str]) -> None:
     """`Problem` for a word before an App, which is meant to be a command but is none."""
+    is_word = len(args) == 1 and args[0] in ("help", "version")
+    if is_word and not any(Path(path).exists() for path in (args[0], f"{args[0]}.py")):
+        raise Problem(f"there is no command {args[0]!r}. Did you mean `weft --{args[0]}`?")
     if len(args) < 2 or args[0].startswith("-") or ":" in args[0] or args[1].startswith("-"):
         return
     from difflib import get_close_matches
@@ -129,7 +133,9 @@ def _add_serving(parser: argparse.ArgumentParser) -> None:
     _add_target(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on (%(default)s)")
-    parser.add_argument("--uds", metavar="PATH", help="listen on this unix socket instead")
+    parser.add_argument(
+        "--uds", metavar="PATH", type=_socket, help="listen on this unix socket instead"
+    )
     parser.add_argument(
         "--root-path",
         metavar="PATH",
@@ -140,6 +146,12 @@ def _add_serving(parser: argparse.ArgumentParser) -> None:
         "--log-level", choices=log.LEVELS, default="info", help="least level shown (%(default)s)"
     )
     parser.add_argument("--no-access-log", action="store_true", help="no line for each request")
+
+
+def _socket(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("a unix socket has a path")
+    return text
 
 
 def _limit(text: str) -> tuple[str, int]:
@@ -253,7 +265,7 @@ def _new(options: argparse.Namespace) -> int:
 
     files = make_project(Path(options.directory))
     print(f"Made {options.directory} with {', '.join(files)}.")
-    print(f"Next: cd {options.directory} && weft dev main:app")
+    print(f"Next: cd {shlex.quote(options.directory)} && weft dev main:app")
     return 0
 
 
@@ -285,8 +297,12 @@ COMMANDS = {
         _new,
     ),
     "completion": Command(
-        "Print a script that completes this command. For bash, in ~/.bashrc:\n"
-        '    eval "$(weft completion bash)"',
+        "Print a script that completes this command. In ~/.bashrc:\n"
+        '    eval "$(weft completion bash)"\n'
+        "in ~/.zshrc, after compinit:\n"
+        '    eval "$(weft completion zsh)"\n'
+        "and in ~/.config/fish/config.fish:\n"
+        "    weft completion fish | source",
         _add_completion,
         _completion,
     ),

@@ -92,5 +92,7 @@ def _find_app(module: ModuleType, attribute: str) -> App:
 def _hint(module: ModuleType) -> str:
     names = [name for name, value in vars(module).items() if isinstance(value, App)]
     if not names:
-        return "; nor any other App. It should say: app = weft.App()"
+        file = getattr(module, "__file__", None)  # which may be another than is meant
+        where = f" in {file}" if file else ""
+        return f"{where}, nor any other App. It should say: app = weft.App()"
     return "; it has " + ", ".join(f"{module.__name__}:{name}" for name in names) + "."
