@@ -42,6 +42,7 @@ class Documentation(TypedDict, total=False):
     root_path_in_servers: bool
     """name the root path as the first of them: True"""
     openapi_version: str
+    """3.1.0"""
     openapi_tags: Sequence[Mapping[str, Any]]
     """`name` and `description` of each, in the order they are to be shown in"""
     openapi_external_docs: Mapping[str, Any] | None
@@ -50,12 +51,13 @@ class Documentation(TypedDict, total=False):
     separate_input_output_schemas: bool
     """a model that differs as input and as output has two schemas: True"""
     openapi_url: str | None
-    """path of the document; None for none, and no pages either"""
+    """path of the document, /openapi.json; None for none, and no pages either"""
     docs_url: str | None
-    """path of Swagger UI; None for no such page"""
+    """path of Swagger UI, /docs; None for no such page"""
     redoc_url: str | None
-    """path of Redoc; None for no such page"""
+    """path of Redoc, /redoc; None for no such page"""
     swagger_ui_oauth2_redirect_url: str | None
+    """path to which an OAuth2 provider sends Swagger UI's users back: /docs/oauth2-redirect"""
     swagger_ui_init_oauth: Mapping[str, Any] | None
     """what Swagger UI's `initOAuth` takes"""
     swagger_ui_parameters: Mapping[str, Any] | None

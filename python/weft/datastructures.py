@@ -576,8 +576,9 @@ class _Kept(BufferedRandom):
 
 
 class UploadFile:
-    """An uploaded file: `filename`, `content_type` and `headers` as the client said, `size` in
-    bytes, and its content in `file`, a binary file that starts at its beginning.
+    """An uploaded file, part of a form (RFC 7578): `filename`, `content_type` and `headers` as the
+    client said, `size` in bytes, and its content in `file`, a binary file that starts at its
+    beginning. The name may be anything: it is no path to write to.
 
     Up to 1 MiB is in memory, up to 16 MiB while those of all requests together have no more than 64
     MiB, else in a temporary file that is gone once it is closed.
@@ -684,7 +685,7 @@ class UploadFile:
 
 
 class FormData(ImmutableMultiDict[str, "UploadFile | str"]):
-    """The fields and files of a submitted form."""
+    """The fields and files of a submitted form, str and `UploadFile`, in the order they came."""
 
     async def close(self) -> None:
         """Closes its files."""

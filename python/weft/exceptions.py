@@ -17,7 +17,11 @@ __all__ = [
 
 
 class HTTPException(Exception):
-    """Raise it in a handler to answer with this status and ``{"detail": detail}``."""
+    """Raise it in a handler to answer with this status and ``{"detail": detail}``.
+
+    `detail` is anything that has a form in JSON; without one it is the status's phrase (RFC 9110,
+    section 15). `headers` are fields of the reply.
+    """
 
     def __init__(
         self,
@@ -45,8 +49,11 @@ class HTTPException(Exception):
 
 
 class RequestValidationError(Exception):
-    """What a request got wrong, before its handler was called. Answered with 422 unless a handler
-    for it says otherwise."""
+    """What a request got wrong, before its handler was called. Answered with 422 (RFC 9110, section
+    15.5.21) unless a handler for it says otherwise.
+
+    `body` is what came, decoded where it could be.
+    """
 
     def __init__(self, errors: Sequence[Any], *, body: Any = None) -> None:
         super().__init__(errors)

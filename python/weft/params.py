@@ -212,24 +212,30 @@ class FileMarker(FormMarker):
 
 
 def Path(default: Any = ..., **options: Unpack[Options]) -> Any:
-    """A ``{name}`` of the route's path."""
+    """A ``{name}`` of the route's path, percent-decoded. It has no default: `TypeError` for one.
+
+    As with Query and the like, what is not of the parameter's type, or past a bound, is answered
+    with 422, and all that is wrong is told at once.
+    """
     return PathMarker(default, options)
 
 
 def Query(default: Any = ..., **options: Unpack[Options]) -> Any:
-    """A parameter of the query string; the last one where it is repeated, all for a list."""
+    """A parameter of the query string (RFC 3986, section 3.4), percent-decoded; the last one where
+    it is repeated, all for a list. With a model or a dataclass as its type, all of its fields."""
     return QueryMarker(default, options)
 
 
 def Header(
     default: Any = ..., *, convert_underscores: bool = True, **options: Unpack[Options]
 ) -> Any:
-    """A field of the request head: ``user_agent`` reads ``user-agent``."""
+    """A field of the request head (RFC 9110, section 5), its name in any case: ``user_agent`` reads
+    ``user-agent``, or with ``convert_underscores=False`` the field ``user_agent``."""
     return HeaderMarker(default, options, convert_underscores=convert_underscores)
 
 
 def Cookie(default: Any = ..., **options: Unpack[Options]) -> Any:
-    """A cookie."""
+    """A cookie (RFC 6265) by its name; of equal names the last one."""
     return CookieMarker(default, options)
 
 
@@ -240,7 +246,11 @@ def Body(
     media_type: str = "application/json",
     **options: Unpack[Options],
 ) -> Any:
-    """The body, or one key of it where there are several body parameters or ``embed`` is true."""
+    """The body, or one key of it where there are several body parameters or ``embed`` is true.
+
+    It is JSON (RFC 8259); 422 for what is none, 413 for more bytes than the route's
+    `max_body_size`. ``media_type`` is for the OpenAPI document.
+    """
     return BodyMarker(default, options, embed=embed, media_type=media_type)
 
 
@@ -250,14 +260,16 @@ def Form(
     media_type: str = "application/x-www-form-urlencoded",
     **options: Unpack[Options],
 ) -> Any:
-    """A field of a submitted form, urlencoded or multipart; a model takes all of its fields."""
+    """A field of a submitted form, urlencoded or multipart (RFC 7578); a model takes all of its
+    fields. 400 for a form that is malformed or exceeds `FormLimits`."""
     return FormMarker(default, options, media_type=media_type)
 
 
 def File(
     default: Any = ..., *, media_type: str = "multipart/form-data", **options: Unpack[Options]
 ) -> Any:
-    """An uploaded file: `UploadFile`, or `bytes` to have its content in memory."""
+    """An uploaded file of a multipart form (RFC 7578): `UploadFile`, or `bytes` to have its content
+    in memory."""
     return FileMarker(default, options, media_type=media_type)
 
 

@@ -73,7 +73,7 @@ class HTTPConnection(_core.Request):
 
     @cached_property
     def cookies(self) -> dict[str, str]:
-        """Its cookies by name, values as they came (RFC 6265)."""
+        """Its cookies by name (RFC 6265), quotes around a value undone; of equal names the last."""
         cookies: dict[str, str] = {}
         for field in self.headers.getlist("cookie"):
             cookies.update(parse_cookies(field))
@@ -194,7 +194,7 @@ class Request(HTTPConnection):
         max_part_size: int = 1024 * 1024,
     ) -> FormRead:
         """The submitted form, read as it arrives: `await request.form()`, or `async with
-        request.form() as form`, which closes its files.
+        request.form() as form`, which closes its files. Multipart is RFC 7578's.
 
         Empty where the content type is none of a form's. `HTTPException` (400) when it is
         malformed, or has more files, more fields, or a longer field in bytes than these.
@@ -262,7 +262,8 @@ def _stdlib_error(exc: DecodeError, body: bytes) -> Exception:
 
 
 def parse_cookies(field: str) -> dict[str, str]:
-    """The cookies of one `cookie` field, read as leniently as browsers write them."""
+    """The cookies of one `cookie` field (RFC 6265, section 4.2), read as leniently as browsers
+    write them: of equal names the last one counts."""
     cookies: dict[str, str] = {}
     for pair in field.split(";"):
         name, equals, value = pair.partition("=")

@@ -33,8 +33,11 @@ Background = Callable[[], Awaitable[None]]
 class Response(_core.Response):
     """A reply of bytes or text.
 
-    `content-length`, `date` and `server` are the server's to add. `background` is awaited once the
-    reply is on its way.
+    `content` is a str, sent in `charset`, something like bytes, or None for nothing; `TypeError`
+    for anything else. Names and values of `headers` are ISO 8859-1 (`UnicodeEncodeError`, a
+    `ValueError`, for others). `content-length`, `date` and `server` are the server's to add.
+    `background` is awaited once the reply is on its way. To HEAD it goes out without its body (RFC
+    9110, section 9.3.2).
     """
 
     media_type: str | None = None
@@ -163,7 +166,9 @@ class Response(_core.Response):
         samesite: SameSite | None = "lax",
         partitioned: bool = False,
     ) -> None:
-        """Asks the client to forget a cookie; the other arguments are those it was set with."""
+        """Asks the client to forget a cookie; the other arguments are those it was set with.
+
+        What is sent is a cookie that has expired (RFC 6265, section 3.1)."""
         self.set_cookie(
             key,
             max_age=0,
@@ -197,7 +202,7 @@ class PlainTextResponse(Response):
 
 
 class JSONResponse(Response):
-    """A reply in JSON, for when its status, header fields or cookies matter too.
+    """A reply in JSON (RFC 8259), for when its status, header fields or cookies matter too.
 
     Raises `TypeError` or `ValueError` when `content` has no JSON form.
     """
@@ -210,7 +215,8 @@ class JSONResponse(Response):
 
 
 class RedirectResponse(Response):
-    """Sends the client to another URL: 307 keeps the method, 303 turns it into GET."""
+    """Sends the client to another URL: 307 keeps the method, 303 turns it into GET (RFC 9110,
+    section 15.4). What a URL cannot have is percent-encoded in its `location`."""
 
     def __init__(
         self,
@@ -227,7 +233,7 @@ class StreamingResponse(Response, _core.StreamingResponse):
     """A reply sent as it is made, chunk by chunk, no faster than the client reads it.
 
     `content` is an iterable of str or bytes: an async one is pulled on the loop, a plain one in a
-    thread. When the client leaves, the iterator is closed.
+    thread. When the client leaves, the iterator is closed. `TypeError` for what is no iterable.
     """
 
     def __init__(
@@ -251,7 +257,7 @@ class StreamingResponse(Response, _core.StreamingResponse):
 
 
 class EventSourceResponse(StreamingResponse):
-    """Server-sent events.
+    """Server-sent events (section 9.2 of the HTML standard), as `text/event-stream`.
 
     As `response_class` of an endpoint that yields it makes an event of each item (`weft.sse`);
     returned by one, it sends chunks that are events already.
@@ -261,11 +267,13 @@ class EventSourceResponse(StreamingResponse):
 
 
 class FileResponse(Response, _core.FileResponse):
-    """A file, sent by the kernel; `Range` requests get their part of it (RFC 9110 section 14).
+    """A file, sent by the kernel; `Range` requests get their part of it (RFC 9110, section 14).
 
-    `filename` is what a client is told to save it as. The media type is guessed from the name where
-    none is given. `RuntimeError`, in the log and a 500 to the client, where there is no such file
-    when the reply is made.
+    It has `etag` and `last-modified`, and conditional requests are answered by them (RFC 9110,
+    section 13). `filename` is what a client is told to save it as (`content-disposition`, RFC 6266;
+    in the form of RFC 8187 where it has to be). The media type is guessed from the name where none
+    is given. `RuntimeError`, in the log and a 500 to the client, where there is no such file when
+    the reply is made; `ValueError` at once for a path with a NUL.
     """
 
     def __init__(

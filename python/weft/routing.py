@@ -83,12 +83,16 @@ class RouteOptions(TypedDict, total=False):
     dependencies: Sequence[Any]
     """`Depends(...)` to run before the endpoint, which does not get what they return"""
     tags: Sequence[str]
+    """for the OpenAPI document, which groups by them, as is all up to `include_in_schema`"""
     summary: str | None
+    """made of the endpoint's name when not given"""
     description: str | None
     """in Markdown; the endpoint's docstring when not given"""
     operation_id: str | None
+    """unique in the document; made of name, path and method when not given"""
     deprecated: bool | None
     include_in_schema: bool
+    """False: the document is silent about it"""
     response_model: Any
     """the type of what it returns; its return annotation when not given, None for no model"""
     response_model_include: IncEx | None

@@ -74,7 +74,7 @@ def format_sse_event(
     retry: int | None = None,
     comment: str | None = None,
 ) -> bytes:
-    """An event of fields that are text already."""
+    """An event of fields that are text already, in UTF-8; `retry` is in milliseconds."""
     fields = [f": {line}" for line in _lines(comment)]
     if event is not None:
         fields.append(f"event: {event}")

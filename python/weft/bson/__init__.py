@@ -1,4 +1,4 @@
-"""BSON in bytes to Python objects and back, and Extended JSON of it, in C.
+"""BSON (https://bsonspec.org) in bytes to Python objects and back, and Extended JSON of it, in C.
 
     >>> from weft import bson
     >>> data = bson.encode({"name": "Ada", "born": datetime(1815, 12, 10)})

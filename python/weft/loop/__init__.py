@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def new_event_loop() -> Loop:
-    """A new loop, for `asyncio.Runner(loop_factory=...)` and the like."""
+    """A new loop, for `asyncio.Runner(loop_factory=...)` and the like, who close it."""
     return Loop()
 
 
@@ -25,7 +25,11 @@ def install() -> None:
 
 
 def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
-    """`asyncio.run` on a weft loop."""
+    """`asyncio.run` on a weft loop: what `main` returns or raises.
+
+    `RuntimeError` where a loop runs in this thread already. `debug` is the loop's debug mode; None
+    leaves it to the environment.
+    """
     if asyncio._get_running_loop() is not None:
         main.close()
         raise RuntimeError("weft.run() cannot be called from a running event loop")

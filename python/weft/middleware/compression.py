@@ -36,13 +36,14 @@ _LIBRARIES = {
 
 
 class CompressionMiddleware(Middleware):
-    """Replies of at least `minimum_size` bytes, in the coding that the client likes best.
+    """Replies of at least `minimum_size` bytes, in the coding that the client likes best (RFC 9110,
+    sections 8.4 and 12.5.3).
 
     `codings` are in the order that decides where it likes several as well: zstd, br, gzip, as far
     as weft was built with them. Levels go from fast to small: `gzip_level` from 1 to 9, `br_level`
     0 to 11, `zstd_level` 1 to 19. Streams are compressed chunk by chunk. What is coded already, a
     part of a file, marked `no-transform` or of `exclude_content_types` is left alone; an ETag
-    becomes weak. `ValueError` for a coding that weft was built without.
+    becomes weak (section 8.8.1). `ValueError` for a coding that weft was built without.
     """
 
     def __init__(

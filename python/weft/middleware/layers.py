@@ -70,11 +70,12 @@ def _fields(fields: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
 class CORSMiddleware(Middleware):
     """Lets pages of other origins read replies (the Fetch standard's CORS protocol).
 
-    The arguments are Starlette's. Preflight requests are answered before they are routed; `"*"`
-    stands for any origin, method or header. `allow_origin_regex` is Python's syntax, as far as
-    PCRE2 shares it, which matches it without the GIL; a whole origin has to match. `re.error` for
-    what is no regular expression; that PCRE2 cannot use it, or was not there when weft was built,
-    is told when the server starts.
+    The arguments are Starlette's; `max_age` is how many seconds a browser may remember the answer
+    to a preflight request. Those are answered before they are routed; `"*"` stands for any origin,
+    method or header. `allow_origin_regex` is Python's syntax, as far as PCRE2 shares it, which
+    matches it without the GIL; a whole origin has to match. `re.error` for what is no regular
+    expression; that PCRE2 cannot use it, or was not there when weft was built, is told when the
+    server starts.
     """
 
     def __init__(
@@ -126,10 +127,10 @@ class CORSMiddleware(Middleware):
 
 
 class TrustedHostMiddleware(Middleware):
-    """Answers 400 where the Host field names none of `allowed_hosts`.
+    """Answers 400 where the Host field (RFC 9110, section 7.2) names none of `allowed_hosts`.
 
     `"*.example.com"` is any subdomain, `"*"` any host. With `www_redirect`, a host that is allowed
-    with `www.` in front is redirected there.
+    with `www.` in front is redirected there. `ValueError` for another kind of wildcard.
     """
 
     def __init__(
@@ -161,7 +162,11 @@ class RequestIDMiddleware(Middleware):
 
 class SecurityHeadersMiddleware(Middleware):
     """Fields that keep browsers from guessing types, framing pages and leaking URLs, on every reply
-    that does not bring its own. `headers` are more of them, or other values; "" leaves one out."""
+    that does not bring its own. `headers` are more of them, or other values; "" leaves one out.
+
+    They are those of `DEFAULTS`. Strict-Transport-Security (RFC 6797) is not among them, as it is
+    for who has https everywhere: `headers={"Strict-Transport-Security": "max-age=31536000"}`.
+    """
 
     DEFAULTS: Mapping[str, str] = {
         "X-Content-Type-Options": "nosniff",
@@ -180,7 +185,8 @@ class SecurityHeadersMiddleware(Middleware):
 
 
 class ConcurrencyLimitMiddleware(Middleware):
-    """Answers 503, with Retry-After in seconds, while `limit` requests of this process run."""
+    """Answers 503, with Retry-After in seconds, while `limit` requests of this process run (RFC
+    9110, sections 15.6.4 and 10.2.3). `ValueError` for a limit below 1."""
 
     def __init__(self, limit: int, retry_after: int = 1) -> None:
         if limit < 1 or retry_after < 0:
@@ -192,7 +198,7 @@ class ConcurrencyLimitMiddleware(Middleware):
 
 
 class HTTPSRedirectMiddleware(Middleware):
-    """Sends who came by http to the same URL with https, by a 307.
+    """Sends who came by http to the same URL with https, by a 307 (RFC 9110, section 15.4.8).
 
     Who came by https is what a trusted proxy says: see `forwarded_allow_ips`.
     """

@@ -29,12 +29,14 @@ def _check(limit: int, window: float) -> None:
 
 
 class RateLimitMiddleware(Middleware):
-    """Answers 429, with Retry-After in seconds, to who asks more than `limit` times in `window` s.
+    """Answers 429 (RFC 6585, section 4), with Retry-After in seconds, to who asks more than `limit`
+    times in `window` seconds.
 
     That many may come at once; then one each `window / limit` seconds. Clients are told apart by
     address (with IPv6, by /64 network), or by the field `header` where a request has it. Each
     process counts by itself, and remembers about `clients` of them, in 16 bytes each: of more, it
-    forgets who is furthest from the limit.
+    forgets who is furthest from the limit. `ValueError` for a limit or clients below 1, and for a
+    window that is not above 0.
     """
 
     def __init__(

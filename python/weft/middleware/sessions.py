@@ -101,12 +101,13 @@ def _decode(text: bytes) -> bytes:
 
 
 class SessionMiddleware(Middleware):
-    """`request.session`, a dict of what JSON can hold, kept in a signed cookie by the client.
+    """`request.session`, a dict of what JSON can hold, kept in a signed cookie (RFC 6265) by the
+    client.
 
     Signed, not encrypted: the client can read it, but not change it. `max_age` is in seconds, None
     for as long as the browser runs. The arguments and the cookie are Starlette's. It is read when a
     handler asks for it, and sent when it was changed; one that was forged, damaged or is too old is
-    empty.
+    empty. `ValueError` for an empty `secret_key`.
     """
 
     of_server = True

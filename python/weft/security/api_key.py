@@ -39,7 +39,8 @@ class APIKeyBase(SecurityBase):
 
 
 class APIKeyQuery(APIKeyBase):
-    """The key is the query parameter `name`."""
+    """The key is the query parameter `name`, a str. Without one, 401, or None where
+    `auto_error` is False."""
 
     location = "query"
 
@@ -48,7 +49,8 @@ class APIKeyQuery(APIKeyBase):
 
 
 class APIKeyHeader(APIKeyBase):
-    """The key is the header field `name`."""
+    """The key is the header field `name`, a str. Without one, 401, or None where
+    `auto_error` is False."""
 
     location = "header"
 
@@ -57,7 +59,8 @@ class APIKeyHeader(APIKeyBase):
 
 
 class APIKeyCookie(APIKeyBase):
-    """The key is the cookie `name`."""
+    """The key is the cookie `name` (RFC 6265), a str. Without one, 401, or None where
+    `auto_error` is False."""
 
     location = "cookie"
 

@@ -21,14 +21,16 @@ class HTTPBasicCredentials:
 
 @dataclass
 class HTTPAuthorizationCredentials:
-    """What an `authorization` field has: as it came, and not looked into."""
+    """What an `authorization` field has (RFC 9110, section 11.6.2): as it came, and not looked
+    into."""
 
     scheme: str
     credentials: str
 
 
 class HTTPBase(SecurityBase):
-    """Any scheme; the credentials are those of whatever scheme the client uses."""
+    """Any scheme; the credentials are those of whatever scheme the client uses, as
+    `HTTPAuthorizationCredentials`. Without them, 401, or None where `auto_error` is False."""
 
     model: models.HTTPBase
     accepts: str | None = None  # the scheme, in lower case, that the credentials must be of
@@ -56,7 +58,11 @@ class HTTPBase(SecurityBase):
 
 
 class HTTPBasic(HTTPBase):
-    """A user name and a password (RFC 7617), given as `HTTPBasicCredentials`."""
+    """A user name and a password (RFC 7617), given as `HTTPBasicCredentials`, in ASCII.
+
+    Credentials that are malformed are answered with 401, whatever `auto_error` says. To compare
+    them, `secrets.compare_digest` takes the same time for all.
+    """
 
     def __init__(
         self,

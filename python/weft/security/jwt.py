@@ -20,13 +20,15 @@ class InvalidTokenError(Exception):
 
 
 class JWTBearer(SecurityBase):
-    """The claims of a token that is sent as `authorization: Bearer ...`, as a dict.
+    """The claims of a token that is sent as `authorization: Bearer ...`, as a dict (RFC 7519;
+    RFC 7515 for its signature, RFC 6750 for the field).
 
-    `algorithms` are those that tokens may be signed with: HS256, HS384 and HS512, for which `key`
-    is the secret, of as many bytes as the hash has; or any of RS256, RS384, RS512, PS256, PS384,
-    PS512, ES256, ES384, ES512 and EdDSA, for which it is the public key in PEM. Several keys are
-    given by the id that tokens name (`kid`). In place of `key`, `jwks` is a JWK Set (RFC 7517): as
-    a dict, as its JSON, or the path of a file with it; `reload()` takes other keys.
+    `algorithms` are those that tokens may be signed with (RFC 7518, RFC 8037): HS256, HS384 and
+    HS512, for which `key` is the secret, of as many bytes as the hash has; or any of RS256, RS384,
+    RS512, PS256, PS384, PS512, ES256, ES384, ES512 and EdDSA, for which it is the public key in
+    PEM. Several keys are given by the id that tokens name (`kid`). In place of `key`, `jwks` is a
+    JWK Set (RFC 7517): as a dict, as its JSON, or the path of a file with it; `reload()` takes
+    other keys.
 
     A token is good when its signature is, when it has the claims of `required`, when it has not
     expired (`exp`) and is not of the future (`nbf`, `iat`), give or take `leeway` seconds, when one
@@ -35,7 +37,7 @@ class JWTBearer(SecurityBase):
     without a token is too, or with `auto_error=False` the claims are None.
 
     `ValueError` for keys and algorithms that do not fit together, or where weft was built without
-    libcrypto.
+    libcrypto; `TypeError` for both of `key` and `jwks`, or neither.
     """
 
     model: models.HTTPBearer

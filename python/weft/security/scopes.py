@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 
 class SecurityScopes:
-    """Every scope that `Security(...)` asks for on the way from the route to this dependency."""
+    """Every scope that `Security(...)` asks for on the way from the route to this dependency:
+    `scopes`, a list of str, and `scope_str`, the same with spaces between."""
 
     def __init__(self, scopes: Sequence[str] | None = None) -> None:
         self.scopes: list[str] = list(scopes or ())

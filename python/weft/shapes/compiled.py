@@ -33,7 +33,11 @@ class Shape(Generic[T]):
         return f"<Shape of {type_name(self.annotation)}>"
 
     def decode_json(self, data: Any, *, strict: bool = True) -> T:
-        """What `weft.json.decode(data, type=...)` gives."""
+        """What `weft.json.decode(data, type=...)` gives, of JSON in bytes, a buffer or a str.
+
+        `weft.json.DecodeError`, a ValueError, for what is none or not of the type; of pydantic's
+        types its ValidationError.
+        """
         decode = self.native.decode_json if strict else self.native.decode_json_lax
         return decode(data)  # type: ignore[no-any-return]
 
@@ -45,7 +49,8 @@ class Shape(Generic[T]):
         return self._output
 
     def encode_json(self, obj: T) -> bytes:
-        """What `weft.json.encode(obj, type=...)` gives."""
+        """What `weft.json.encode(obj, type=...)` gives: UTF-8. `weft.json.EncodeError` for what is
+        not of the type."""
         return self.output.encode_json(obj)
 
     def json_schema(
