@@ -13,8 +13,8 @@ import pydantic
 import pytest
 
 from tests.conftest import Serve
-from weft import App, Body, HTTPException, Response, bson
-from weft.responses import JSONResponse
+from weft import App, Body, HTTPException, Request, Response, bson
+from weft.responses import JSONResponse, PlainTextResponse
 
 BSON = {"content-type": "application/bson"}
 WANTS = {"accept": "application/bson"}
@@ -181,6 +181,45 @@ def test_replies_in_bson(serve: Serve, routes: App) -> None:
     reply = client.get("/some", headers=WANTS)
     assert (reply.status_code, reply.headers["x-more"]) == (201, "1")
     assert bson.decode(reply.content) == {"name": "a", "price": "1"}
+
+
+@pytest.mark.parametrize("middleware", [False, True])
+def test_json_that_a_cache_may_keep_varies_by_accept(serve: Serve, middleware: bool) -> None:
+    app = App()
+
+    @app.get("/dict")
+    async def untyped(response: Response, cache: str) -> Any:
+        response.headers["cache-control"] = cache
+        return {"n": 1}
+
+    @app.get("/model")
+    async def typed(response: Response, cache: str) -> Item:
+        response.headers["cache-control"] = cache
+        return Item(name="a")
+
+    @app.get("/text", response_class=PlainTextResponse)
+    async def text(response: Response, cache: str) -> Any:
+        response.headers["cache-control"] = cache
+        return "text"
+
+    if middleware:
+
+        @app.middleware("http")
+        async def pass_on(request: Request, call_next: Any) -> Any:
+            return await call_next(request)
+
+    client = serve(app)
+
+    def vary(path: str, cache: str, **headers: str) -> list[str]:
+        reply = client.get(path, params={"cache": cache}, headers=headers)
+        assert (reply.status_code, reply.headers["cache-control"]) == (200, cache)
+        return reply.headers.get_list("vary")
+
+    for path in ("/dict", "/model"):
+        assert vary(path, "max-age=60") == ["accept"]
+        assert vary(path, "max-age=60", **WANTS) == ["accept"]
+        assert vary(path, "private, no-store") == []
+    assert vary("/text", "max-age=60") == []
 
 
 @pytest.mark.parametrize("path", ["/list", "/scalar", "/response", "/error"])

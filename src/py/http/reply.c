@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/num.h"
+#include "wire/headers/headers.h"
 
 enum {
     REPLY_BORROW_BYTES = 32 * 1024 /* a longer body is referenced, not copied */
@@ -35,7 +36,7 @@ int wf_reply_status(int rc, const char *what) {
 /* ---- header lists ---- */
 
 struct fields {
-    struct wf_reply_field list[REPLY_FIELDS_MAX];
+    struct wf_reply_field list[REPLY_FIELDS_MAX + 1]; /* and Vary */
     uint32_t n;
 };
 
@@ -206,6 +207,14 @@ static int send_text(struct wf_call *call, PyObject *text, const struct wf_reply
     return wf_reply_status(wf_reply_send(call->plan.ex, head, wf_span(p, (size_t)n)), "the reply");
 }
 
+/* May a cache keep this JSON, which another Accept would have had as BSON (RFC 9110 section 12.5.5)? Only
+ * where the application speaks of caching: all else stays FastAPI's to the byte. */
+static bool varies(const struct wf_call *call, const struct fields *f) {
+    const struct wf_reply_field *cache = find_field(f, WF_SPAN("cache-control"));
+    return cache != NULL && !wf_list_has(cache->value, WF_SPAN("no-store")) &&
+           find_field(f, WF_SPAN("content-type")) == NULL && !wf_reply_wants_bson(call);
+}
+
 typedef int send_fn(struct wf_call *call, PyObject *value, const struct wf_reply_head *head);
 
 /* A value beside an injected `response: Response`, whose fields, status and background are the
@@ -223,6 +232,9 @@ static WF_NOINLINE int reply_value_with(struct wf_call *call, PyObject *value,
         keep_background(call, r);
         if (collect_fields(&f, r->raw_headers) < 0) {
             return -1;
+        }
+        if (plain->content_type.p == json_type.p && varies(call, &f)) {
+            f.list[f.n++] = (struct wf_reply_field){WF_SPAN("vary"), WF_SPAN("accept")};
         }
     }
     set_fields(&head, &f);
@@ -662,6 +674,24 @@ static int tell_length(const struct wf_http_state *s, struct wf_response *r) {
     return rc;
 }
 
+/* The fields of a Response that was made, and those beside it. New reference. */
+static WF_NOINLINE PyObject *fields_beside(struct wf_call *call, PyObject *made, PyObject *beside) {
+    struct fields f;
+    f.n = 0;
+    if (collect_fields(&f, beside) < 0) {
+        return NULL;
+    }
+    bool vary = call->route->response_class == NULL && varies(call, &f);
+    PyObject *all =
+        made != NULL && made != Py_None ? PySequence_Concat(made, beside) : PySequence_List(beside);
+    PyObject *field = all != NULL && vary ? Py_BuildValue("(yy)", "vary", "accept") : NULL;
+    if (vary && (field == NULL || PyList_Append(all, field) < 0)) {
+        Py_CLEAR(all);
+    }
+    Py_XDECREF(field);
+    return all;
+}
+
 int wf_reply_settle(struct wf_call *call, PyObject *response, bool made) {
     struct wf_response *r = (struct wf_response *)response;
     struct wf_response *beside = (struct wf_response *)call->plan.response;
@@ -685,9 +715,7 @@ int wf_reply_settle(struct wf_call *call, PyObject *response, bool made) {
     }
     int rc = 0;
     if (beside->raw_headers != NULL && beside->raw_headers != Py_None) {
-        PyObject *all = r->raw_headers != NULL && r->raw_headers != Py_None
-                            ? PySequence_Concat(r->raw_headers, beside->raw_headers)
-                            : Py_NewRef(beside->raw_headers);
+        PyObject *all = fields_beside(call, r->raw_headers, beside->raw_headers);
         rc = all != NULL ? 0 : -1;
         if (all != NULL) {
             Py_XSETREF(r->raw_headers, all);
