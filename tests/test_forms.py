@@ -1,8 +1,11 @@
 """Forms and uploads: FastAPI's parameters, Starlette's objects, and what is wrong with them."""
 
+import errno
 import gc
 import os
+import resource
 import socket
+import tempfile
 from typing import Annotated, Any
 
 import httpx
@@ -384,6 +387,37 @@ def test_large_files_are_not_in_memory() -> None:
         reply = client.post("/", files={"f": content})
         assert reply.json() == ["0123456789", len(content), len(content) + 4]
     assert kinds == [(False, 0)]
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_file_that_cannot_be_stored_is_in_the_log_once(
+    by_hand: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = weft.App()
+
+    @app.post("/by-hand", max_body_size=32 << 20)
+    async def read(request: weft.Request) -> None:
+        await request.form()
+
+    @app.post("/", max_body_size=32 << 20)
+    async def parameter(file: weft.UploadFile) -> None: ...
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with TestClient(app) as client:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 20, hard))  # of all files of this process
+        try:
+            reply = client.post(
+                "/by-hand" if by_hand else "/", files={"file": ("x", bytes(17 << 20))}
+            )
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (reply.status_code, reply.json()) == (
+        507,
+        {"detail": "an uploaded file could not be stored"},
+    )
+    (record,) = [r for r in caplog.records if r.name == "weft.error"]
+    where, why = tempfile.gettempdir(), os.strerror(errno.EFBIG)
+    assert record.getMessage() == f"An uploaded file could not be stored in {where}: {why}"
 
 
 def test_files_are_closed_when_nobody_has_them() -> None:

@@ -91,10 +91,35 @@ done:
     return made;
 }
 
-static int raise_status(int status, const char *why) {
+/* Tells the log, once, what the client is not told: that the disk is full, and where that is. */
+static void log_not_stored(struct wf_state *state, struct wf_form *f) {
+    const char *where = wf_form_spool_dir(state);
+    PyObject *log = where != NULL ? PyImport_ImportModule("weft.log") : NULL;
+    PyObject *logger = log != NULL ? PyObject_GetAttrString(log, "error_logger") : NULL;
+    PyObject *dir = logger != NULL ? PyUnicode_DecodeFSDefault(where) : NULL;
+    PyObject *done = dir != NULL
+                         ? PyObject_CallMethod(logger, "error", "sOs",
+                                               "An uploaded file could not be stored in %s: %s",
+                                               dir, strerror(f->error))
+                         : NULL;
+    f->error = 0;
+    if (done == NULL) {
+        PyErr_WriteUnraisable(logger);
+    }
+    Py_XDECREF(done);
+    Py_XDECREF(dir);
+    Py_XDECREF(logger);
+    Py_XDECREF(log);
+}
+
+/* The form's status as an exception. Returns -1. */
+static int raise_status(struct wf_state *state, struct wf_form *f) {
+    if (f->error != 0) {
+        log_not_stored(state, f);
+    }
     PyObject *exceptions = PyImport_ImportModule("weft.exceptions");
     PyObject *exc = exceptions != NULL
-                        ? PyObject_CallMethod(exceptions, "HTTPException", "is", status, why)
+                        ? PyObject_CallMethod(exceptions, "HTTPException", "is", f->status, f->why)
                         : NULL;
     Py_XDECREF(exceptions);
     if (exc != NULL) {
@@ -105,7 +130,7 @@ static int raise_status(int status, const char *why) {
 
 PyObject *wf_form_to_list(struct wf_state *state, struct wf_form *f) {
     if (f->status != 0) {
-        raise_status(f->status, f->why);
+        raise_status(state, f);
         return NULL;
     }
     PyObject *list = PyList_New(f->nitems);
@@ -220,7 +245,7 @@ static PyObject *parser_feed(PyObject *self, PyObject *chunk) {
     wf_form_feed(form, wf_span(view.buf, (size_t)view.len));
     PyBuffer_Release(&view);
     if (form->status != 0) {
-        raise_status(form->status, form->why);
+        raise_status(((struct parser *)self)->state, form);
         return NULL;
     }
     Py_RETURN_NONE;

@@ -175,7 +175,8 @@ static bool write_all(int fd, struct wf_span s) {
 
 static void spool(struct wf_form *f, struct wf_form_item *item, struct wf_span data) {
     if (!write_all(item->fd, data)) {
-        bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
+        f->error = errno;
+        bool full = f->error == ENOSPC || f->error == EDQUOT || f->error == EFBIG;
         fail(f, full ? 507 : 500, "an uploaded file could not be stored");
     }
 }
@@ -239,6 +240,7 @@ static void move_to_disk(struct wf_form *f, struct wf_form_item *item) {
     struct wf_form_state *s = f->state;
     item->fd = open_spool(s->config.spool_dir);
     if (item->fd < 0) {
+        f->error = errno;
         fail(f, 503, "an uploaded file could not be stored");
         return;
     }

@@ -65,6 +65,7 @@ struct wf_form {
     bool urlencoded;  /* names and values are UTF-8, perhaps invalid; else in `charset` */
     int status;       /* 0, or what to answer: 400, 413, 500 (no memory), 503, 507 */
     char why[96];     /* a sentence, when status is not 0 */
+    int error;        /* errno, where that is because a file could not be stored; else 0 */
     char charset[32]; /* of multipart's content-type, in lower case; "utf-8" where none is said */
     /* the rest is form.c's */
     struct wf_form_state *state;

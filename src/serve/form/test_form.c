@@ -1,4 +1,5 @@
 /* Forms by themselves, and as the server reads them. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -269,6 +270,7 @@ static void nowhere_to_store_is_told(void **state) {
     feed(f, FILE_HEAD("f", "x"));
     wf_form_feed(f, wf_span(zeros, sizeof(zeros)));
     assert_int_equal(f->status, 503);
+    assert_int_equal(f->error, ENOENT);
     wf_form_free(f);
 }
 
