@@ -143,6 +143,24 @@ def test_a_path_has_no_nul() -> None:
         weft.FileResponse("a\0b")
 
 
+def test_a_file_that_middleware_has_read_keeps_accept_ranges(directory: Path) -> None:
+    app = weft.App()
+
+    @app.get("/")
+    async def file() -> Any:
+        return weft.FileResponse(directory / "small.txt")
+
+    @app.middleware("http")
+    async def read(request: weft.Request, call_next: Any) -> Any:
+        response = await call_next(request)
+        body = b"".join([chunk async for chunk in response.body_iterator])
+        return weft.Response(body.upper(), headers=dict(response.headers))
+
+    with TestClient(app) as client:
+        reply = client.get("/")
+    assert (reply.text, reply.headers.get_list("accept-ranges")) == ("0123456789", ["bytes"])
+
+
 def test_large_files_to_a_slow_client_and_one_that_leaves(tmp_path: Path) -> None:
     path = tmp_path / "big"
     with path.open("wb") as file:

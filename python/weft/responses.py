@@ -296,6 +296,7 @@ class FileResponse(Response, _core.FileResponse):
         self.media_type = media_type or guess_media_type(filename or path)
         self.background = background
         self.init_headers(headers)
+        self.headers.setdefault("accept-ranges", "bytes")
         if filename is not None:
             quoted = quote(filename)
             named = f'filename="{filename}"'
