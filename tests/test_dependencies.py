@@ -831,7 +831,17 @@ def test_what_cannot_be_a_dependency_is_said_at_start_up() -> None:
 
     def args(*args: int) -> None: ...
 
+    def last(x: Any = Depends(lambda: None)) -> None: ...
+
+    chain: Any = last
+    for _ in range(100):
+
+        def longer(x: Any = Depends(chain)) -> None: ...
+
+        chain = longer
+
     for depends, message in (
+        (chain, r"last\(\) depends on itself, or ends a chain of more than 100 dependencies"),
         (request_scoped, "cannot depend on dependencies with scope"),
         (circle, "depends on itself"),
         (unannotated, "needs a class"),

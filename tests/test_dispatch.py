@@ -235,8 +235,13 @@ def test_what_a_middleware_may_not_do(serve: Serve, server_errors: Any) -> None:
         assert client.get(path).status_code == 500, path
         assert message in str(server_errors()[-1])
     assert client.get("/alone").text == "alone"
-    with pytest.raises(TypeError, match="none of those in"):
-        app.add_middleware(dict)
+
+    class Asgi:
+        def __init__(self, app: Any) -> None: ...
+
+    for none in (dict, Asgi):
+        with pytest.raises(TypeError, match=r"none of those in .* ASGI middleware does not work"):
+            app.add_middleware(none)
     with pytest.raises(TypeError, match="must be `async def`"):
         app.middleware("http")(lambda request, call_next: None)  # type: ignore[arg-type, return-value]
 

@@ -202,9 +202,13 @@ class App(Router):
             in_python: Any = middleware
             self._dispatches.insert(0, in_python(self, *args, **kwargs).dispatch)
             return
-        made = middleware(*args, **kwargs)
+        other = isinstance(middleware, type) and not issubclass(middleware, Middleware)
+        made = None if other else middleware(*args, **kwargs)
         if not isinstance(made, Middleware):
-            raise TypeError(f"{middleware!r} is none of those in weft.middleware")
+            raise TypeError(
+                f"{middleware!r} is none of those in weft.middleware, and has no "
+                "dispatch(request, call_next); ASGI middleware does not work here"
+            )
         self.middleware_stack.insert(0, made)
 
     @property

@@ -29,7 +29,7 @@ from weft.signature import Description, Step, body_mode, describe, embeds
 __all__ = ["Overrides", "Tree", "Use"]
 
 Overrides = Mapping[Callable[..., Any], Callable[..., Any]]
-_TREE_DEPTH_MAX = 100  # a tree that is deeper than this goes round in circles
+_TREE_DEPTH_MAX = 100  # of a chain: more than anybody writes, unless it goes round in circles
 
 
 @dataclass(slots=True)
@@ -68,7 +68,10 @@ class Node:
         self.description: Description = tree.describe(call)
         self.kind = _kind(call, depends)
         if depth > _TREE_DEPTH_MAX:
-            raise SignatureError(f"{endpoint_name(call)}() depends on itself")
+            raise SignatureError(
+                f"{endpoint_name(call)}() depends on itself, or ends a chain of more than "
+                f"{_TREE_DEPTH_MAX} dependencies"
+            )
         self.children: list[Node] = []
         if depth == 0:
             for item in tree.dependencies:

@@ -305,9 +305,13 @@ static int compile_step(struct wf_plan *plan, PyObject *desc, unsigned at) {
 
 int plan_compile(struct wf_plan *plan) {
     Py_ssize_t n = PyTuple_GET_SIZE(plan->description);
-    if (n > PLAN_STEPS_MAX || n != PyTuple_GET_SIZE(plan->param_names)) {
-        PyErr_Format(PyExc_ValueError, "a plan has one step for each argument, at most %d",
+    if (n > PLAN_STEPS_MAX) {
+        PyErr_Format(PyExc_ValueError, "%zd parameters, and at most %d are taken", n,
                      PLAN_STEPS_MAX);
+        return -1;
+    }
+    if (n != PyTuple_GET_SIZE(plan->param_names)) {
+        PyErr_SetString(PyExc_ValueError, "a plan has one step for each argument");
         return -1;
     }
     plan->steps = PyMem_Calloc((size_t)n, sizeof(struct step));
