@@ -1,17 +1,19 @@
 """The OpenAPI document where it is easily wrong: judged by FastAPI, or a meant difference."""
 
 import http
+import importlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import fastapi
 import msgspec
 import pydantic
 import pytest
 from openapi_spec_validator import validate
+from typing_extensions import TypeAliasType
 
 import weft
 from weft.cli import main
@@ -23,6 +25,7 @@ from weft.testing import TestClient
 
 FIELD = pydantic.Field(description="fd", title="ft", examples=[1], deprecated=True)
 Positive = Annotated[int, pydantic.Field(gt=0, description="pos")]
+Named = TypeAliasType("Named", Positive)
 
 
 class Unreadable:
@@ -40,6 +43,17 @@ class Note(pydantic.BaseModel):
 @dataclass
 class Point:
     x: float = float("inf")
+
+
+Text = TypeAliasType("Text", Note)
+
+
+class Pair(NamedTuple):
+    n: int
+
+
+class Example(pydantic.BaseModel):
+    n: int = pydantic.Field(1, json_schema_extra={"example": 4})
 
 
 class Reading(pydantic.BaseModel):
@@ -287,6 +301,75 @@ def test_structs_among_several_parameters_of_a_body():
     assert schemas["Row"]["properties"]["n"] == {"type": "integer", "title": "N"}
     assert schemas["Body_a_a_post"]["required"] == ["row"]
     assert schemas["Body_b_b_post"]["properties"]["row"] == {"$ref": "#/components/schemas/Row"}
+
+
+def test_alias_of_a_model_comes_from_the_body():
+    app = weft.App()
+
+    @app.post("/a")
+    async def a(note: Text) -> str:
+        return note.text
+
+    validate(app.openapi())  # type: ignore[arg-type]
+    with TestClient(app) as client:
+        assert client.post("/a", json={"text": "hi"}).json() == "hi"
+
+
+def declare_meant(m: Any, app: Any) -> None:
+    keys = importlib.import_module(f"{m.__name__}.security")
+
+    @app.get("/example")
+    async def example(q: Annotated[Example, m.Query()]) -> None: ...
+
+    @app.post("/pair")
+    async def pair(p: Pair) -> None: ...
+
+    @app.post("/alias")
+    async def alias(b: Text, n: Named = 1) -> None: ...
+
+    def first(b: Note) -> None: ...
+    def second(b: Example) -> None: ...
+
+    @app.post("/bodies", dependencies=[m.Depends(first), m.Depends(second)])
+    async def bodies() -> None: ...
+
+    schemes = [keys.APIKeyHeader(name=name, scheme_name="key") for name in ("one", "two")]
+
+    @app.get("/keys", dependencies=[m.Depends(scheme) for scheme in schemes])
+    async def keyed() -> None: ...
+
+    @app.get("/name", name="")
+    async def unnamed() -> None: ...
+
+    app.openapi_tags = [{"name": "t", "externalDocs": {"url": "https://example.org"}}]
+
+
+def test_differences_that_the_guide_lists():
+    ours, theirs = both(declare_meant)
+    validate(ours)  # type: ignore[arg-type]
+
+    def found(document: Any, path: str) -> Any:
+        (operation,) = document["paths"][path].values()
+        return operation
+
+    def content(document: Any, path: str) -> Any:
+        return found(document, path)["requestBody"]["content"]
+
+    examples = [found(d, "/example")["parameters"][0].get("example") for d in (ours, theirs)]
+    assert examples == [4, None]
+    assert list(content(ours, "/pair")) == ["application/json"]
+    assert list(content(theirs, "/pair")) == ["multipart/form-data"]
+    named = [found(d, "/alias")["parameters"][0]["schema"] for d in (ours, theirs)]
+    assert named[0]["$ref"] == "#/components/schemas/Named"
+    assert (named[1]["type"], named[1]["title"]) == ("integer", "N")
+    for path, names in (("/alias", ["Text", "Note"]), ("/bodies", ["Example", "Note"])):
+        refs = [content(d, path)["application/json"]["schema"]["$ref"] for d in (ours, theirs)]
+        assert refs == [f"#/components/schemas/{name}" for name in names]
+    both_keys = [d["components"]["securitySchemes"]["key"]["name"] for d in (ours, theirs)]
+    assert both_keys == ["one", "two"]
+    assert [found(d, "/name")["summary"] for d in (ours, theirs)] == ["Unnamed", ""]
+    urls = [d["tags"][0]["externalDocs"]["url"] for d in (ours, theirs)]
+    assert urls == ["https://example.org", "https://example.org/"]
 
 
 # ---- BSON ----

@@ -120,7 +120,7 @@ class Reader:
             return self._annotated(annotation, variables)
         if isinstance(annotation, NewType):
             return self.read(annotation.__supertype__, variables)
-        if _is_alias(annotation) or _is_alias(origin):
+        if is_alias(annotation) or is_alias(origin):
             return self._alias(annotation, variables)
         if annotation in (None, type(None)):
             return Node("none", label="null")
@@ -608,7 +608,8 @@ def _is_variable(annotation: Any) -> bool:
     return isinstance(annotation, TypeVar)
 
 
-def _is_alias(annotation: Any) -> bool:
+def is_alias(annotation: Any) -> bool:
+    """Is it a `type X = ...` of PEP 695, or typing_extensions' form of it?"""
     alias_type = getattr(typing, "TypeAliasType", None)
     backport = loaded("typing_extensions", "TypeAliasType")
     kinds = tuple(kind for kind in (alias_type, backport) if kind is not None)

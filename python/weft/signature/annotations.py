@@ -10,6 +10,7 @@ from dataclasses import is_dataclass as has_fields
 from typing import Annotated, Any, NewType, Union, get_args, get_origin
 
 from weft.datastructures import UploadFile
+from weft.shapes.annotations import is_alias
 
 UNIONS = (Union, types.UnionType)
 _PLAIN = (str, int, float, bool, bytes, types.NoneType)  # what most parameters are
@@ -20,9 +21,8 @@ def split(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
     """Annotated[T, ...] to T and the rest; names of types to what they name."""
     if type(annotation) is type:  # most are, and are asked about several times
         return annotation, ()
-    alias_type = getattr(sys.modules["typing"], "TypeAliasType", None)
     while True:
-        if alias_type is not None and isinstance(annotation, alias_type):
+        if is_alias(annotation):
             annotation = annotation.__value__
         elif isinstance(annotation, NewType):
             annotation = annotation.__supertype__
