@@ -78,7 +78,8 @@ class Limits(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Where and how to serve."""
+    """Where and how to serve: at `host` and `port` (0: one that is free), or on the unix socket
+    `uds`."""
 
     host: str = "127.0.0.1"
     port: int = 8000
@@ -104,9 +105,10 @@ class Config:
 class Server:
     """One App on one loop; `serve()` runs it from the lifespan's startup to its shutdown.
 
-    `SignatureError` for a route that no plan can be made of. `on_error` is called with each
-    exception of a handler that nothing else answers, on the loop's thread. `view` has routes of its
-    own, which no middleware in Python is around, and is told of the core; for development only.
+    `addresses` are those it listens at once it serves, like "127.0.0.1:8000". `SignatureError` for
+    a route that no plan can be made of. `on_error` is called with each exception of a handler that
+    nothing else answers, on the loop's thread. `view` has routes of its own, which no middleware in
+    Python is around, and is told of the core; for development only.
     """
 
     def __init__(
@@ -137,7 +139,8 @@ class Server:
     async def serve(self, ready: Callable[[], None], *, lifespan: bool = True) -> None:
         """Serves until `stop()` or a signal; `ready` is called once requests are answered.
 
-        `StartupError` when it cannot listen; whatever the lifespan raises.
+        `StartupError` when it cannot listen; `TypeError` on a loop that is not weft's; whatever the
+        lifespan raises.
         """
         self._task = asyncio.current_task()
         failure: StartupError | None = None
