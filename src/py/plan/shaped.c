@@ -113,6 +113,7 @@ static PyObject *error_words(const struct wf_walk_fail *f, const char **type) {
         *type = "extra_forbidden";
         return PyUnicode_FromString("Extra inputs are not permitted");
     case WF_FAIL_EXPECTED:
+        WF_ASSERT(f->node != NULL); /* it is what was expected */
         *type = expected_errors[f->node->kind].type;
         if (*type != NULL) {
             return PyUnicode_FromString(expected_errors[f->node->kind].message);
