@@ -6,10 +6,12 @@ import asyncio
 import contextvars
 import sys
 import threading
+from typing import Any
 
 import pytest
 
-from weft import App, JSONResponse, Request
+from tests.conftest import Serve
+from weft import App, HTTPException, JSONResponse, Request
 from weft.testing import TestClient
 
 var: contextvars.ContextVar[str] = contextvars.ContextVar("var")
@@ -126,3 +128,35 @@ def test_a_sync_exception_handler_shares_no_context_with_the_task_that_raised(
     finally:
         sys.setswitchinterval(interval)
     assert [r for r in caplog.records if r.name == "asyncio"] == []
+
+
+def test_a_504_is_the_handlers_where_the_application_raises_it(serve: Serve) -> None:
+    app = App()
+
+    @app.exception_handler(504)
+    async def late(request: Request, exc: Exception) -> JSONResponse:
+        return JSONResponse("mine", 504)
+
+    @app.middleware("http")
+    async def limit(request: Request, call_next: Any) -> Any:
+        seconds = 0.05 if request.url.path == "/middleware" else None
+        try:
+            async with asyncio.timeout(seconds):
+                return await call_next(request)
+        except TimeoutError:
+            raise HTTPException(504) from None
+
+    @app.get("/middleware")
+    async def waits() -> None:
+        await asyncio.Event().wait()
+
+    @app.get("/route", timeout=0.05)
+    async def has_a_limit() -> None:
+        await asyncio.Event().wait()
+
+    client = serve(app)
+    ours, servers = client.get("/middleware"), client.get("/route")
+    assert (ours.status_code, ours.json()) == (504, "mine")
+    assert "connection" not in ours.headers
+    assert (servers.status_code, servers.json()) == (504, {"detail": "Gateway Timeout"})
+    assert servers.headers["connection"] == "close"
