@@ -56,20 +56,26 @@ def decoders(n: int) -> list[tuple[str, Callable[[], Any]]]:
     ]
 
 
+def traced(decode: Callable[[], Any]) -> tuple[int, int]:
+    """Bytes that are left of a call, and bytes that were more than that while it ran."""
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        result = decode()
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    del result
+    return after - before, peak - after
+
+
 @pytest.mark.parametrize("n", [1, 50, 3000])
 def test_of_pythons_memory_only_what_is_returned(n: int) -> None:
     for name, decode in decoders(n):
         decode()  # what is made once
-        tracemalloc.start()
-        try:
-            before = tracemalloc.get_traced_memory()[0]
-            result = decode()
-            after, peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-        assert after - before > 50 * n, name  # it was traced
-        assert peak - after <= 100, name  # arguments of the call
-        del result
+        calls = [traced(decode) for _ in range(5)]  # other threads may allocate meanwhile
+        assert min(left for left, _ in calls) > 50 * n, name  # it was traced
+        assert min(more for _, more in calls) <= 100, name  # arguments of the call
 
 
 def test_of_its_own_memory_none() -> None:
