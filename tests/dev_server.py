@@ -31,7 +31,8 @@ class Dev:
 
     def start(self) -> None:
         path = os.pathsep.join(map(os.path.abspath, sys.path))
-        command = [sys.executable, "-m", "weft", "dev", "main:app", "--port", str(self.port)]
+        command = [sys.executable, "-P", "-m", "weft", "dev", "main:app"]  # as the script is run
+        command += ["--port", str(self.port)]
         env = {**os.environ, "PYTHONPATH": path}
         env.pop("PYTHONDONTWRITEBYTECODE", None)  # users do not have it
         self.process = subprocess.Popen(

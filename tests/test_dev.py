@@ -131,6 +131,14 @@ async def long(): raise ValueError("x" * 10_000_000)
 
 def down(): return down()
 
+def groups(n):
+    if n == 0: raise ValueError("innermost")
+    try: groups(n - 1)
+    except Exception as exc: raise ExceptionGroup(f"{n} deep", [exc])
+
+@app.get("/groups")
+async def within_groups(): groups(200)
+
 @app.get("/deep")
 async def deep(): return down()
 """
@@ -148,11 +156,23 @@ def test_odd_exceptions_are_shown(dev):
     assert "ValueError: \\ud800" in dev.get("/surrogate", **HTML).text
     assert "\\ud800" in dev.get("/surrogate").text
     assert len(dev.get("/long", **HTML).content) < 20_000
+    assert "200 deep" in dev.get("/groups", **HTML).text
     deep = dev.get("/deep", **HTML).text
     assert "RecursionError" in deep
     assert "frames more" in deep
     assert "deep</b> in main.py" in deep
     assert len(deep) < 60_000
+
+
+def test_a_module_named_like_one_of_pythons_is_the_applications_only(tmp_path):
+    (tmp_path / "copy.py").write_text("raise RuntimeError('not mine')")
+    dev = Dev(tmp_path)
+    dev.main.write_text(GOOD.format(version=1))
+    dev.start()
+    try:
+        dev.until(lambda reply: reply.text == "1")
+    finally:
+        dev.end()
 
 
 def test_exception_as_a_page_in_a_browser(dev, browser):

@@ -101,7 +101,7 @@ project's.
 
 The image takes a wheel of weft, made by the Python that it has:
 
-    docker run --rm -v WEFT:/weft:ro -v "$PWD/wheels":/wheels python:3.13-slim sh -c \\
+    docker run --rm -v WEFT:/weft -v "$PWD/wheels":/wheels python:3.13-slim sh -c \\
         "apt-get update && apt-get install -y gcc libc6-dev &&
          pip wheel --no-deps --wheel-dir /wheels /weft"
     docker build -t {image} . && docker run -p 8000:8000 {image}

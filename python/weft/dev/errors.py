@@ -107,8 +107,25 @@ def _name(exc: BaseException) -> str:
     return type(exc).__qualname__
 
 
+def _message(exc: BaseException) -> str:
+    """As a traceback ends. `traceback` itself looks at all that led to it, too, and at groups
+    within groups more often than anybody waits for."""
+    if isinstance(exc, SyntaxError):
+        return "".join(traceback.format_exception_only(exc)).strip()
+    cls = type(exc)
+    known = cls.__module__ in ("builtins", "__main__")
+    name = cls.__qualname__ if known else f"{cls.__module__}.{cls.__qualname__}"
+    try:
+        text = str(exc)
+    except Exception:
+        text = "<exception str() failed>"
+    notes = getattr(exc, "__notes__", None)
+    lines = [f"{name}: {text}" if text else name, *(notes if isinstance(notes, list) else ())]
+    return "\n".join(map(str, lines))
+
+
 def _exception(exc: BaseException) -> Iterator[str]:
-    message = "".join(traceback.format_exception_only(exc)).strip()
+    message = _message(exc)
     if len(message) > _MESSAGE_MAX:
         message = message[:_MESSAGE_MAX] + "…"
     yield f'<p class="message">{html.escape(message)}</p>'

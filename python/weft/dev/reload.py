@@ -85,7 +85,8 @@ class Reloader:
 
     def _start(self, died: str = "") -> subprocess.Popen[bytes]:
         fds = [sock.fileno() for sock in self.sockets]
-        command = [sys.executable, "-m", "weft.dev.child", self.target, self.directory]
+        # -P: modules of the directory stand in for nobody's but the application's.
+        command = [sys.executable, "-P", "-m", "weft.dev.child", self.target, self.directory]
         command += [self.config.log_level, str(int(self.config.access_log)), self.config.root_path]
         command += [died, str(self.alive), *map(str, fds)]
         return subprocess.Popen(command, pass_fds=(self.alive, *fds))
