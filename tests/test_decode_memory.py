@@ -75,7 +75,7 @@ def test_of_pythons_memory_only_what_is_returned(n: int) -> None:
         decode()  # what is made once
         calls = [traced(decode) for _ in range(5)]  # other threads may allocate meanwhile
         assert min(left for left, _ in calls) > 50 * n, name  # it was traced
-        # Arguments of the call, and what the interpreter's own caches give and take: however large it is.
+        # Arguments of the call, and what the interpreter's own caches give and take.
         assert min(more for _, more in calls) <= 1000, name
 
 
