@@ -238,7 +238,7 @@ struct wf_writer {
 struct wf_writer *wf_writer_new(struct wf_call *call, bool wanted);
 void wf_writer_drained(struct wf_writer *w);
 
-/* reply.c: the result of a handler (borrowed) to a reply. 0: the call may be finished; 1: it is
+/* reply.c, reply_response.c, reply_error.c: the result of a handler (borrowed) to a reply. 0: the call may be finished; 1: it is
  * streaming, the call goes on; -1: an exception is set and nothing has been sent. */
 int wf_reply_result(struct wf_call *call, PyObject *result);
 /* A Response (new reference) of a result: the result itself, or *made of it, which wf_reply_prepared
@@ -360,26 +360,9 @@ void wf_http_wake(struct wf_http_server *s, PyObject **slot);
 /* loop.create_future() */
 PyObject *wf_http_future(struct wf_http_server *s);
 
-/* ---- reply_bson.c ---- */
-
 enum {
     REPLY_FIELDS_MAX = 256,         /* field lines an application may set on one reply */
     REPLY_PLAIN_BYTES_MAX = 1 << 30 /* of a value's JSON or BSON on its way to a Response */
 };
-
-/* 0 where the reply is on its way or nobody is there to read it; -1 with an exception (reply.c). */
-int wf_reply_status(int rc, const char *what);
-
-/* Does the client accept application/bson with more weight than JSON? */
-bool wf_reply_wants_bson(const struct wf_call *call);
-
-/* Sends `value` in BSON, by the head that its JSON would have.
- * dumped   as of wf_bson_encode_object
- * returns  0; 1 where it is no document, or the application has stated a content type: JSON then; -1 with an
- *          exception */
-int wf_reply_bson(struct wf_call *call, PyObject *value, bool dumped,
-                  const struct wf_reply_head *json);
-/* It as bytes, or None where it is no document: new reference, NULL with an exception. */
-PyObject *wf_reply_bson_bytes(struct wf_call *call, PyObject *value, bool dumped);
 
 #endif

@@ -1,6 +1,6 @@
 /* Replies in BSON, where the client asks for it: `Accept: application/bson`, with more weight than JSON has. */
 #include "py/bson/shapes.h"
-#include "py/http/http_int.h"
+#include "py/http/reply_int.h"
 #include "wire/headers/headers.h"
 
 static const struct wf_span bson_type = {"application/bson", 16};
