@@ -57,4 +57,18 @@ static inline void wf_err_put(PyObject *exc) {
 #endif
 }
 
+/* PyIter_Send's answer (`out` is stolen) as a method of the iterator's returns it: a value, or NULL with
+ * StopIteration or what went wrong. */
+static inline PyObject *wf_send_answer(PySendResult sent, PyObject *out) {
+    if (sent == PYGEN_RETURN) {
+        PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, out);
+        Py_DECREF(out);
+        if (stop != NULL) {
+            wf_err_put(stop);
+        }
+        return NULL;
+    }
+    return out;
+}
+
 #endif

@@ -104,7 +104,7 @@ static PySendResult answer_send(PyObject *self, PyObject *arg, PyObject **out) {
 static PyObject *answer_send_method(PyObject *self, PyObject *value) {
     PyObject *out = NULL;
     PySendResult sent = answer_send(self, value, &out); /* first: it is what fills `out` in */
-    return coro_answer(sent, out);
+    return wf_send_answer(sent, out);
 }
 
 static PyObject *answer_next(PyObject *self) {
@@ -130,7 +130,7 @@ static PyObject *answer_throw(PyObject *self, PyObject *args) {
     PySendResult sent = chain_throw_in(c, exc, &out);
     c->stepping = false;
     Py_DECREF(exc);
-    return coro_answer(sent, out);
+    return wf_send_answer(sent, out);
 }
 
 static PyObject *answer_close(PyObject *self, PyObject *unused) {

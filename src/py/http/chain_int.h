@@ -118,8 +118,6 @@ int chain_surround(struct wf_chain *c, PyObject *request);
 bool coro_is_awaitable(PyObject *o);
 /* What PyIter_Send takes in order to await `o`; new reference or NULL. */
 PyObject *coro_iterator(PyObject *o);
-/* PyIter_Send's answer (`out` is stolen) to what a method returns. */
-PyObject *coro_answer(PySendResult sent, PyObject *out);
 /* The exception that throw() was called with, new reference; NULL with an exception. */
 PyObject *coro_thrown(PyObject *args);
 PyObject *coro_await(PyObject *self); /* am_await of what is its own iterator */

@@ -130,7 +130,7 @@ static void chain_dealloc(PyObject *self) {
 static PyObject *chain_send_method(PyObject *self, PyObject *value) {
     PyObject *out = NULL;
     PySendResult sent = chain_send(self, value, &out); /* first: it is what fills `out` in */
-    return coro_answer(sent, out);
+    return wf_send_answer(sent, out);
 }
 
 static PyObject *chain_next(PyObject *self) {
@@ -154,7 +154,7 @@ static PyObject *chain_throw(PyObject *self, PyObject *args) {
     }
     Py_DECREF(exc);
     c->running = false;
-    return coro_answer(sent, out);
+    return wf_send_answer(sent, out);
 }
 
 /* What it awaits is closed; the generators are left to the loop, as nothing can be awaited any more. */

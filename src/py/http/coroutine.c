@@ -19,18 +19,6 @@ PyObject *coro_iterator(PyObject *o) {
     return async->am_await(o);
 }
 
-PyObject *coro_answer(PySendResult sent, PyObject *out) {
-    if (sent == PYGEN_RETURN) {
-        PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, out);
-        Py_DECREF(out);
-        if (stop != NULL) {
-            wf_err_put(stop);
-        }
-        return NULL;
-    }
-    return out;
-}
-
 PyObject *coro_thrown(PyObject *args) {
     PyObject *exc, *value = NULL, *tb = NULL;
     if (!PyArg_ParseTuple(args, "O|OO:throw", &exc, &value, &tb)) {

@@ -382,15 +382,7 @@ static PySendResult operation_send(PyObject *self, PyObject *unused, PyObject **
 static PyObject *operation_next(PyObject *self) {
     PyObject *out;
     PySendResult sent = operation_send(self, Py_None, &out);
-    if (sent == PYGEN_RETURN) {
-        PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, out);
-        Py_DECREF(out);
-        if (stop != NULL) {
-            wf_err_put(stop);
-        }
-        return NULL;
-    }
-    return out;
+    return wf_send_answer(sent, out);
 }
 
 static PyObject *operation_send_method(PyObject *self, PyObject *unused) {
