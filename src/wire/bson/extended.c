@@ -71,25 +71,40 @@ static bool read_close(struct reader *r) {
     return true;
 }
 
-/* An object of exactly two strings, in either order: {"first": t[0], "second": t[1]}. */
-static bool read_pair(struct reader *r, const char *first, const char *second,
-                      struct wf_json_text t[2]) {
+/* The brace an object begins with. */
+static bool open_object(struct reader *r) {
     if (*r->p != '{') {
         return fail(r, WF_BSON_ERROR_EXTENDED, r->p);
     }
     r->p++;
-    bool seen[2] = {false, false};
+    return true;
+}
+
+/* The i-th key of an object of two, which come in either order, up to its value: *which is 0 for `first`, 1 for
+ * `second`, and on the second call the other of what it still is. */
+static bool read_key_of_two(struct reader *r, int i, const char *first, const char *second,
+                            int *which) {
+    struct wf_json_text key;
+    if ((i == 1 && !expect(r, ',', WF_JSON_COMMA)) || !read_key(r, &key)) {
+        return false;
+    }
+    int before = *which;
+    *which = text_is(&key, first) ? 0 : 1;
+    if ((i == 1 && *which == before) || (*which == 1 && !text_is(&key, second))) {
+        return fail(r, WF_BSON_ERROR_EXTENDED, key.p);
+    }
+    return true;
+}
+
+/* An object of exactly two strings: {"first": t[0], "second": t[1]}. */
+static bool read_pair(struct reader *r, const char *first, const char *second,
+                      struct wf_json_text t[2]) {
+    int which = 0;
+    if (!open_object(r)) {
+        return false;
+    }
     for (int i = 0; i < 2; i++) {
-        struct wf_json_text key;
-        if ((i == 1 && !expect(r, ',', WF_JSON_COMMA)) || !read_key(r, &key)) {
-            return false;
-        }
-        int which = text_is(&key, first) ? 0 : 1;
-        if (seen[which] || (which == 1 && !text_is(&key, second))) {
-            return fail(r, WF_BSON_ERROR_EXTENDED, key.p);
-        }
-        seen[which] = true;
-        if (!read_string_value(r, &t[which])) {
+        if (!read_key_of_two(r, i, first, second, &which) || !read_string_value(r, &t[which])) {
             return false;
         }
     }
@@ -209,11 +224,7 @@ static bool read_code(struct reader *r, size_t type_at, unsigned depth) {
 static bool read_scope(struct reader *r, size_t type_at, unsigned depth) {
     struct wf_json_text code, key;
     size_t start = r->out->len;
-    if (*r->p != '{') {
-        return fail(r, WF_BSON_ERROR_EXTENDED, r->p);
-    }
-    r->p++;
-    if (!from_json_document(r, depth) || !skip_space(r)) {
+    if (!open_object(r) || !from_json_document(r, depth) || !skip_space(r)) {
         return false;
     }
     if (*r->p != ',') {
@@ -267,22 +278,12 @@ static bool read_uint32(struct reader *r, uint32_t *out) {
 /* {"t": seconds, "i": increment} */
 static bool read_timestamp(struct reader *r) {
     uint32_t v[2] = {0, 0};
-    bool seen[2] = {false, false};
-    if (*r->p != '{') {
-        return fail(r, WF_BSON_ERROR_EXTENDED, r->p);
+    int which = 0;
+    if (!open_object(r)) {
+        return false;
     }
-    r->p++;
     for (int i = 0; i < 2; i++) {
-        struct wf_json_text key;
-        if ((i == 1 && !expect(r, ',', WF_JSON_COMMA)) || !read_key(r, &key)) {
-            return false;
-        }
-        int which = text_is(&key, "t") ? 1 : 0;
-        if (seen[which] || (which == 0 && !text_is(&key, "i"))) {
-            return fail(r, WF_BSON_ERROR_EXTENDED, key.p);
-        }
-        seen[which] = true;
-        if (!read_uint32(r, &v[which])) {
+        if (!read_key_of_two(r, i, "i", "t", &which) || !read_uint32(r, &v[which])) {
             return false;
         }
     }
@@ -293,11 +294,7 @@ static bool read_timestamp(struct reader *r) {
 static bool read_oid_object(struct reader *r, char id[12]) {
     struct wf_json_text key, t;
     char buf[SHORT_MAX];
-    if (*r->p != '{') {
-        return fail(r, WF_BSON_ERROR_EXTENDED, r->p);
-    }
-    r->p++;
-    if (!read_key(r, &key)) {
+    if (!open_object(r) || !read_key(r, &key)) {
         return false;
     }
     if (!text_is(&key, "$oid")) {
@@ -314,22 +311,13 @@ static bool read_oid_object(struct reader *r, char id[12]) {
 static bool read_dbpointer(struct reader *r) {
     struct wf_json_text ns;
     char id[12];
-    bool seen[2] = {false, false};
-    if (*r->p != '{') {
-        return fail(r, WF_BSON_ERROR_EXTENDED, r->p);
+    int which = 0;
+    if (!open_object(r)) {
+        return false;
     }
-    r->p++;
     for (int i = 0; i < 2; i++) {
-        struct wf_json_text key;
-        if ((i == 1 && !expect(r, ',', WF_JSON_COMMA)) || !read_key(r, &key)) {
-            return false;
-        }
-        int which = text_is(&key, "$ref") ? 0 : 1;
-        if (seen[which] || (which == 1 && !text_is(&key, "$id"))) {
-            return fail(r, WF_BSON_ERROR_EXTENDED, key.p);
-        }
-        seen[which] = true;
-        if (which == 0 ? !read_string_value(r, &ns) : !read_oid_object(r, id)) {
+        if (!read_key_of_two(r, i, "$ref", "$id", &which) ||
+            (which == 0 ? !read_string_value(r, &ns) : !read_oid_object(r, id))) {
             return false;
         }
     }
@@ -348,11 +336,7 @@ static bool read_date(struct reader *r) {
         }
         ok = text_date(text_short(&t, buf), &ms);
     } else {
-        if (*r->p != '{') {
-            return fail(r, WF_BSON_ERROR_EXTENDED, r->p);
-        }
-        r->p++;
-        if (!read_key(r, &key)) {
+        if (!open_object(r) || !read_key(r, &key)) {
             return false;
         }
         if (!text_is(&key, "$numberLong")) {
