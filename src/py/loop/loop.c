@@ -38,6 +38,10 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
         return NULL;
     }
     l->open = true;
+    if (wf_pyloop_look_at_clock(l) < 0) { /* a class that inherits from ours may have its own */
+        l->closed = true;
+        Py_CLEAR(l);
+    }
     return (PyObject *)l;
 }
 
@@ -249,6 +253,9 @@ static PyObject *call_later(struct wf_pyloop *l, PyObject *const *args, Py_ssize
     if (wf_unlikely(bad || (nargs < 2 && wrong_arguments("call_later")))) {
         return NULL;
     }
+    if (wf_unlikely(l->own_clock)) {
+        return wf_pyloop_call_later_by_name(l, args, nargs, context);
+    }
     double delay = seconds_of(args[0], "delay must not be None");
     if (wf_unlikely((delay == -1.0 && PyErr_Occurred()) || wf_pyloop_check_open(l) < 0)) {
         return NULL;
@@ -259,8 +266,8 @@ static PyObject *call_later(struct wf_pyloop *l, PyObject *const *args, Py_ssize
     return schedule(l, now_s() + delay, args + 1, nargs - 1, context);
 }
 
-static PyObject *call_at(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
-                         PyObject *kwnames) {
+PyObject *wf_pyloop_call_at(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
+                            PyObject *kwnames) {
     bool bad;
     PyObject *context = context_of(l, args, nargs, kwnames, &bad);
     if (wf_unlikely(bad || (nargs < 2 && wrong_arguments("call_at")))) {
@@ -276,7 +283,7 @@ static PyObject *call_at(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t 
     return schedule(l, when, args + 1, nargs - 1, context);
 }
 
-static PyObject *loop_time(struct wf_pyloop *l, PyObject *unused) {
+PyObject *wf_pyloop_time(struct wf_pyloop *l, PyObject *unused) {
     return PyFloat_FromDouble(now_s());
 }
 
@@ -512,10 +519,10 @@ static PyMethodDef loop_methods[] = {
      "call_later($self, delay, callback, /, *args, context=None)\n--\n\n"
      "Calls callback(*args) in `delay` seconds. Returns its TimerHandle; those of one time are "
      "called in the order they were made."},
-    {"call_at", FAST(call_at), METH_FASTCALL | METH_KEYWORDS,
+    {"call_at", FAST(wf_pyloop_call_at), METH_FASTCALL | METH_KEYWORDS,
      "call_at($self, when, callback, /, *args, context=None)\n--\n\n"
      "call_later() by the clock of time()."},
-    {"time", (PyCFunction)loop_time, METH_NOARGS,
+    {"time", (PyCFunction)wf_pyloop_time, METH_NOARGS,
      "time($self, /)\n--\n\n"
      "Seconds of a clock that only goes forward, as a float."},
     {"create_future", (PyCFunction)create_future, METH_NOARGS,
@@ -569,6 +576,7 @@ static PyType_Slot loop_slots[] = {
     {Py_tp_dealloc, loop_dealloc},
     {Py_tp_traverse, loop_traverse},
     {Py_tp_clear, loop_clear},
+    {Py_tp_setattro, wf_pyloop_setattr},
     {Py_tp_methods, loop_methods},
     {Py_tp_members, loop_members},
     {Py_tp_getset, loop_getset},

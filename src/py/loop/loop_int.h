@@ -190,6 +190,8 @@ struct wf_pyloop {
     bool waiting; /* between giving up the GIL and having it again: the reactor is not ours to touch
                    */
     bool busy;    /* a guest has more to do */
+    bool own_clock; /* time() or call_at() has been replaced: see clock.c */
+    bool unarmed;   /* some of `timers` are not started in the reactor */
 
     bool found;            /* the turn before this one looked, and found something */
     unsigned quiet;        /* turns in a row whose glance at the descriptors found nothing */
@@ -225,7 +227,29 @@ PyObject *wf_pyloop_run(struct wf_pyloop *l);
 
 /* A scheduled timer's way in and out. start takes its own reference. */
 int wf_pyloop_timer_start(struct wf_pyloop *l, struct wf_timer_handle *t);
+/* Starts it in the reactor, unless there is a clock of the program's own. 0, or -1 with MemoryError. */
+int wf_pyloop_timer_arm(struct wf_pyloop *l, struct wf_timer_handle *t);
 void wf_pyloop_timer_stop(struct wf_pyloop *l, struct wf_timer_handle *t);
+
+/* ---- a clock of the program's own: clock.c ---- */
+
+/* Are time() and call_at() ours still? Sets own_clock. 0, or -1 with an exception. */
+int wf_pyloop_look_at_clock(struct wf_pyloop *l);
+int wf_pyloop_setattr(PyObject *self, PyObject *name, PyObject *value); /* tp_setattro */
+/* call_later() as asyncio has it: by self.time() and self.call_at(). args are the delay, the callback
+ * and its arguments; context borrowed or NULL. New reference. */
+PyObject *wf_pyloop_call_later_by_name(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
+                                       PyObject *context);
+/* A turn's part before its wait. *asked: wf_pyloop_clock_after() has to be called after it;
+ * *timeout_ns: how long it may wait at most, negative for as long as the reactor wants. Both return 0,
+ * or -1 with an exception. */
+int wf_pyloop_clock_before(struct wf_pyloop *l, bool *asked, int64_t *timeout_ns);
+int wf_pyloop_clock_after(struct wf_pyloop *l); /* puts what is due on `due` */
+
+/* The methods that may be replaced. */
+PyObject *wf_pyloop_time(struct wf_pyloop *l, PyObject *unused);
+PyObject *wf_pyloop_call_at(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
+                            PyObject *kwnames);
 
 /* A finalizer may still call us when the interpreter has taken the module down. */
 static inline void *wf_pyloop_gone(void) {

@@ -19,6 +19,7 @@ struct wf_state;
 /* Names that are looked up on loops, sockets and futures, interned once. */
 #define WF_LOOP_NAMES(X)                                                                           \
     X(accept)                                                                                      \
+    X(call_at)                                                                                     \
     X(connect)                                                                                     \
     X(context)                                                                                     \
     X(create_future)                                                                               \
@@ -29,7 +30,8 @@ struct wf_state;
     X(sendto)                                                                                      \
     X(set_exception)                                                                               \
     X(set_result)                                                                                  \
-    X(setblocking)
+    X(setblocking)                                                                                 \
+    X(time)
 
 struct wf_loop_state {
     PyTypeObject *loop_type;         /* owned: _core.Loop, the base of weft.loop.Loop */

@@ -31,18 +31,27 @@ static uint64_t ns_of(double when) {
     return ns < 9e18 ? (uint64_t)ns : INT64_MAX; /* three centuries: never */
 }
 
+int wf_pyloop_timer_arm(struct wf_pyloop *l, struct wf_timer_handle *t) {
+    if (wf_unlikely(l->own_clock)) {
+        l->unarmed = true;
+        return 0;
+    }
+    uint64_t when_ns = ns_of(t->when);
+    if (wf_timer_start(&l->reactor, &t->timer, when_ns) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    l->glance_by_ns = WF_MIN(l->glance_by_ns, when_ns);
+    return 0;
+}
+
 int wf_pyloop_timer_start(struct wf_pyloop *l, struct wf_timer_handle *t) {
     if (wf_unlikely(wf_pyloop_hands_off(l))) {
         t->next = l->late;
         l->late = t;
         wf_loop_wake(&l->reactor);
-    } else {
-        uint64_t when_ns = ns_of(t->when);
-        if (wf_timer_start(&l->reactor, &t->timer, when_ns) < 0) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        l->glance_by_ns = WF_MIN(l->glance_by_ns, when_ns);
+    } else if (wf_unlikely(wf_pyloop_timer_arm(l, t) < 0)) {
+        return -1;
     }
     t->scheduled = true;
     wf_list_push(&l->timers, &t->node);
@@ -74,9 +83,8 @@ static int start_late(struct wf_pyloop *l) {
         l->late = t->next;
         if (t->h.cancelled) {
             forget_timer(t);
-        } else if (wf_timer_start(&l->reactor, &t->timer, ns_of(t->when)) < 0) {
+        } else if (wf_pyloop_timer_arm(l, t) < 0) {
             forget_timer(t);
-            PyErr_NoMemory();
             rc = -1;
         }
     }
@@ -118,7 +126,7 @@ static bool alone(PyThreadState *ts) {
 /* Is a glance at the descriptors not worth its price yet (ADR 11)? Guests want each turn whole. */
 static bool may_skip_glance(const struct wf_pyloop *l) {
     return (l->quiet >= WF_QUIET_TURNS || l->found) && l->ready.len != 0 &&
-           wf_list_empty(&l->guests) && wf_clock_mono_ns() < l->glance_by_ns;
+           wf_list_empty(&l->guests) && !l->own_clock && wf_clock_mono_ns() < l->glance_by_ns;
 }
 
 static void plan_next_glance(struct wf_pyloop *l, bool found) {
@@ -130,7 +138,8 @@ static void plan_next_glance(struct wf_pyloop *l, bool found) {
     }
 }
 
-static int wait_for_events(struct wf_pyloop *l) {
+/* timeout_ns  the most to wait while nothing is ready; negative: until the reactor's next timer */
+static int wait_for_events(struct wf_pyloop *l, int64_t timeout_ns) {
     if (may_skip_glance(l)) {
         l->found = false;
         return 0;
@@ -148,7 +157,7 @@ static int wait_for_events(struct wf_pyloop *l) {
             struct wf_guest *g = wf_container_of(n, struct wf_guest, node);
             g->before_wait(g);
         }
-        rc = wf_loop_poll(&l->reactor, idle ? -1 : 0);
+        rc = wf_loop_poll(&l->reactor, idle ? timeout_ns : 0);
         PyEval_RestoreThread(ts);
         l->waiting = false;
     }
@@ -229,10 +238,14 @@ static int run_handles(struct wf_pyloop *l) {
 }
 
 int wf_pyloop_turn(struct wf_pyloop *l) {
-    if (wait_for_events(l) < 0) {
+    bool own_clock;
+    int64_t timeout_ns;
+    if (wf_pyloop_clock_before(l, &own_clock, &timeout_ns) < 0 ||
+        wait_for_events(l, timeout_ns) < 0) {
         return -1;
     }
-    if (start_late(l) < 0 || wf_fd_collect(l) < 0 || collect_timers(l) < 0) {
+    if (start_late(l) < 0 || wf_fd_collect(l) < 0 ||
+        (wf_unlikely(own_clock) && wf_pyloop_clock_after(l) < 0) || collect_timers(l) < 0) {
         return -1;
     }
     if (PyErr_CheckSignals() < 0) {
@@ -249,7 +262,8 @@ PyObject *wf_pyloop_run(struct wf_pyloop *l) {
     l->found = false;
     Py_XSETREF(l->loop_keyword,
                Py_BuildValue("{OO}", PyTuple_GET_ITEM(l->state->loop.kw_loop, 0), l));
-    if (l->loop_keyword == NULL) {
+    if (l->loop_keyword == NULL || wf_pyloop_look_at_clock(l) < 0) {
+        Py_CLEAR(l->loop_keyword);
         return NULL;
     }
     int rc;
