@@ -17,7 +17,7 @@ import sys
 import tempfile
 import types
 import unittest
-from asyncio import base_events, unix_events
+from asyncio import base_events, sslproto, unix_events
 from typing import Any, TextIO
 
 from test import support
@@ -31,8 +31,11 @@ HANGS_AFTER_S = 60  # a test; the slowest takes 6 s on an idle machine, and CI's
 
 
 def substitute() -> Any:
-    """Answer with our loop wherever asyncio is asked for one. Returns the class, which counts."""
+    """Answer with our loop wherever asyncio is asked for one. Returns the class, which counts.
+
+    So with its SSLProtocol, which test_sslproto makes by itself."""
     from weft.loop import Loop
+    from weft.loop._tls import SSLProtocol
 
     class CountedLoop(Loop):
         made = 0
@@ -54,6 +57,7 @@ def substitute() -> Any:
     for owner, name in places:
         if hasattr(owner, name):
             setattr(owner, name, CountedLoop)
+    sslproto.SSLProtocol = SSLProtocol  # type: ignore[misc]
     return CountedLoop
 
 

@@ -1,4 +1,4 @@
-"""TLS over a stream transport: asyncio's SSLProtocol, with what runs for all data in C."""
+"""TLS over a stream transport: asyncio's SSLProtocol, its steps and what runs for all data in C."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ class SSLTransport(_sslproto._SSLProtocolTransport):  # type: ignore[misc]
 
 
 class SSLProtocol(_core.TLS, sslproto.SSLProtocol):
-    """Handshake, shutdown and their timeouts are asyncio's."""
+    """Arguments, the backlog and flow control are asyncio's."""
 
     max_size: int  # type: ignore[misc]
+    _app_transport_created: bool
 
     def __init__(self, *args: Any, **options: Any) -> None:
         # asyncio's would make a read buffer of `max_size` for each connection. Native transports do

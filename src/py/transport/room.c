@@ -71,6 +71,13 @@ int wf_transport_traverse(struct wf_transport_state *s, visitproc visit, void *a
     Py_VISIT(s->tls_flushing);
     Py_VISIT(s->tls_wrapped);
     Py_VISIT(s->tls_do_handshake);
+    Py_VISIT(s->tls_unwrapped);
+    Py_VISIT(s->app_lost);
+    Py_VISIT(s->app_eof);
+    Py_VISIT(s->app_made);
+    Py_VISIT(s->app_init);
+    Py_VISIT(s->certificate_error);
+    Py_VISIT(s->ssl_error);
     Py_VISIT(s->ssl_again);
     Py_VISIT(s->tls_type);
     Py_VISIT(s->own_feed_data);
@@ -105,6 +112,13 @@ void wf_transport_clear(struct wf_transport_state *s) {
     Py_CLEAR(s->tls_flushing);
     Py_CLEAR(s->tls_wrapped);
     Py_CLEAR(s->tls_do_handshake);
+    Py_CLEAR(s->tls_unwrapped);
+    Py_CLEAR(s->app_lost);
+    Py_CLEAR(s->app_eof);
+    Py_CLEAR(s->app_made);
+    Py_CLEAR(s->app_init);
+    Py_CLEAR(s->certificate_error);
+    Py_CLEAR(s->ssl_error);
     Py_CLEAR(s->ssl_again);
     Py_CLEAR(s->tls_type);
     Py_CLEAR(s->own_feed_data);

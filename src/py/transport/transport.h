@@ -15,20 +15,21 @@ struct wf_state;
 #define WF_TRANSPORT_NAMES(X)                                                                      \
     X(_attach)                                                                                     \
     X(_buffer)                                                                                     \
-    X(_call_eof_received)                                                                          \
+    X(_check_handshake_timeout)                                                                    \
+    X(_check_shutdown_timeout)                                                                     \
+    X(_closed)                                                                                     \
     X(_control_app_writing)                                                                        \
     X(_control_ssl_reading)                                                                        \
     X(_detach)                                                                                     \
-    X(_do_flush)                                                                                   \
-    X(_do_handshake)                                                                               \
-    X(_do_shutdown)                                                                                \
     X(_do_write)                                                                                   \
     X(_eof)                                                                                        \
+    X(_get_app_transport)                                                                          \
     X(_limit)                                                                                      \
     X(_paused)                                                                                     \
     X(_read_later)                                                                                 \
+    X(_ssl_handshake_timeout)                                                                      \
+    X(_ssl_shutdown_timeout)                                                                       \
     X(_sslobj)                                                                                     \
-    X(_start_shutdown)                                                                             \
     X(_stream_reader_wr)                                                                           \
     X(_transport)                                                                                  \
     X(_waiter)                                                                                     \
@@ -37,30 +38,43 @@ struct wf_state;
     X(appendleft)                                                                                  \
     X(buffer_updated)                                                                              \
     X(call_exception_handler)                                                                      \
+    X(call_later)                                                                                  \
+    X(call_soon)                                                                                   \
+    X(cancel)                                                                                      \
     X(cancelled)                                                                                   \
+    X(cipher)                                                                                      \
     X(close)                                                                                       \
+    X(compression)                                                                                 \
     X(connection_lost)                                                                             \
     X(connection_made)                                                                             \
     X(data_received)                                                                               \
     X(datagram_received)                                                                           \
+    X(do_handshake)                                                                                \
     X(eof_received)                                                                                \
     X(error_received)                                                                              \
     X(feed_data)                                                                                   \
     X(get_buffer)                                                                                  \
+    X(get_debug)                                                                                   \
+    X(getpeercert)                                                                                 \
     X(getpeername)                                                                                 \
     X(getsockname)                                                                                 \
     X(pause_reading)                                                                               \
     X(pause_writing)                                                                               \
+    X(peercert)                                                                                    \
     X(peername)                                                                                    \
     X(pending)                                                                                     \
     X(popleft)                                                                                     \
     X(read)                                                                                        \
     X(resume_writing)                                                                              \
     X(sendto)                                                                                      \
+    X(set_exception)                                                                               \
     X(set_result)                                                                                  \
     X(setblocking)                                                                                 \
     X(socket)                                                                                      \
     X(sockname)                                                                                    \
+    X(ssl_object)                                                                                  \
+    X(time)                                                                                        \
+    X(unwrap)                                                                                      \
     X(write)
 
 enum wf_kind { WF_KIND_SOCKET, WF_KIND_DATAGRAM, WF_KIND_READ_PIPE, WF_KIND_WRITE_PIPE, WF_KINDS };
@@ -85,9 +99,13 @@ struct wf_transport_state {
     PyObject *reader_protocol, *stream_reader;   /* asyncio.StreamReaderProtocol, StreamReader */
     PyObject *own_data_received, *own_feed_data; /* their methods, as they are at first */
 
-    PyObject *ssl_again; /* OpenSSL's "not now": a tuple; NULL in a Python without ssl */
-    PyObject *tls_do_handshake, *tls_wrapped, *tls_flushing, *tls_shutdown; /* SSLProtocolState's */
-    PyObject *record_bytes; /* the argument of read(); these four owned too */
+    /* All owned. The first three are NULL in a Python without ssl. */
+    PyObject *ssl_again; /* OpenSSL's "not now": a tuple */
+    PyObject *ssl_error, *certificate_error;
+    PyObject *tls_unwrapped, *tls_do_handshake, *tls_wrapped; /* SSLProtocolState's */
+    PyObject *tls_flushing, *tls_shutdown;
+    PyObject *app_init, *app_made, *app_eof, *app_lost; /* AppProtocolState's */
+    PyObject *record_bytes;                             /* the argument of read() */
 
     char *scratch; /* owned: WF_SCRATCH_BYTES, filled and emptied without letting go of the GIL */
 #define X(name) PyObject *str_##name; /* owned */
