@@ -299,11 +299,11 @@ class Loop(_core.Loop, _Inherited):  # type: ignore[misc]
 
     # ---- operations on sockets; what only looks like one is asyncio's, and TLS, to be refused
 
-    async def sock_recv(self, sock: socket.socket, nbytes: int) -> bytes:
-        """Receive up to nbytes."""
+    async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
+        """Receive up to n bytes."""
         if type(sock) is not socket.socket:
-            return await super().sock_recv(sock, nbytes)
-        return await self._receive(sock, nbytes)
+            return await super().sock_recv(sock, n)
+        return await self._receive(sock, n)
 
     async def sock_recv_into(self, sock: socket.socket, buf: Buffer) -> int:
         """Receive into a buffer; how many bytes."""

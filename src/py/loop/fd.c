@@ -354,11 +354,24 @@ static PyObject *add_checked(struct wf_pyloop *l, PyObject *const *args, Py_ssiz
     return handle != NULL ? Py_NewRef(Py_None) : NULL;
 }
 
-static PyObject *add_reader_checked(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs) {
+static const char *const add_names[] = {"fd", "callback", NULL};
+static const char *const drop_names[] = {"fd", NULL};
+
+static PyObject *add_reader_checked(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
+                                    PyObject *kwnames) {
+    if (wf_unlikely(kwnames != NULL)) {
+        return wf_pyloop_call_by_keyword(l, add_reader_checked, "add_reader", add_names, false,
+                                         args, nargs, kwnames);
+    }
     return add_checked(l, args, nargs, WF_READ);
 }
 
-static PyObject *add_writer_checked(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs) {
+static PyObject *add_writer_checked(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
+                                    PyObject *kwnames) {
+    if (wf_unlikely(kwnames != NULL)) {
+        return wf_pyloop_call_by_keyword(l, add_writer_checked, "add_writer", add_names, false,
+                                         args, nargs, kwnames);
+    }
     return add_checked(l, args, nargs, WF_WRITE);
 }
 
@@ -372,12 +385,30 @@ static PyObject *drop_checked(struct wf_pyloop *l, PyObject *file, unsigned way)
     return drop(l, file, way);
 }
 
-static PyObject *remove_reader_checked(struct wf_pyloop *l, PyObject *fd) {
-    return drop_checked(l, fd, WF_READ);
+static PyObject *remove_reader_checked(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
+                                       PyObject *kwnames) {
+    if (wf_unlikely(kwnames != NULL)) {
+        return wf_pyloop_call_by_keyword(l, remove_reader_checked, "remove_reader", drop_names,
+                                         false, args, nargs, kwnames);
+    }
+    if (nargs != 1) {
+        return PyErr_Format(PyExc_TypeError, "remove_reader() takes one argument (%zd given)",
+                            nargs);
+    }
+    return drop_checked(l, args[0], WF_READ);
 }
 
-static PyObject *remove_writer_checked(struct wf_pyloop *l, PyObject *fd) {
-    return drop_checked(l, fd, WF_WRITE);
+static PyObject *remove_writer_checked(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
+                                       PyObject *kwnames) {
+    if (wf_unlikely(kwnames != NULL)) {
+        return wf_pyloop_call_by_keyword(l, remove_writer_checked, "remove_writer", drop_names,
+                                         false, args, nargs, kwnames);
+    }
+    if (nargs != 1) {
+        return PyErr_Format(PyExc_TypeError, "remove_writer() takes one argument (%zd given)",
+                            nargs);
+    }
+    return drop_checked(l, args[0], WF_WRITE);
 }
 
 static PyObject *add_reader(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs) {
@@ -442,18 +473,18 @@ void wf_fd_release(struct wf_pyloop *l) {
 #define FAST(fn) (PyCFunction)(void (*)(void)) fn
 
 PyMethodDef wf_fd_methods[] = {
-    {"add_reader", FAST(add_reader_checked), METH_FASTCALL,
-     "add_reader($self, fd, callback, /, *args)\n--\n\n"
+    {"add_reader", FAST(add_reader_checked), METH_FASTCALL | METH_KEYWORDS,
+     "add_reader($self, fd, callback, *args)\n--\n\n"
      "Calls callback(*args) whenever fd, a descriptor or an object with fileno(), can be read. In "
      "place of the one before. RuntimeError for one that a transport has."},
-    {"add_writer", FAST(add_writer_checked), METH_FASTCALL,
-     "add_writer($self, fd, callback, /, *args)\n--\n\n"
+    {"add_writer", FAST(add_writer_checked), METH_FASTCALL | METH_KEYWORDS,
+     "add_writer($self, fd, callback, *args)\n--\n\n"
      "Calls callback(*args) whenever fd can be written. See add_reader()."},
-    {"remove_reader", (PyCFunction)remove_reader_checked, METH_O,
-     "remove_reader($self, fd, /)\n--\n\n"
+    {"remove_reader", FAST(remove_reader_checked), METH_FASTCALL | METH_KEYWORDS,
+     "remove_reader($self, fd)\n--\n\n"
      "No more calls for reading from fd. Were there any?"},
-    {"remove_writer", (PyCFunction)remove_writer_checked, METH_O,
-     "remove_writer($self, fd, /)\n--\n\n"
+    {"remove_writer", FAST(remove_writer_checked), METH_FASTCALL | METH_KEYWORDS,
+     "remove_writer($self, fd)\n--\n\n"
      "No more calls for writing to fd. Were there any?"},
     {"_ensure_fd_no_transport", (PyCFunction)ensure_free, METH_O, NULL},
     {"_add_reader", FAST(add_reader), METH_FASTCALL, NULL},

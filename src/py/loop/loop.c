@@ -125,11 +125,11 @@ static void loop_dealloc(struct wf_pyloop *l) {
 
 /* ---- scheduling ---- */
 
-/* The `context=` of call_soon and its kin. Returns it borrowed, NULL where it is not given; *bad is
- * set with an exception where anything else is. */
+/* The `context=` of call_soon and its kin. Returns it borrowed, NULL where it is not given; *named is
+ * set where anything else is given by name. */
 static PyObject *context_of(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
-                            PyObject *kwnames, bool *bad) {
-    *bad = false;
+                            PyObject *kwnames, bool *named) {
+    *named = false;
     if (wf_likely(kwnames == NULL)) {
         return NULL;
     }
@@ -139,13 +139,13 @@ static PyObject *context_of(struct wf_pyloop *l, PyObject *const *args, Py_ssize
                    PyUnicode_CompareWithASCIIString(name, "context") == 0)) {
         return args[nargs];
     }
-    if (n != 0) {
-        *bad = true;
-        PyErr_Format(PyExc_TypeError, "unexpected keyword argument %R",
-                     PyTuple_GET_ITEM(kwnames, 0));
-    }
+    *named = n != 0;
     return NULL;
 }
+
+#define BY_KEYWORD(method, name, ...)                                                              \
+    wf_pyloop_call_by_keyword(l, method, name, (const char *const[]){__VA_ARGS__, NULL}, true,     \
+                              args, nargs, kwnames)
 
 /* Debug mode looks at what is otherwise taken on trust. */
 static int check_call(struct wf_pyloop *l, PyObject *callback, const char *method,
@@ -182,10 +182,12 @@ static int wrong_arguments(const char *method) {
 
 static PyObject *call_soon(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
                            PyObject *kwnames) {
-    bool bad;
-    PyObject *context = context_of(l, args, nargs, kwnames, &bad);
-    if (wf_unlikely(bad || (nargs < 1 && wrong_arguments("call_soon")) ||
-                    wf_pyloop_check_open(l) < 0)) {
+    bool named;
+    PyObject *context = context_of(l, args, nargs, kwnames, &named);
+    if (wf_unlikely(named)) {
+        return BY_KEYWORD(call_soon, "call_soon", "callback");
+    }
+    if (wf_unlikely((nargs < 1 && wrong_arguments("call_soon")) || wf_pyloop_check_open(l) < 0)) {
         return NULL;
     }
     if (wf_unlikely(l->debug) && check_call(l, args[0], "call_soon", false) < 0) {
@@ -197,9 +199,12 @@ static PyObject *call_soon(struct wf_pyloop *l, PyObject *const *args, Py_ssize_
 /* The queue is the GIL's, so any thread may push; only a loop that waits has to be told. */
 static PyObject *call_soon_threadsafe(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
                                       PyObject *kwnames) {
-    bool bad;
-    PyObject *context = context_of(l, args, nargs, kwnames, &bad);
-    if (wf_unlikely(bad || (nargs < 1 && wrong_arguments("call_soon_threadsafe")) ||
+    bool named;
+    PyObject *context = context_of(l, args, nargs, kwnames, &named);
+    if (wf_unlikely(named)) {
+        return BY_KEYWORD(call_soon_threadsafe, "call_soon_threadsafe", "callback");
+    }
+    if (wf_unlikely((nargs < 1 && wrong_arguments("call_soon_threadsafe")) ||
                     wf_pyloop_check_open(l) < 0)) {
         return NULL;
     }
@@ -248,9 +253,12 @@ static double now_s(void) {
 
 static PyObject *call_later(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
                             PyObject *kwnames) {
-    bool bad;
-    PyObject *context = context_of(l, args, nargs, kwnames, &bad);
-    if (wf_unlikely(bad || (nargs < 2 && wrong_arguments("call_later")))) {
+    bool named;
+    PyObject *context = context_of(l, args, nargs, kwnames, &named);
+    if (wf_unlikely(named)) {
+        return BY_KEYWORD(call_later, "call_later", "delay", "callback");
+    }
+    if (wf_unlikely((nargs < 2 && wrong_arguments("call_later")))) {
         return NULL;
     }
     if (wf_unlikely(l->own_clock)) {
@@ -268,9 +276,12 @@ static PyObject *call_later(struct wf_pyloop *l, PyObject *const *args, Py_ssize
 
 PyObject *wf_pyloop_call_at(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
                             PyObject *kwnames) {
-    bool bad;
-    PyObject *context = context_of(l, args, nargs, kwnames, &bad);
-    if (wf_unlikely(bad || (nargs < 2 && wrong_arguments("call_at")))) {
+    bool named;
+    PyObject *context = context_of(l, args, nargs, kwnames, &named);
+    if (wf_unlikely(named)) {
+        return BY_KEYWORD(wf_pyloop_call_at, "call_at", "when", "callback");
+    }
+    if (wf_unlikely((nargs < 2 && wrong_arguments("call_at")))) {
         return NULL;
     }
     double when = seconds_of(args[0], "when cannot be None");
@@ -509,18 +520,18 @@ static int set_ignored(struct wf_pyloop *l, PyObject *value, void *unused) {
 
 static PyMethodDef loop_methods[] = {
     {"call_soon", FAST(call_soon), METH_FASTCALL | METH_KEYWORDS,
-     "call_soon($self, callback, /, *args, context=None)\n--\n\n"
+     "call_soon($self, callback, *args, context=None)\n--\n\n"
      "Calls callback(*args) in the next turn, in `context` or a copy of the current one. Returns "
      "its Handle; RuntimeError when the loop is closed."},
     {"call_soon_threadsafe", FAST(call_soon_threadsafe), METH_FASTCALL | METH_KEYWORDS,
-     "call_soon_threadsafe($self, callback, /, *args, context=None)\n--\n\n"
+     "call_soon_threadsafe($self, callback, *args, context=None)\n--\n\n"
      "call_soon() from any thread, or from a signal handler: wakes the loop."},
     {"call_later", FAST(call_later), METH_FASTCALL | METH_KEYWORDS,
-     "call_later($self, delay, callback, /, *args, context=None)\n--\n\n"
+     "call_later($self, delay, callback, *args, context=None)\n--\n\n"
      "Calls callback(*args) in `delay` seconds. Returns its TimerHandle; those of one time are "
      "called in the order they were made."},
     {"call_at", FAST(wf_pyloop_call_at), METH_FASTCALL | METH_KEYWORDS,
-     "call_at($self, when, callback, /, *args, context=None)\n--\n\n"
+     "call_at($self, when, callback, *args, context=None)\n--\n\n"
      "call_later() by the clock of time()."},
     {"time", (PyCFunction)wf_pyloop_time, METH_NOARGS,
      "time($self, /)\n--\n\n"

@@ -231,6 +231,17 @@ int wf_pyloop_timer_start(struct wf_pyloop *l, struct wf_timer_handle *t);
 int wf_pyloop_timer_arm(struct wf_pyloop *l, struct wf_timer_handle *t);
 void wf_pyloop_timer_stop(struct wf_pyloop *l, struct wf_timer_handle *t);
 
+/* ---- keywords.c ---- */
+
+typedef PyObject *wf_pyloop_method(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
+                                   PyObject *kwnames);
+enum { WF_NAMED_MAX = 2 };
+/* Calls `call` with arguments that were given by name in their places. names  its parameters but
+ * *args and `context`, WF_NAMED_MAX at most, NULL at the end; context  is there one? New reference. */
+PyObject *wf_pyloop_call_by_keyword(struct wf_pyloop *l, wf_pyloop_method *call, const char *method,
+                                    const char *const *names, bool context, PyObject *const *args,
+                                    Py_ssize_t nargs, PyObject *kwnames);
+
 /* ---- a clock of the program's own: clock.c ---- */
 
 /* Are time() and call_at() ours still? Sets own_clock. 0, or -1 with an exception. */

@@ -619,7 +619,9 @@ static PyObject *tls_write(PyObject *transport, PyObject *data) {
     return none_or_error(rc);
 }
 
-static PyMethodDef tls_write_def = {"write", (PyCFunction)tls_write, METH_O, NULL};
+static PyMethodDef tls_write_def = {"write", (PyCFunction)tls_write, METH_O,
+                                    "write($self, data, /)\n--\n\n"
+                                    "Encrypts bytes and sends them; what cannot go yet waits."};
 
 /* ---- the room's part ---- */
 
