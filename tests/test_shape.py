@@ -350,6 +350,38 @@ def test_nothing_half_built_is_seen():
     assert all(all(each) for each in seen)
 
 
+def test_the_collector_is_as_it_was_where_anything_of_the_application_runs():
+    seen = []
+
+    @dataclasses.dataclass
+    class Noted:
+        a: int
+
+        def __del__(self):
+            seen.append(gc.isenabled())
+
+    class Twice(TypedDict):
+        x: Noted
+
+    many = b'{"a":1},' * 1000  # more than is decoded with the collector on under CPython 3.11
+    assert len(shape(list[Noted]).decode_json(b"[" + many + b'{"a":2}]')) == 1001
+    for wrong in (b"@]", b'{"a":"1"}]', b'{"a":2}]]', b""):
+        with pytest.raises(DecodeError):
+            shape(list[Noted]).decode_json(b"[" + many + wrong)
+    again = b'{"x":{"a":1},"x":{"a":2}},' * 500
+    assert shape(list[Twice]).decode_json(b"[" + again + b'{"x":{"a":3}}]')[0]["x"].a == 2
+    assert len(seen) > 5000
+    assert all(seen)
+    assert gc.isenabled()
+
+    gc.disable()
+    try:
+        shape(list[Noted]).decode_json(b"[" + many + b'{"a":2}]')
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
 def test_deep_documents_of_recursive_types():
     for n, ok in ((500, True), (100_000, False)):
         data = b'{"x":1,"next":' * n + b"null" + b"}" * n

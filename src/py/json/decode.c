@@ -514,16 +514,10 @@ static PyObject *decode(struct wf_json_state *s, struct wf_span in, unsigned fla
     if (!PyUnicode_Check(doc) && WF_JSON_IS(p, end, "\xef\xbb\xbf")) {
         p += 3; /* a byte order mark: RFC 8259 lets us, and json.loads does, ignore it in bytes */
     }
-#if PY_VERSION_HEX < 0x030C0000 /* later ones wait for the next bytecode by themselves */
-    bool paused = in.n >= WF_JSON_PAUSE_BYTES && PyGC_Disable();
-#endif
+    bool paused = wf_json_pause_gc(in.n);
     PyObject *v = decode_value(&d, p, end);
     decoder_clear(&d);
-#if PY_VERSION_HEX < 0x030C0000
-    if (paused) {
-        PyGC_Enable();
-    }
-#endif
+    wf_json_resume_gc(&paused);
     if (wf_likely(v != NULL)) {
         d.at = wf_json_skip_space(d.at, end);
         if (wf_likely(d.at == end)) {

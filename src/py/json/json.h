@@ -46,6 +46,24 @@ int wf_json_exec(PyObject *module, struct wf_state *state);
 int wf_json_traverse(struct wf_json_state *s, visitproc visit, void *arg);
 void wf_json_clear(struct wf_json_state *s);
 
+/* Pauses the collector while a document of n bytes is decoded by no code of the application (ADR 15).
+ * Whether it did: then it is to be resumed. */
+static inline bool wf_json_pause_gc(size_t n) {
+#if PY_VERSION_HEX < 0x030C0000 /* later ones wait for the next bytecode by themselves */
+    return n >= WF_JSON_PAUSE_BYTES && PyGC_Disable();
+#else
+    (void)n;
+    return false;
+#endif
+}
+
+static inline void wf_json_resume_gc(bool *paused) {
+    if (*paused) {
+        *paused = false;
+        PyGC_Enable();
+    }
+}
+
 /* Appends the JSON of `obj` to `out`.
  * obj       borrowed; Python code that encoding calls (default, properties) may change or free it
  * fallback  borrowed, or NULL: called with an object there is no rule for; what it returns is

@@ -26,6 +26,7 @@ static const char *const extra_names[] = {"ignore", "forbid", "allow"};
 struct compiler {
     struct wf_shape *shape;
     PyObject *seen; /* owned: dict of id(description) to the index of its node */
+    bool calls;     /* a node met so far has application code called for what is valid */
 };
 
 /* ---- reading descriptions ---- */
@@ -149,12 +150,13 @@ static int compile_checks(struct compiler *c, PyObject *desc, struct wf_node *no
         } else if (PyFloat_Check(limit)) {
             checks[i].as_float = PyFloat_AS_DOUBLE(limit);
         }
+        c->calls |= !PyLong_CheckExact(limit) && !PyFloat_CheckExact(limit);
         if (PyErr_Occurred()) {
             return -1;
         }
     }
     node->checks = checks;
-    node->nchecks = (uint16_t)n;
+    node->nchecks = (uint8_t)n;
     return 0;
 }
 
@@ -651,14 +653,64 @@ static struct wf_node *compile_node(struct compiler *c, PyObject *desc) {
     return NULL;
 }
 
+/* Could making what is valid for the node call code of the application, or of Python's library? That is
+ * said of kinds that are known not to; how an Enum or a UUID is hashed is Python too. */
+static bool node_calls(const struct wf_node *node) {
+    const struct wf_object *o = &node->object;
+    if (node->call != NULL) {
+        return true;
+    }
+    switch ((enum wf_node_kind)node->kind) {
+    case WF_NODE_ANY:
+    case WF_NODE_NONE:
+    case WF_NODE_BOOL:
+    case WF_NODE_INT:
+    case WF_NODE_FLOAT:
+    case WF_NODE_STR:
+    case WF_NODE_BYTES:
+    case WF_NODE_DATETIME:
+    case WF_NODE_DATE:
+    case WF_NODE_TIME:
+    case WF_NODE_TIMEDELTA:
+    case WF_NODE_UUID:
+    case WF_NODE_CHOICE:
+    case WF_NODE_LIST:
+    case WF_NODE_VARTUPLE:
+    case WF_NODE_TUPLE:
+    case WF_NODE_UNION:
+    case WF_NODE_TAGGED:
+        return false;
+    case WF_NODE_DICT:
+        return node->map.key->kind != WF_NODE_STR && node->map.key->kind != WF_NODE_ANY;
+    case WF_NODE_OBJECT:
+        for (unsigned i = 0; i < o->nfields; i++) {
+            const unsigned kind = o->fields[i].default_kind;
+            if (kind == WF_DEFAULT_COPY || kind == WF_DEFAULT_FACTORY) {
+                return true;
+            }
+        }
+        return o->make == WF_MAKE_CALL || o->post_init != NULL;
+    default:
+        return true;
+    }
+}
+
 int shape_compile(struct wf_shape *shape) {
     struct compiler c = {.shape = shape, .seen = PyDict_New()};
     if (c.seen == NULL) {
         return -1;
     }
-    shape->root = compile_node(&c, shape->description);
+    struct wf_node *root = compile_node(&c, shape->description);
     Py_DECREF(c.seen);
-    return shape->root != NULL ? 0 : -1;
+    if (root == NULL) {
+        return -1;
+    }
+    root->quiet = !c.calls;
+    for (size_t i = 0; i < shape->nnodes && root->quiet; i++) {
+        root->quiet = !node_calls(shape->nodes[i]);
+    }
+    shape->root = root;
+    return 0;
 }
 
 void shape_free_compiled(struct wf_shape *shape) {

@@ -518,7 +518,9 @@ enum wf_walk_result wf_json_decode_shape(struct wf_walk *w, const struct wf_node
     r.tag_budget = in.n * TAG_SEARCH_MAX;
     *out = NULL;
     r.p = skip_space(r.p, r.end);
+    w->gc_paused = root->quiet && wf_json_pause_gc(in.n);
     enum wf_walk_result result = decode_unjudged(&r, root, out);
+    wf_json_resume_gc(&w->gc_paused);
     if (result == WF_WALK_OK) {
         r.p = skip_space(r.p, r.end);
         if (wf_unlikely(r.p != r.end)) {

@@ -186,6 +186,7 @@ static enum wf_walk_result decode_fields(struct reader *r, const struct wf_node 
             PyObject **slot = &w->values[bottom + key->field], *old = *slot;
             *slot = value; /* the last of equal names wins */
             if (wf_unlikely(old != NULL)) {
+                wf_json_resume_gc(&w->gc_paused); /* it may have a finalizer */
                 Py_DECREF(old);
                 if ((n->flags & WF_NODE_PYDANTIC) != 0 &&
                     (o->nkeys != o->nfields || w->nlater != later)) {

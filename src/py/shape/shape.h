@@ -248,7 +248,8 @@ struct wf_tagged {
 struct wf_node {
     uint8_t kind;  /* enum wf_node_kind */
     uint8_t flags; /* enum wf_node_flags */
-    uint16_t nchecks;
+    uint8_t nchecks;
+    bool quiet; /* a root: what is valid is decoded without a call of application code */
     uint32_t n; /* how many `items`, `choices` or `members` */
     const struct wf_check *checks;
     PyObject *type;  /* the class made; NULL where the kind says it all */
@@ -392,6 +393,7 @@ enum { WF_WALK_VALUES = 256 }; /* before values need memory of their own */
 struct wf_walk {
     struct wf_state *state; /* borrowed */
     unsigned flags;         /* enum wf_walk_flags */
+    bool gc_paused;         /* until the walk ends, or fails, and may let go of what it has made */
     unsigned depth;
     size_t len, cap;
     PyObject **values;      /* owned, and so is each; NULL for a field that is not there */

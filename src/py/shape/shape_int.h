@@ -37,6 +37,7 @@ void shape_sort_put_off(struct wf_walk *w, size_t from);
 /* w->fail of this kind; WF_WALK_INVALID. */
 static inline enum wf_walk_result shape_fail(struct wf_walk *w, enum wf_fail fail,
                                              const struct wf_node *node) {
+    wf_json_resume_gc(&w->gc_paused); /* finalizers and judges may run from here on */
     w->fail.fail = fail;
     w->fail.node = node;
     w->fail.npath = 0;

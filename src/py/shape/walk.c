@@ -9,6 +9,7 @@
 void wf_walk_init(struct wf_walk *w, struct wf_state *state, unsigned flags) {
     w->state = state;
     w->flags = flags;
+    w->gc_paused = false;
     w->depth = 0;
     w->len = 0;
     w->cap = WF_WALK_VALUES;
