@@ -1,5 +1,5 @@
 /* Short numbers, which most are, read at once: no more than three digits in front of the point and sixteen
- * behind it. Nothing in here asks for the end of the input; that is asked once, by the caller.
+ * behind it. The end of the input is asked for once, by the caller, and where a fraction is long.
  *
  * How many of the first digits there are is the processor's guess, as what comes next would have to wait
  * for the answer. Where there are three or more behind the point a guess would be wrong, and all of them
@@ -10,8 +10,11 @@
 
 #include "base/num.h"
 
-/* Bytes that must be readable: a sign, 3 digits, the point, 16 digits, and what is behind. */
-enum { WF_SHORT_NUMBER_BYTES = 22 };
+enum {
+    /* Bytes that must be readable: a sign, 3 digits, the point, 2 digits, and what is behind. */
+    WF_SHORT_NUMBER_BYTES = 8,
+    WF_SHORT_FRACTION_BYTES = 17 /* 16 digits, and what is behind */
+};
 
 enum wf_short_number {
     WF_SHORT_NONE, /* it is another number, or none, or none that JSON has */
@@ -49,9 +52,10 @@ static inline const char *wf_short_fraction_read(const char *p, uint64_t whole, 
 }
 #endif
 
-/* Reads the number at *p, of which WF_SHORT_NUMBER_BYTES are readable, where it is a short one, by the
- * grammar of JSON but without exponents, and moves *p behind it. */
-static inline enum wf_short_number wf_short_number_read(const char **p, int32_t *i, double *d) {
+/* Reads the number at *p, where WF_SHORT_NUMBER_BYTES are readable, if it is a short one, by the grammar
+ * of JSON but without exponents, and moves *p behind it. */
+static inline enum wf_short_number wf_short_number_read(const char **p, const char *end, int32_t *i,
+                                                        double *d) {
     const char *q = *p;
     const bool negative = *q == '-';
     q += negative;
@@ -91,7 +95,8 @@ static inline enum wf_short_number wf_short_number_read(const char **p, int32_t 
     } else if (wf_short_digit(q[2]) > 9) {
         value = (v * 100 + first * 10 + second) / 100.0;
         q += 2;
-    } else if (wf_unlikely((q = wf_short_fraction_read(q, v, &value)) == NULL)) {
+    } else if (wf_unlikely(end - q < WF_SHORT_FRACTION_BYTES ||
+                           (q = wf_short_fraction_read(q, v, &value)) == NULL)) {
         return WF_SHORT_NONE;
     }
     if (wf_unlikely(*q == '.' || (*q | 0x20) == 'e')) {

@@ -171,11 +171,11 @@ static WF_NOINLINE PyObject *read_odd_key(struct decoder *d, const char **p, con
     return wf_json_make_key(d->s, &text);
 }
 
-/* Any number, at *p. NULL: as decode_value. */
+/* Any number, at *p, or what is none. NULL: as decode_value. */
 static WF_NOINLINE PyObject *read_number(struct decoder *d, const char **p, const char *end) {
     struct wf_json_number number;
     const char *first = *p;
-    enum wf_json_error e = wf_json_number_read(p, end, d->flags, &number);
+    enum wf_json_error e = wf_json_long_number_read(p, end, d->flags, &number);
     if (wf_likely(e == WF_JSON_OK)) {
         PyObject *v = wf_json_make_number(&number);
         if (wf_unlikely(v == NULL)) {
@@ -191,8 +191,9 @@ static WF_NOINLINE PyObject *read_number(struct decoder *d, const char **p, cons
             return v;
         }
     }
-    d->error = e;
-    d->at = *p;
+    const bool none = !wf_json_is_number(*first);
+    d->error = none ? WF_JSON_VALUE : e;
+    d->at = none ? first : *p;
     return NULL;
 }
 
@@ -202,7 +203,7 @@ WF_ALWAYS_INLINE PyObject *read_usual_number(struct decoder *d, const char **p, 
     double value;
     if (wf_likely(end - q >= WF_SHORT_NUMBER_BYTES)) {
         int32_t i;
-        switch (wf_short_number_read(p, &i, &value)) {
+        switch (wf_short_number_read(p, end, &i, &value)) {
         case WF_SHORT_INT:
             return wf_json_make_int(d->s, i);
         case WF_SHORT_DOUBLE:
@@ -232,7 +233,8 @@ WF_ALWAYS_INLINE PyObject *read_usual_number(struct decoder *d, const char **p, 
         return read_number(d, p, end);
     }
     *p = q;
-    return wf_json_make_int(d->s, negative ? -(int64_t)v : (int64_t)v);
+    const uint64_t sign = negative; /* v or -v, without a guess at which */
+    return wf_json_make_int(d->s, (int64_t)((v ^ -sign) + sign));
 }
 
 /* Reads the value at p; d->at is the first byte behind it. NULL: d->error and d->at say why, or an
@@ -291,7 +293,9 @@ value:
         }
         d->frames[d->depth++] = (struct frame){.at = d->len};
         goto value;
-    case '-':
+    case '-': /* to '9' without a gap, so that nothing asks whether there is a sign */
+    case '.':
+    case '/':
     case '0':
     case '1':
     case '2':

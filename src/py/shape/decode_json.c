@@ -24,8 +24,16 @@ static enum wf_walk_result decode_lax_text(struct reader *r, const struct wf_nod
 static WF_NOINLINE enum wf_walk_result decode_int(struct reader *r, const struct wf_node *n,
                                                   PyObject **out) {
     const char *first = r->p;
-    const char c = peek(r);
-    if (wf_unlikely(c != '-' && !wf_json_is_digit(c))) {
+    int32_t i;
+    double d;
+    if (wf_likely(r->end - first >= WF_SHORT_NUMBER_BYTES)) {
+        const char *p = first;
+        if (wf_short_number_read(&p, r->end, &i, &d) == WF_SHORT_INT) {
+            r->p = p;
+            return give(r, n, first, wf_json_make_int(&r->w->state->json, i), out);
+        }
+    }
+    if (wf_unlikely(!wf_json_is_number(peek(r)))) {
         return decode_lax_text(r, n, out);
     }
     struct wf_json_number number;
@@ -42,8 +50,18 @@ static WF_NOINLINE enum wf_walk_result decode_int(struct reader *r, const struct
 static WF_NOINLINE enum wf_walk_result decode_float(struct reader *r, const struct wf_node *n,
                                                     PyObject **out) {
     const char *first = r->p;
-    const char c = peek(r);
-    if (wf_unlikely(c != '-' && !wf_json_is_digit(c))) {
+    int32_t i;
+    double d;
+    if (wf_likely(r->end - first >= WF_SHORT_NUMBER_BYTES)) {
+        const char *p = first;
+        const enum wf_short_number kind = wf_short_number_read(&p, r->end, &i, &d);
+        if (wf_likely(kind != WF_SHORT_NONE)) {
+            r->p = p;
+            d = kind == WF_SHORT_INT ? (double)i : d;
+            return give(r, n, first, PyFloat_FromDouble(d), out);
+        }
+    }
+    if (wf_unlikely(!wf_json_is_number(peek(r)))) {
         return decode_lax_text(r, n, out);
     }
     struct wf_json_number number;
@@ -51,7 +69,7 @@ static WF_NOINLINE enum wf_walk_result decode_float(struct reader *r, const stru
     if (wf_unlikely(result != WF_WALK_OK)) {
         return result;
     }
-    double d = number.d;
+    d = number.d;
     switch (number.kind) {
     case WF_JSON_DOUBLE:
         break;

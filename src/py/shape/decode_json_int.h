@@ -155,7 +155,7 @@ static inline enum wf_walk_result read_text(struct reader *r, struct wf_json_tex
 
 static inline enum wf_walk_result read_number(struct reader *r, struct wf_json_number *number) {
     const char *p = r->p;
-    enum wf_json_error e = wf_json_number_read(&p, r->end, 0, number);
+    enum wf_json_error e = wf_json_long_number_read(&p, r->end, 0, number);
     if (wf_unlikely(e != WF_JSON_OK)) {
         json_fail_syntax(r, e, p);
         return WF_WALK_INVALID;

@@ -21,6 +21,12 @@ static inline bool wf_json_is_digit(char c) {
     return (unsigned char)(c - '0') <= 9;
 }
 
+/* '-' or a digit, without a guess at which: signs come at random. */
+static inline bool wf_json_is_number(char c) {
+    const unsigned i = (unsigned char)(c - '-');
+    return i <= '9' - '-' && (0x1ff9u >> i & 1) != 0; /* all but '.' and '/' */
+}
+
 static inline const char *wf_json_skip_space(const char *p, const char *end) {
     while (wf_unlikely(p < end && (unsigned char)*p <= ' ') &&
            (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) {
@@ -211,25 +217,11 @@ static inline enum wf_json_error wf_json_fraction_read(const char *first, const 
     return WF_JSON_OK;
 }
 
-/* p is at '-' or a digit. */
-static inline enum wf_json_error wf_json_number_read(const char **p, const char *end,
-                                                     unsigned flags, struct wf_json_number *out) {
-    const char *first = *p;
-    if (wf_likely(end - first >= WF_SHORT_NUMBER_BYTES)) {
-        int32_t i;
-        switch (wf_short_number_read(p, &i, &out->d)) {
-        case WF_SHORT_INT:
-            out->kind = WF_JSON_INT;
-            out->i = i;
-            return WF_JSON_OK;
-        case WF_SHORT_DOUBLE:
-            out->kind = WF_JSON_DOUBLE;
-            return WF_JSON_OK;
-        case WF_SHORT_NONE:
-            break;
-        }
-    }
-    const char *q = first;
+/* p is at '-' or a digit. For walkers that have asked wf_short_number_read, or are in no hurry. */
+static inline enum wf_json_error wf_json_long_number_read(const char **p, const char *end,
+                                                          unsigned flags,
+                                                          struct wf_json_number *out) {
+    const char *first = *p, *q = first;
     bool negative = *q == '-';
     q += negative;
     const char *digits = q;
@@ -266,6 +258,26 @@ static inline enum wf_json_error wf_json_number_read(const char **p, const char 
     }
     *p = q;
     return WF_JSON_OK;
+}
+
+/* The same, short numbers at once. */
+static inline enum wf_json_error wf_json_number_read(const char **p, const char *end,
+                                                     unsigned flags, struct wf_json_number *out) {
+    if (wf_likely(end - *p >= WF_SHORT_NUMBER_BYTES)) {
+        int32_t i;
+        switch (wf_short_number_read(p, end, &i, &out->d)) {
+        case WF_SHORT_INT:
+            out->kind = WF_JSON_INT;
+            out->i = i;
+            return WF_JSON_OK;
+        case WF_SHORT_DOUBLE:
+            out->kind = WF_JSON_DOUBLE;
+            return WF_JSON_OK;
+        case WF_SHORT_NONE:
+            break;
+        }
+    }
+    return wf_json_long_number_read(p, end, flags, out);
 }
 
 /* ---- literals ---- */
