@@ -2,6 +2,8 @@
  * our own, so what is wrong with it is a ValueError and no more. */
 #include "py/shape/shape_int.h"
 
+#include "wire/json/json_scan.h"
+
 static const char *const kind_names[WF_NODE_KIND_COUNT] = {
 #define X(id, name) [WF_NODE_##id] = name,
     WF_NODE_KINDS(X)
@@ -287,6 +289,30 @@ static int compile_field(struct compiler *c, PyObject *desc, const struct wf_nod
     return 0;
 }
 
+/* A key as it stands in JSON. 0, or -1 with an exception. */
+static int compile_json_key(struct compiler *c, struct wf_key *k) {
+    const size_t n = k->text.n;
+    unsigned high = 0;
+    if (wf_json_plain(k->text.p, k->text.p + n, &high) != k->text.p + n) {
+        k->json_head = 1; /* of which the mask leaves nothing */
+        return 0;
+    }
+    char *json = take(c, n + sizeof(uint64_t), 1);
+    if (json == NULL) {
+        return -1;
+    }
+    json[0] = '"';
+    memcpy(json + 1, k->text.p, n);
+    memcpy(json + 1 + n, "\":", 2);
+    k->json = wf_span(json, n + 3);
+    memcpy(&k->json_head, json, sizeof(k->json_head));
+    memset(&k->json_mask, 0xff, WF_MIN(k->json.n, sizeof(k->json_mask)));
+    if (k->json.n > sizeof(k->json_tail)) {
+        memcpy(&k->json_tail, json + k->json.n - sizeof(k->json_tail), sizeof(k->json_tail));
+    }
+    return 0;
+}
+
 /* The usual names come first, in the order of the fields; then all others. */
 static int compile_keys(struct compiler *c, PyObject *descs, struct wf_object *o) {
     Py_ssize_t n = 0;
@@ -313,17 +339,10 @@ static int compile_keys(struct compiler *c, PyObject *descs, struct wf_object *o
             if (utf8_of(PyTuple_GET_ITEM(names, j), &k->text) < 0) {
                 return -1;
             }
-            static const unsigned char ones[8] = {255, 255, 255, 255, 255, 255, 255, 255};
             memcpy(&k->head, k->text.p, WF_MIN(k->text.n, sizeof(k->head)));
-            memcpy(&k->mask, ones, WF_MIN(k->text.n, sizeof(k->mask)));
-            if (k->text.n > 8) {
-                memcpy(&k->tail, k->text.p + k->text.n - 8, 8);
-            }
             k->field = (uint16_t)i;
-            k->plain = true;
-            for (size_t b = 0; b < k->text.n; b++) {
-                unsigned char byte = (unsigned char)k->text.p[b];
-                k->plain &= byte >= 0x20 && byte != '"' && byte != '\\';
+            if (compile_json_key(c, k) < 0) {
+                return -1;
             }
         }
     }

@@ -78,30 +78,32 @@ static enum wf_walk_result decode_unknown(struct reader *r, const struct wf_node
     return result;
 }
 
-/* Is the key at p this one, written without escapes? p is a quote with eight bytes behind it. */
+/* Are the key at p and its colon this one's, as they are usually written? Eight bytes are there. */
 static inline bool is_key(const struct reader *r, const char *p, const struct wf_key *k) {
-    const size_t n = k->text.n;
+    const size_t n = k->json.n;
     uint64_t head, tail;
-    memcpy(&head, p + 1, 8);
-    if ((head & k->mask) != k->head || (size_t)(r->end - p) < n + 2 || p[n + 1] != '"' ||
-        wf_unlikely(!k->plain)) {
+    memcpy(&head, p, 8);
+    if ((head & k->json_mask) != k->json_head) {
         return false;
     }
     if (n <= 8) {
         return true;
     }
-    memcpy(&tail, p + 1 + n - 8, 8);
-    return tail == k->tail && (n <= 16 || memcmp(p + 9, k->text.p + 8, n - 16) == 0);
+    if (wf_unlikely((size_t)(r->end - p) < n)) {
+        return false;
+    }
+    memcpy(&tail, p + n - 8, 8);
+    return tail == k->json_tail && (n <= 16 || memcmp(p + 8, k->json.p + 8, n - 16) == 0);
 }
 
-/* The field's key at r->p, passed over; NULL where it is none, or written in another way. *expected
- * is where to look first, and is moved on. */
+/* The field whose key is at r->p, passed over with its colon; NULL where it is none, or written in
+ * another way. *expected is where to look first, and is moved on. */
 static inline const struct wf_key *at_key(struct reader *r, const struct wf_object *o,
                                           unsigned *expected) {
     const char *p = r->p;
     unsigned n = WF_MIN(o->nkeys, (unsigned)KEYS_TRIED_MAX),
              i = *expected < o->nkeys ? *expected : 0;
-    if (wf_unlikely(r->end - p < 9 || *p != '"')) {
+    if (wf_unlikely(r->end - p < 8)) {
         return NULL;
     }
     for (; n > 0; n--) {
@@ -109,7 +111,7 @@ static inline const struct wf_key *at_key(struct reader *r, const struct wf_obje
         i = i + 1 < o->nkeys ? i + 1 : 0;
         if (wf_likely(is_key(r, p, k))) {
             *expected = i;
-            r->p = p + k->text.n + 2;
+            r->p = skip_space(p + k->json.n, r->end);
             return k;
         }
     }
@@ -162,13 +164,9 @@ static enum wf_walk_result decode_fields(struct reader *r, const struct wf_node 
         more = 0;
     }
     while (more > 0) {
-        const struct wf_key *key = NULL;
-        if (wf_likely((key = at_key(r, o, &expected)) != NULL)) {
-            result = read_colon(r);
-        } else {
-            result = find_key(r, n, bottom, &expected, &key);
-        }
-        if (wf_unlikely(result != WF_WALK_OK)) {
+        const struct wf_key *key = at_key(r, o, &expected);
+        if (wf_unlikely(key == NULL) &&
+            (result = find_key(r, n, bottom, &expected, &key)) != WF_WALK_OK) {
             goto fail;
         }
         if (wf_likely(key != NULL)) {

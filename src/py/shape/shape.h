@@ -194,10 +194,11 @@ enum wf_written { WF_WRITTEN_PLAIN, WF_WRITTEN_NEVER, WF_WRITTEN_PART /* see WF_
 struct wf_key {
     struct wf_span text; /* UTF-8 */
     uint64_t head;       /* its first eight bytes as they are in memory, zeros behind the end */
-    uint64_t mask;       /* ones where `head` has bytes of it */
-    uint64_t tail;       /* its last eight bytes, where it has more than eight */
-    bool plain;          /* it stands in JSON as it is: nothing in it is escaped */
     uint16_t field;      /* index; of several names for one the first in order is the usual one */
+    /* "name": as it stands in JSON, with its first eight bytes, ones where these have any of it, and
+     * its last eight where it has more. Where it is to be escaped, nothing is like that. */
+    struct wf_span json;
+    uint64_t json_head, json_mask, json_tail;
 };
 
 enum wf_make {
