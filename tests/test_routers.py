@@ -1,5 +1,6 @@
 """What a router, and the place it is included at, share with routes: FastAPI is the judge."""
 
+import json
 from typing import Any
 
 import pytest
@@ -58,3 +59,31 @@ def test_what_is_shared_is_checked() -> None:
         Router().include_router(Router(), dependencies=[len])
     with pytest.raises(ValueError, match="must start with '/'"):
         Router(prefix="x")
+
+
+def test_targets_are_taken_as_browsers_send_them() -> None:
+    """The WHATWG's URL leaves `[`, `]` and `|` of a path unescaped, and so does curl."""
+
+    def make(fw: Framework) -> Any:
+        app = fw.App()
+
+        @app.get("/files/{name}")
+        async def file(request: fw.Request, name: str, q: str = "") -> Any:  # type: ignore[name-defined]
+            return [name, q, str(request.url).partition("/files")[2]]
+
+        @app.get("/a|[b]^")
+        async def literal() -> str:
+            return "literal"
+
+        return app
+
+    got = assert_same(
+        make,
+        get("/files/a|b"),
+        get("/files/[1]^?q=[a]|{b}"),
+        get("/files/|%7C[%5B]?q=|%7C"),
+        get("/a|[b]^"),
+        get("/a%7C%5Bb%5D%5E"),
+    )
+    assert json.loads(got[2].body)[:2] == ["||[[]", "||"]
+    assert [answer.body for answer in got[3:]] == [b'"literal"'] * 2

@@ -8,9 +8,10 @@
 
 enum {
     WF_CH_TOKEN = 1,   /* tchar (RFC 9110 section 5.6.2) */
-    WF_CH_PATH = 2,    /* pchar without '%', and '/' (RFC 3986 section 3.3) */
+    WF_CH_PATH = 2,    /* pchar without '%', and '/' (RFC 3986 section 3.3), and what browsers leave
+                          unescaped there: [ ] | of the WHATWG's URL, ^ until 2024 */
     WF_CH_QUERY = 4,   /* what else a query may have: '?', '%', and what browsers leave unescaped
-                          there (WHATWG URL): [ ] { } | \ ^ ` */
+                          there: { } \ ` */
     WF_CH_VALUE = 8,   /* VCHAR, SP, HTAB, obs-text (RFC 9110 section 5.5) */
     WF_CH_REGNAME = 16 /* reg-name without '%' (RFC 3986 section 3.2.2) */
 };
