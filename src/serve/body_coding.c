@@ -6,7 +6,7 @@
 #include "serve/server_int.h"
 #include "wire/headers/headers.h"
 
-struct wf_body_coding *wf_body_coding_new(enum wf_coding coding, uint64_t bytes_max) {
+static struct wf_body_coding *new_one(enum wf_coding coding, uint64_t bytes_max) {
     struct wf_body_coding *b = wf_malloc(sizeof(*b));
     if (b == NULL) {
         return NULL;
@@ -16,6 +16,8 @@ struct wf_body_coding *wf_body_coding_new(enum wf_coding coding, uint64_t bytes_
         wf_free(b);
         return NULL;
     }
+    b->outer = NULL;
+    b->between = wf_span("", 0);
     b->bytes = 0;
     b->bytes_max = bytes_max;
     b->room = b->whole = false;
@@ -23,14 +25,33 @@ struct wf_body_coding *wf_body_coding_new(enum wf_coding coding, uint64_t bytes_
     return b;
 }
 
-void wf_body_coding_free(struct wf_body_coding *b) {
-    wf_decoder_free(b->decoder);
-    wf_buf_free(&b->content);
-    wf_free(b);
+struct wf_body_coding *wf_body_coding_new(const enum wf_coding *codings, unsigned n,
+                                          uint64_t bytes_max) {
+    struct wf_body_coding *b = NULL; /* the last one first: each holds those that come before it */
+    while (n-- > 0) {
+        struct wf_body_coding *inner = new_one(codings[n], bytes_max);
+        if (inner == NULL) {
+            wf_body_coding_free(b);
+            return NULL;
+        }
+        inner->outer = b;
+        b = inner;
+    }
+    return b;
 }
 
-enum wf_body_coded wf_body_decode(struct wf_body_coding *b, struct wf_span *in,
-                                  struct wf_span *piece) {
+void wf_body_coding_free(struct wf_body_coding *b) {
+    while (b != NULL) {
+        struct wf_body_coding *outer = b->outer;
+        wf_decoder_free(b->decoder);
+        wf_buf_free(&b->content);
+        wf_free(b);
+        b = outer;
+    }
+}
+
+static enum wf_body_coded decode_one(struct wf_body_coding *b, struct wf_span *in,
+                                     struct wf_span *piece) {
     size_t n = sizeof(b->piece);
     enum wf_decoded rc = wf_decode(b->decoder, in, b->piece, &n);
     *piece = wf_span(b->piece, n);
@@ -46,22 +67,57 @@ enum wf_body_coded wf_body_decode(struct wf_body_coding *b, struct wf_span *in,
     return WF_BODY_CODED_MORE;
 }
 
+/* Is there more to be had without more input? */
+static bool has_more(const struct wf_body_coding *b) {
+    return b->room || b->between.n != 0 || (b->outer != NULL && has_more(b->outer));
+}
+
+/* May the body end here? */
+static bool is_whole(const struct wf_body_coding *b) {
+    return b->whole && b->between.n == 0 && (b->outer == NULL || is_whole(b->outer));
+}
+
+enum wf_body_coded wf_body_decode(struct wf_body_coding *b, struct wf_span *in,
+                                  struct wf_span *piece) {
+    struct wf_body_coding *outer = b->outer;
+    if (wf_likely(outer == NULL)) {
+        return decode_one(b, in, piece);
+    }
+    enum wf_body_coded rc = WF_BODY_CODED_MORE;
+    *piece = wf_span(b->piece, 0);
+    if (b->between.n == 0 && (in->n != 0 || has_more(outer))) {
+        rc = wf_body_decode(outer, in, &b->between);
+    }
+    if (rc == WF_BODY_CODED_MORE && (b->between.n != 0 || b->room)) {
+        rc = decode_one(b, &b->between, piece);
+    }
+    return rc;
+}
+
 /* ---- a connection's ---- */
 
-/* The coding of the request's body; COUNT where it is none we know, or several. */
-static enum wf_coding coding_of(const struct wf_exchange *ex) {
-    enum wf_coding coding = WF_CODING_IDENTITY;
+/* The codings of the request's body, in the order in which they were applied: how many, or -1 where one is none
+ * we know, or there are too many. */
+static int codings_of(const struct wf_exchange *ex, enum wf_coding out[WF_BODY_CODINGS_MAX]) {
+    int n = 0;
     for (unsigned i = 0; i < ex->head.nfields; i++) {
         const struct wf_field *f = &ex->head.fields[i];
         if (wf_likely(f->id != WF_FIELD_CONTENT_ENCODING)) {
             continue;
         }
-        enum wf_coding one = wf_coding_of(wf_field_value_span(ex->base, f));
-        if (one != WF_CODING_IDENTITY) {
-            coding = coding == WF_CODING_IDENTITY ? one : WF_CODING_COUNT;
+        struct wf_span list = wf_field_value_span(ex->base, f), item;
+        while (wf_list_next(&list, &item)) {
+            enum wf_coding one = item.n != 0 ? wf_coding_of(item) : WF_CODING_IDENTITY;
+            if (one == WF_CODING_IDENTITY) {
+                continue;
+            }
+            if (n == WF_BODY_CODINGS_MAX || one == WF_CODING_COUNT || !wf_coding_available(one)) {
+                return -1;
+            }
+            out[n++] = one;
         }
     }
-    return wf_coding_available(coding) ? coding : WF_CODING_COUNT;
+    return n;
 }
 
 /* What is handed over is the content without its coding: the fields that told of that say nothing of it. */
@@ -78,14 +134,12 @@ static void hide_fields(struct wf_head *h) {
 
 int wf_conn_begin_coding(struct wf_conn *c) {
     struct wf_exchange *ex = c->ex;
-    enum wf_coding coding = coding_of(ex);
-    if (wf_likely(coding == WF_CODING_IDENTITY)) {
-        return 0;
+    enum wf_coding codings[WF_BODY_CODINGS_MAX];
+    int n = codings_of(ex, codings);
+    if (wf_likely(n <= 0)) {
+        return n < 0 ? 415 : 0;
     }
-    if (coding == WF_CODING_COUNT) {
-        return 415;
-    }
-    ex->body_coding = wf_body_coding_new(coding, c->body_max);
+    ex->body_coding = wf_body_coding_new(codings, (unsigned)n, c->body_max);
     if (ex->body_coding == NULL) {
         return 503;
     }
@@ -132,7 +186,7 @@ int wf_conn_feed_coding(struct wf_conn *c) {
     struct wf_body_coding *b = ex->body_coding;
     struct wf_span in = wf_span(c->in + c->head_end, c->body_end - c->head_end), piece;
     enum wf_body_coded rc = WF_BODY_CODED_MORE;
-    while (rc == WF_BODY_CODED_MORE && (in.n != 0 || b->room) &&
+    while (rc == WF_BODY_CODED_MORE && (in.n != 0 || has_more(b)) &&
            (c->body_mode != WF_BODY_FORM || ex->form->status == 0)) {
         rc = wf_body_decode(b, &in, &piece);
         if (rc == WF_BODY_CODED_MORE) {
@@ -153,13 +207,21 @@ int wf_conn_feed_coding(struct wf_conn *c) {
     case WF_BODY_CODED_MORE:
         break;
     }
-    bool cut_short = c->body == WF_BODY_COMPLETE && !b->whole;
+    bool cut_short = c->body == WF_BODY_COMPLETE && !is_whole(b);
     return cut_short && (c->body_mode != WF_BODY_FORM || ex->form->status == 0) ? 400 : 0;
+}
+
+/* Nothing more is to be had of it: after an error its decoders may only be freed. */
+static void end_of(struct wf_body_coding *b) {
+    for (; b != NULL; b = b->outer) {
+        b->room = false;
+        b->between = wf_span("", 0);
+    }
 }
 
 enum wf_body_result wf_conn_read_coding(struct wf_conn *c, struct wf_span *out) {
     struct wf_body_coding *b = c->ex->body_coding;
-    while (c->body_at < c->body_end || b->room) {
+    while (c->body_at < c->body_end || has_more(b)) {
         struct wf_span in = wf_span(c->in + c->body_at, c->body_end - c->body_at);
         enum wf_body_coded rc = wf_body_decode(b, &in, out);
         c->body_at = c->body_end - in.n;
@@ -168,7 +230,7 @@ enum wf_body_result wf_conn_read_coding(struct wf_conn *c, struct wf_span *out) 
                       : rc == WF_BODY_CODED_OVER ? WF_BODY_OVER
                                                  : WF_BODY_LOST;
             c->body_at = c->body_end;
-            b->room = false;
+            end_of(b);
             c->ex->close_after = true;
             *out = wf_span("", 0);
             break;
@@ -177,7 +239,7 @@ enum wf_body_result wf_conn_read_coding(struct wf_conn *c, struct wf_span *out) 
             return WF_BODY_DATA;
         }
     }
-    if (c->body == WF_BODY_COMPLETE && !b->whole) {
+    if (c->body == WF_BODY_COMPLETE && !is_whole(b)) {
         c->body = WF_BODY_MISCODED;
         c->ex->close_after = true;
     }

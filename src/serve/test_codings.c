@@ -165,12 +165,12 @@ static void who_takes_nothing_is_waited_for(void **state) {
 
 /* ---- bodies ---- */
 
-static void say_body(struct fixture *f, int fd, const char *path, enum wf_coding coding,
-                     struct wf_span body, size_t piece) {
+static void say_coded(struct fixture *f, int fd, const char *path, const char *codings,
+                      struct wf_span body, size_t piece) {
     char head[200];
     snprintf(head, sizeof(head),
              "POST %s HTTP/1.1\nHost: a\nContent-Encoding: %s\nContent-Length: %zu\n\n", path,
-             wf_coding_name(coding).p, body.n);
+             codings, body.n);
     say(f, fd, head);
     while (body.n != 0) {
         size_t n = WF_MIN(piece, body.n);
@@ -180,18 +180,28 @@ static void say_body(struct fixture *f, int fd, const char *path, enum wf_coding
     }
 }
 
-static void check_body(struct fixture *f, const char *path, enum wf_coding coding,
-                       struct wf_span body, const char *expected) {
+static void say_body(struct fixture *f, int fd, const char *path, enum wf_coding coding,
+                     struct wf_span body, size_t piece) {
+    say_coded(f, fd, path, wf_coding_name(coding).p, body, piece);
+}
+
+static void check_coded(struct fixture *f, const char *path, const char *codings,
+                        struct wf_span body, const char *expected) {
     for (size_t piece = 1; piece < 100000; piece = piece * 300 + 1) {
         if (piece == 1 && body.n > 3000) {
             continue;
         }
         int fd = dial(f);
-        say_body(f, fd, path, coding, body, piece);
+        say_coded(f, fd, path, codings, body, piece);
         expect(f, fd, path, expected);
         close(fd);
         turns(f, 2);
     }
+}
+
+static void check_body(struct fixture *f, const char *path, enum wf_coding coding,
+                       struct wf_span body, const char *expected) {
+    check_coded(f, path, wf_coding_name(coding).p, body, expected);
 }
 
 static void bodies(void **state) {
@@ -216,11 +226,68 @@ static void bodies(void **state) {
     stop(f);
 }
 
+/* What was applied last is undone first; the limit is of each step. */
+static void two_codings(void **state) {
+    static const char zeros[200000];
+    struct fixture *f = start(NULL);
+    EACH_CODING(first) {
+        EACH_CODING(last) {
+            char codings[64];
+            snprintf(codings, sizeof(codings), "%s, ,%s", wf_coding_name(first).p,
+                     wf_coding_name(last).p);
+            struct wf_buf once = encode(first, WF_SPAN("hello")),
+                          twice = encode(last, wf_buf_span(&once)),
+                          large = encode(first, wf_span(zeros, sizeof(zeros))),
+                          larger = encode(last, wf_buf_span(&large));
+            check_coded(f, "/echo", codings, wf_buf_span(&twice), HELLO);
+            check_coded(f, "/drink", codings, wf_buf_span(&larger),
+                        "HTTP/1.1 200 OK\ncontent-type: text/plain\ncontent-length: 10\n\n"
+                        "200000 end");
+            check_coded(f, "/small", codings, wf_buf_span(&larger),
+                        REFUSED("413 Content Too Large", "30", "Content Too Large"));
+            /* neither may end early, nor have something behind its end */
+            struct wf_buf cut = encode(last, wf_span(once.p, once.len - 1));
+            char more[128];
+            memcpy(more, once.p, once.len);
+            more[once.len] = 'x';
+            struct wf_buf behind = encode(last, wf_span(more, once.len + 1));
+            const struct wf_span bad[] = {wf_buf_span(&cut), wf_buf_span(&behind),
+                                          wf_span(twice.p, twice.len - 1), wf_buf_span(&once)};
+            for (size_t i = 0; i < WF_ARRAY_LEN(bad); i++) {
+                for (int streamed = 0; streamed < 2; streamed++) {
+                    int fd = dial(f);
+                    say_coded(f, fd, streamed ? "/drink" : "/echo", codings, bad[i], 3);
+                    struct heard h = hear(f, fd);
+                    if (memmem(h.bytes.p, h.bytes.len, streamed ? "broken" : " 400 ", 5) == NULL) {
+                        fail_msg("%s, %zu: %.*s", codings, i, (int)h.bytes.len, h.bytes.p);
+                    }
+                    wf_buf_free(&h.bytes);
+                    close(fd);
+                    turns(f, 2);
+                }
+            }
+            wf_buf_free(&once);
+            wf_buf_free(&twice);
+            wf_buf_free(&large);
+            wf_buf_free(&larger);
+            wf_buf_free(&cut);
+            wf_buf_free(&behind);
+        }
+    }
+    stop(f);
+}
+
 static void bodies_that_are_refused(void **state) {
     struct fixture *f = start(NULL);
     static const struct row rows[] = {
         {"POST /echo HTTP/1.1\nHost: a\nContent-Encoding: deflate\nContent-Length: 1\n\nx", "415"},
-        {"POST /echo HTTP/1.1\nHost: a\nContent-Encoding: gzip, br\nContent-Length: 1\n\nx", "415"},
+        {"POST /echo HTTP/1.1\nHost: a\nContent-Encoding: gzip, br\nContent-Length: 1\n\nx", "400"},
+        {"POST /echo HTTP/1.1\nHost: a\nContent-Encoding: gzip, x\nContent-Length: 1\n\nx", "415"},
+        {"POST /echo HTTP/1.1\nHost: a\nContent-Encoding: br, br, br\nContent-Length: 1\n\nx",
+         "415"},
+        {"POST /echo HTTP/1.1\nHost: a\nContent-Encoding: br, br\nContent-Encoding: br\n"
+         "Content-Length: 1\n\nx",
+         "415"},
         {"POST /drink HTTP/1.1\nHost: a\nContent-Encoding: x\nContent-Length: 1\n\nx", "415"},
         {"POST /nobody HTTP/1.1\nHost: a\nContent-Encoding: x\nContent-Length: 1\n\nx", "200"},
         {"POST /echo HTTP/1.1\nHost: a\nContent-Encoding: x\nContent-Length: 0\n\n", "200"},
@@ -339,6 +406,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(the_server_s_own_errors),
         cmocka_unit_test(who_takes_nothing_is_waited_for),
         cmocka_unit_test(bodies),
+        cmocka_unit_test(two_codings),
         cmocka_unit_test(bodies_that_are_refused),
         cmocka_unit_test(the_limit_is_of_what_it_becomes),
         cmocka_unit_test(without_memory),

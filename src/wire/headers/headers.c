@@ -13,8 +13,7 @@ static struct wf_span trim(struct wf_span s) {
     return s;
 }
 
-/* The next item of a comma-separated list. A quoted comma is part of its item. */
-static bool next_item(struct wf_span *list, struct wf_span *item) {
+bool wf_list_next(struct wf_span *list, struct wf_span *item) {
     if (list->n == 0) {
         return false;
     }
@@ -41,7 +40,7 @@ bool wf_etag_in(struct wf_span list, struct wf_span etag) {
     if (wf_span_eq(trim(list), WF_SPAN("*"))) {
         return true;
     }
-    while (next_item(&list, &item)) {
+    while (wf_list_next(&list, &item)) {
         if (wf_span_eq(strong(item), etag)) {
             return true;
         }
@@ -55,7 +54,7 @@ bool wf_etag_matches(struct wf_span list, struct wf_span etag) {
         return true;
     }
     bool weak = strong(etag).p != etag.p;
-    while (!weak && next_item(&list, &item)) {
+    while (!weak && wf_list_next(&list, &item)) {
         if (wf_span_eq(item, etag)) {
             return true;
         }
@@ -198,7 +197,7 @@ static struct wf_span token_of(struct wf_span item, unsigned *w) {
 unsigned wf_accept_weight(struct wf_span list, struct wf_span lower) {
     struct wf_span item;
     unsigned any = 0, w;
-    while (next_item(&list, &item)) {
+    while (wf_list_next(&list, &item)) {
         struct wf_span token = token_of(item, &w);
         if (wf_span_eq_lower(token, lower)) {
             return w;
@@ -211,7 +210,7 @@ unsigned wf_accept_weight(struct wf_span list, struct wf_span lower) {
 bool wf_list_has(struct wf_span list, struct wf_span lower) {
     struct wf_span item;
     unsigned w;
-    while (next_item(&list, &item)) {
+    while (wf_list_next(&list, &item)) {
         if (wf_span_eq_lower(token_of(item, &w), lower)) {
             return true;
         }

@@ -49,6 +49,12 @@ void wf_http_date_write(char out[WF_HTTP_DATE_CHARS], int64_t epoch_s);
  * that of "*", else 0. A malformed weight is 0. Without a field nothing is accepted: the caller's case. */
 unsigned wf_accept_weight(struct wf_span list, struct wf_span lower);
 
+/* ---- lists (RFC 9110 section 5.6.1) ---- */
+
+/* The next item of a comma-separated list, trimmed, taken off its front; it may be empty. A quoted comma is part
+ * of its item. False: there is none. */
+bool wf_list_next(struct wf_span *list, struct wf_span *item);
+
 /* Is the token (in lower case) an item of a comma-separated list? Parameters of items do not count. */
 bool wf_list_has(struct wf_span list, struct wf_span lower);
 
