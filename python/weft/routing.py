@@ -77,7 +77,7 @@ class RouteOptions(TypedDict, total=False):
     inline: bool
     """call a plain `def` endpoint on the loop, not in a thread: only for one that never blocks"""
     timeout: float | None
-    """in seconds, until the reply begins: then the client gets 504 and the endpoint is cancelled"""
+    """in seconds, until the reply begins; then the endpoint is cancelled: HTTPException(504)"""
     cancel_on_disconnect: bool
     """cancel the endpoint when its client leaves: True; a streamed reply always ends then"""
     dependencies: Sequence[Any]

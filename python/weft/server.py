@@ -67,7 +67,9 @@ class Limits(TypedDict, total=False):
     write_timeout_ms: int
     """for a client that takes nothing: 60,000"""
     handler_timeout_ms: int
-    """for a handler: 0, which is none; then 504"""
+    """for a handler: 0, which is none; then it is cancelled, and 504"""
+    handler_grace_ms: int
+    """for that one to end, and its 504 to be made: 10,000; then the server sends its own"""
     connections_max: int
     """65,536; then 503"""
     requests_per_connection_max: int

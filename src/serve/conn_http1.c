@@ -486,7 +486,8 @@ void wf_conn_timed_out(struct wf_conn *c) {
         return;
     }
     stop_waiting(c);
-    s->counters.timeouts += wait != WF_WAIT_IDLE && wait != WF_WAIT_FIRST && wait != WF_WAIT_LINGER;
+    s->counters.timeouts += wait != WF_WAIT_IDLE && wait != WF_WAIT_FIRST &&
+                            wait != WF_WAIT_LINGER && wait != WF_WAIT_GRACE;
     switch (wait) {
     case WF_WAIT_HEAD:
         c->state = (uint8_t)refused_headless(c, 408, "the request head arrives too slowly");
@@ -495,16 +496,31 @@ void wf_conn_timed_out(struct wf_conn *c) {
         c->state = (uint8_t)body_timed_out(c);
         break;
     case WF_WAIT_HANDLER:
+    case WF_WAIT_GRACE:
         if (c->ex->reply != WF_REPLY_NONE) {
             return; /* it has begun to answer */
         }
-        c->state = (uint8_t)handler_timed_out(c);
+        if (wait == WF_WAIT_HANDLER && c->ex->taken) { /* it may answer as it likes */
+            c->ex->timed_out = true;
+            wf_exchange_post(c->ex, WF_EV_TIMEOUT);
+        } else {
+            c->state = (uint8_t)handler_timed_out(c);
+        }
         break;
     default:
         wf_conn_close(c, wait == WF_WAIT_WRITE);
         return;
     }
     wf_conn_advance(c);
+}
+
+void wf_exchange_time_out(struct wf_exchange *ex) {
+    struct wf_conn *c = ex->conn;
+    if (c != NULL && c->state == WF_CONN_RUNNING && ex->reply == WF_REPLY_NONE) {
+        stop_waiting(c);
+        c->state = (uint8_t)handler_timed_out(c);
+        wf_conn_advance(c);
+    }
 }
 
 /* ---- the stream's callbacks ---- */

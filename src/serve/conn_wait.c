@@ -48,7 +48,7 @@ static enum wf_wait wait_of(const struct wf_conn *c) {
             return WF_WAIT_BODY;
         }
         if (handler_waits(c)->ns != 0 && c->ex->reply == WF_REPLY_NONE) {
-            return WF_WAIT_HANDLER;
+            return wf_likely(!c->ex->timed_out) ? WF_WAIT_HANDLER : WF_WAIT_GRACE;
         }
         return c->more_waits ? WF_WAIT_END : WF_WAIT_NONE;
     default:

@@ -20,7 +20,7 @@ struct wf_exchange *wf_exchange_new(struct wf_conn *c) {
     ex->route = WF_ROUTE_NOT_FOUND;
     ex->close_after = false;
     ex->body_done = false;
-    ex->taken = false;
+    ex->taken = ex->timed_out = false;
     ex->https = false;
     ex->vary_cookie = false;
     ex->set_cookie = wf_span("", 0);

@@ -36,7 +36,9 @@ enum {
     WF_EV_BODY = 2,    /* STREAM: wf_body_read has something (data, the end, or an error) */
     WF_EV_DRAINED = 4, /* a streamed reply fell to low water: go on */
     WF_EV_GONE = 8,    /* the client left, or the server gave it up: cancel, then finish */
-    WF_EV_TIMEOUT = 16 /* with GONE: it was given up, and answered, because it took too long */
+    WF_EV_TIMEOUT =
+        16 /* its handler's time is over: end it, and answer 504. With GONE: that took too long
+                           as well, or wf_exchange_time_out was called, and the server has answered */
 };
 
 enum wf_exchange_reply {
@@ -78,6 +80,7 @@ struct wf_exchange {
     bool body_done;           /* STREAM: the whole body has been handed over */
     bool vary_cookie;         /* the reply depends on the request's cookies */
     bool taken;               /* the server's: the embedder has seen it */
+    bool timed_out;           /* the server's: TIMEOUT has been told */
     bool https;               /* so a trusted proxy says: the client came by https */
     uint16_t status;          /* of the reply; 0 before */
     uint64_t started_ns;      /* when its first byte was seen (loop time) */
@@ -116,6 +119,10 @@ static inline bool wf_exchange_gone(const struct wf_exchange *ex) {
  * chunk, so that the client can tell. Starts on the next pipelined request, which may appear in
  * wf_server_next at once. */
 void wf_exchange_finish(struct wf_exchange *ex);
+
+/* For an embedder that was told TIMEOUT and cannot end what it runs: the server answers 504 at once, and GONE with
+ * TIMEOUT follows. Nothing where the reply has begun, or nobody is there. */
+void wf_exchange_time_out(struct wf_exchange *ex);
 
 /* ---- streamed request bodies (leaf->body_mode WF_BODY_STREAM) ---- */
 

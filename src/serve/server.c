@@ -121,6 +121,7 @@ static void set_waits(struct wf_server *s) {
                                             c->body_rate_min != 0 ? c->body_grace_ms : 0,
                                         [WF_WAIT_WRITE] = c->write_timeout_ms,
                                         [WF_WAIT_HANDLER] = c->handler_timeout_ms,
+                                        [WF_WAIT_GRACE] = c->handler_grace_ms,
                                         [WF_WAIT_LINGER] = WF_LINGER_MS,
                                         [WF_WAIT_END] = WF_END_LOOK_MS};
     uint64_t tick = WF_TICK_MS_MAX;

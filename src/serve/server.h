@@ -37,6 +37,7 @@
     X(idle_timeout_ms, 75 * 1000, "longer than the usual load balancer's 60 s")                    \
     X(write_timeout_ms, 60 * 1000, "a peer that takes nothing for so long is closed")              \
     X(handler_timeout_ms, 0, "off: only the application knows (504)")                              \
+    X(handler_grace_ms, 10 * 1000, "one that is over its time may clean up, and answer (504)")     \
     X(connections_max, 65536, "descriptors and memory (503, close)")                               \
     X(requests_per_connection_max, 0, "off")
 
@@ -95,8 +96,10 @@ void wf_server_add_layer(struct wf_server *s, struct wf_layer *layer);
  * the caller's still. */
 bool wf_server_add_router_layer(struct wf_server *s, struct wf_router *r, struct wf_layer *layer);
 
-/* For wf_leaf.timeout: the handler has so long until its reply begins; then the client gets 504, and the embedder
- * GONE with TIMEOUT. Equal times are one list. Owned by the server. NULL: no memory */
+/* For wf_leaf.timeout: the handler has so long until its reply begins; then the embedder gets TIMEOUT, and has
+ * handler_grace_ms to answer with 504. After that, or where it has not begun, the server answers by itself, closes
+ * the connection, and the embedder gets GONE with TIMEOUT. Equal times are one list. Owned by the server. NULL: no
+ * memory */
 struct wf_wait_list *wf_server_handler_timeout(struct wf_server *s, uint64_t ms);
 
 int wf_server_listen(struct wf_server *s, const struct wf_addr *addr,

@@ -45,6 +45,7 @@ enum wf_wait {
     WF_WAIT_HEAD,    /* for the rest of a head */
     WF_WAIT_BODY,    /* for body_rate_min */
     WF_WAIT_HANDLER, /* for the embedder */
+    WF_WAIT_GRACE,   /* for the embedder that was told of its timeout */
     WF_WAIT_WRITE,   /* for the peer to take output */
     WF_WAIT_LINGER,
     WF_WAIT_END, /* for the handler, while bytes that cannot be read yet hide the client's end */

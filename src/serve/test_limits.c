@@ -21,6 +21,7 @@ static void limits_are_as_documented(void **state) {
     assert_int_equal(c.idle_timeout_ms, 75000);
     assert_int_equal(c.write_timeout_ms, 60000);
     assert_int_equal(c.handler_timeout_ms, 0);
+    assert_int_equal(c.handler_grace_ms, 10000);
     assert_int_equal(c.connections_max, 65536);
     assert_int_equal(c.requests_per_connection_max, 0);
 
@@ -93,7 +94,8 @@ static void heads_of_any_allowed_size_pass_and_larger_ones_do_not(void **state) 
 static void slow_clients_are_timed_out(void **state) {
     struct wf_server_config config = quiet();
     config.head_timeout_ms = config.idle_timeout_ms = config.body_grace_ms = 40;
-    config.write_timeout_ms = config.handler_timeout_ms = 40;
+    config.write_timeout_ms = 40;
+    config.handler_timeout_ms = config.handler_grace_ms = 20;
     struct fixture *f = start(&config);
     static const struct row rows[] = {
         {"", "<eof>"},

@@ -380,7 +380,7 @@ static bool rescue(struct wf_chain *c) {
         return false;
     }
     c->rescued = true;
-    PyObject *exc = c->exc;
+    PyObject *exc = wf_call_late(c->call, c->exc);
     c->exc = NULL;
     PyObject *request = wf_call_request(c->call); /* borrowed */
     PyObject *coro = request != NULL ? PyObject_CallFunctionObjArgs(c->app->rescue, c->app->app,

@@ -77,6 +77,10 @@ PyObject *wf_chain_errors(struct wf_chain *c) {
     return c->errors;
 }
 
+bool wf_chain_in_thread(const struct wf_chain *c) {
+    return c->job != NULL;
+}
+
 static int chain_traverse(PyObject *self, visitproc visit, void *arg) {
     struct wf_chain *c = (struct wf_chain *)self;
     Py_VISIT(Py_TYPE(self));

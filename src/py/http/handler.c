@@ -555,6 +555,31 @@ static void answer_unexpected(struct wf_call *call, PyObject *exc) {
     plain_500(call);
 }
 
+/* The middleware's task goes on, and what was asked of it is done. */
+static void uncancel(struct wf_task *task) {
+    PyObject *left = task != NULL ? PyObject_CallMethod((PyObject *)task, "uncancel", NULL) : NULL;
+    if (task != NULL && left == NULL) {
+        PyErr_WriteUnraisable((PyObject *)task);
+    }
+    Py_XDECREF(left);
+}
+
+PyObject *wf_call_late(struct wf_call *call, PyObject *exc) {
+    struct wf_http_server *s = call->server;
+    if (!call->timed_out || call->gone ||
+        !PyErr_GivenExceptionMatches(exc, s->state->task.cancelled_error)) {
+        return exc;
+    }
+    PyObject *late = PyObject_CallFunction(s->http_exception, "i", 504);
+    if (late == NULL) {
+        Py_DECREF(exc);
+        return wf_err_take();
+    }
+    uncancel(call->task);
+    PyException_SetContext(late, exc); /* stolen */
+    return late;
+}
+
 void wf_call_stream_failed(struct wf_call *call) {
     if (wf_call_ends_with_drain(call) &&
         PyErr_ExceptionMatches(call->server->state->task.cancelled_error)) {
@@ -595,6 +620,7 @@ void wf_call_fail(struct wf_call *call) {
         Py_DECREF(exc);
         return;
     }
+    exc = wf_call_late(call, exc);
     Py_CLEAR(call->background); /* were for the reply that failed */
     Py_CLEAR(call->plan.response);
     Py_CLEAR(call->plan.background);
@@ -815,12 +841,34 @@ void wf_call_start(struct wf_http_server *s, struct wf_exchange *ex) {
     }
 }
 
-/* Something happened to a call that Python has: body, drained, gone. */
+/* The route's time is over, and nothing is sent yet. A thread cannot be stopped: alone it is left to itself, as at
+ * the server's end; beneath dependencies, which have to wait for it, the server answers for them. */
+static void timed_out(struct wf_call *call) {
+    struct wf_http_server *s = call->server;
+    call->timed_out = true;
+    if (call->job != NULL) {
+        PyObject *context =
+            PyContext_Copy(call->context); /* the thread is inside of the one there is */
+        wf_job_forget(call);
+        wf_list_remove(&call->node);
+        if (context != NULL) {
+            Py_SETREF(call->context, context);
+            PyErr_SetNone(s->state->task.cancelled_error); /* as if it had been */
+        }
+        wf_call_fail(call);
+    } else if (call->chain != NULL && wf_chain_in_thread(call->chain)) {
+        wf_exchange_time_out(call->plan.ex);
+    } else if (call->task != NULL && wf_task_cancel(call->task) < 0) {
+        PyErr_WriteUnraisable(NULL);
+    }
+}
+
+/* Something happened to a call that Python has: body, drained, too late, gone. */
 void wf_call_event(struct wf_call *call, unsigned events) {
     struct wf_http_server *s = call->server;
     if (events & WF_EV_GONE) {
         call->gone = true;
-        call->timed_out = (events & WF_EV_TIMEOUT) != 0;
+        call->timed_out |= (events & WF_EV_TIMEOUT) != 0;
         events |= WF_EV_BODY | WF_EV_DRAINED; /* nobody shall wait for what cannot come */
     }
     if (events & WF_EV_BODY && call->body_waiter != NULL) {
@@ -833,5 +881,9 @@ void wf_call_event(struct wf_call *call, unsigned events) {
     if (events & WF_EV_GONE && call->task != NULL && ends_with_client(call) &&
         wf_task_cancel(call->task) < 0) {
         PyErr_WriteUnraisable(NULL);
+    }
+    if ((events & (WF_EV_TIMEOUT | WF_EV_GONE)) == WF_EV_TIMEOUT &&
+        call->plan.ex->reply == WF_REPLY_NONE) {
+        timed_out(call);
     }
 }

@@ -91,7 +91,7 @@ struct wf_call {
     bool of_events;           /* streaming, text/event-stream: it ends when the server drains */
     bool drained;             /* and so it did */
     bool gone;                /* EV_GONE was seen: whatever comes is dropped */
-    bool timed_out;           /* and that because it took too long */
+    bool timed_out;           /* it took too long: what it runs has been cancelled */
 };
 
 /* An App: the server's own, or one that is mounted. What its routes, and requests to none of them, have in
@@ -312,6 +312,9 @@ PyObject *wf_call_request(struct wf_call *call); /* borrowed, or NULL with an ex
 /* A Response of the redirect or to OPTIONS, new reference; or NULL, as with 404 and 405, whose HTTPException is
  * raised. */
 PyObject *wf_call_unrouted(struct wf_call *call);
+/* What has ended with this exception (stolen) because the route's time was over: HTTPException(504) in place of
+ * CancelledError; any other comes back as it is. New reference. */
+PyObject *wf_call_late(struct wf_call *call, PyObject *exc);
 /* Gives up the exchange, whose reply is complete, and goes on without it: plan.ex is NULL then. */
 void wf_call_leave(struct wf_call *call);
 /* What the call waited for, or its endpoint, ended with a value (borrowed). */
@@ -324,6 +327,8 @@ struct wf_chain *wf_chain_new(struct wf_call *call, struct wf_plan *plan); /* or
 void wf_chain_cut_off(struct wf_chain *c); /* its call ends before it */
 PyObject *
 wf_chain_errors(struct wf_chain *c); /* borrowed: list, of a request that is invalid; or NULL */
+
+bool wf_chain_in_thread(const struct wf_chain *c); /* it waits for what nobody can stop */
 
 /* job.c: sync handlers in the thread pool. */
 int wf_job_submit(struct wf_call *call, PyObject *callable); /* 0, or -1 with an exception */
