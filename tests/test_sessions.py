@@ -5,6 +5,9 @@ import json
 import string
 import time
 from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 
 import itsdangerous
@@ -14,10 +17,19 @@ from starlette.middleware.sessions import SessionMiddleware as StarlettesSession
 from tests.peer import Answer, Framework, ask, fastapi_names, get, on_uvicorn, on_weft, weft_names
 from weft import App, Request
 from weft.middleware import SessionMiddleware
-from weft.middleware.sessions import Session, Signer
+from weft.middleware.sessions import Session
 from weft.testing import TestClient
 
 KEY = "a secret that is long enough"
+
+try:
+    with TestClient(App(middleware=[SessionMiddleware(KEY)])):
+        pass
+except Exception as exc:  # weft was built without libcrypto
+    if "libcrypto" not in str(exc):
+        raise
+    pytest.skip(str(exc), allow_module_level=True)
+
 BASE64 = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
 
 
@@ -275,8 +287,122 @@ def test_a_key_is_needed() -> None:
         SessionMiddleware("")
 
 
-def test_signatures_are_itsdangerous() -> None:
+def test_cookies_of_any_key_are_starlettes() -> None:
     for key in ("x", "ü" * 40, "k" * 1000):
-        text = itsdangerous.TimestampSigner(key).sign("weft.text")
-        assert Signer(key).unsign(text, 100) == b"weft.text"
-        assert itsdangerous.TimestampSigner(key).unsign(Signer(key).sign(b"a.b")) == b"a.b"
+        app = App()
+        app.add_middleware(SessionMiddleware, secret_key=key)
+
+        @app.get("/")
+        async def root(request: Request) -> Any:
+            request.session["n"] = request.session.get("n", 0) + 1
+            return request.session["n"]
+
+        signer = itsdangerous.TimestampSigner(key)
+        with TestClient(app) as client:
+            cookie = signer.sign(base64.b64encode(b'{"n": 6}')).decode()
+            reply = client.get("/", headers={"cookie": f"session={cookie}"})
+            assert reply.json() == 7
+            ours = reply.cookies["session"]
+            assert base64.b64decode(signer.unsign(ours, 100)) == b'{"n":7}'
+            quoted = client.get("/", headers={"cookie": f'session="{ours}"'})
+            assert quoted.json() == 8
+
+
+def test_values_come_back_as_with_starlette() -> None:
+    """What weft.json writes and json does not, like a date, is refused; the reverse is not."""
+    values: list[Any] = [
+        0, -(10**40), 1.5, 1e300, True, None, "", "ü\n\x00😀", "\ud800", [], {},
+        [[1, {"a": [None]}]], (1, 2), float("inf"), {1: "one", None: 2, 2.5: 3}, {True: 4},
+        StrEnum("E", "A").A, {"": {"": []}},
+    ]  # fmt: skip
+
+    def make(middleware: Any, fw: Framework) -> Any:
+        app = fw.App()
+        app.add_middleware(middleware, secret_key=KEY)
+
+        @app.get("/write/{i}")
+        async def write(request: fw.Request, i: int) -> Any:  # type: ignore[name-defined]
+            request.session["value"] = values[i]
+
+        @app.get("/read")
+        async def read(request: fw.Request) -> Any:  # type: ignore[name-defined]
+            return repr(request.session["value"])
+
+        return app
+
+    got = []
+    for serve, fw, middleware in (
+        (on_weft, weft_names(), SessionMiddleware),
+        (on_uvicorn, fastapi_names(), StarlettesSession),
+    ):
+        with serve(make(middleware, fw)) as port:
+            read = []
+            for i in range(len(values)):
+                cookie = ask(port, get(f"/write/{i}")).fields["set-cookie"].partition(";")[0]
+                read.append(ask(port, get("/read", cookie=cookie)).body)
+            got.append(read)
+    assert got[0] == got[1]
+
+    app = App()
+    app.add_middleware(SessionMiddleware, secret_key=KEY)
+    refused: list[Any] = [{1, 2}, b"x", date(2020, 1, 1), {(1,): 2}, object(), Decimal(1)]
+    loop: list[Any] = []
+    loop.append(loop)
+    refused.append(loop)
+
+    @app.get("/{i}")
+    async def write(request: Request, i: int) -> None:
+        request.session["value"] = refused[i]
+
+    with TestClient(app, raise_server_exceptions=False) as client:
+        for i in range(len(refused)):
+            reply = client.get(f"/{i}")
+            assert (reply.status_code, "set-cookie" in reply.headers) == (500, False)
+
+
+def counting(name: str, key: str | None) -> App:
+    app = App()
+    if key is not None:
+        app.add_middleware(SessionMiddleware, secret_key=key, session_cookie=name)
+
+    @app.get("/count")
+    async def count(request: Request) -> Any:
+        request.session["n"] = request.session.get("n", 0) + 1
+        return [name, request.session["n"]]
+
+    return app
+
+
+def test_a_mounted_app_has_sessions_of_its_own_or_those_around_it() -> None:
+    outer, own = counting("outer", KEY), counting("own", KEY + "2")
+    none, deep = counting("none", None), counting("deep", None)
+    own.mount("/deep", deep)
+    outer.mount("/own", own)
+    outer.mount("/none", none)
+    paths = ["/count", "/own/count", "/none/count", "/own/deep/count"]
+    with TestClient(outer) as client:
+        seen = [client.get(path).json() for path in paths * 2]
+        assert seen == [
+            ["outer", 1], ["own", 1], ["none", 2], ["deep", 2],
+            ["outer", 3], ["own", 3], ["none", 4], ["deep", 4],
+        ]  # fmt: skip
+        assert sorted(client.cookies) == ["outer", "own"]
+        for path in paths:
+            reply = client.get(path)
+            assert [v.partition("=")[0] for v in reply.headers.get_list("set-cookie")] == [
+                "own" if path.startswith("/own") else "outer"
+            ]
+            assert reply.headers.get_list("vary") == ["Cookie"]
+        own_cookie = client.cookies["own"]
+        forged = client.get("/count", headers={"cookie": f"outer={own_cookie}"})
+        assert forged.json() == ["outer", 1]
+
+
+def test_sessions_of_a_mounted_app_alone() -> None:
+    outer = counting("outer", None)
+    outer.mount("/own", counting("own", KEY))
+    with TestClient(outer) as client:
+        assert client.get("/own/count").json() == ["own", 1]
+        assert client.get("/own/count").json() == ["own", 2]
+        with pytest.raises(AssertionError, match="SessionMiddleware"):
+            client.get("/count")

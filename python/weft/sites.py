@@ -157,12 +157,6 @@ def _compile_mounted(site: Site, entry: Mount | Host, outer: Params) -> Site:
     if router is not site.app and hasattr(router, "exception_handlers"):
         app = router
         dispatches += tuple(app._dispatches)
-        for layer in app.middleware_stack:
-            if layer.of_server:
-                raise SignatureError(
-                    f"{app!r} is mounted, and {type(layer).__name__} stands around all of a "
-                    "server: add it to the outermost App"
-                )
         if app.root_path:
             raise SignatureError(
                 f"{app!r} is mounted, and its root_path {app.root_path!r} is what a proxy takes "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 __all__ = [
     "CORSMiddleware",
@@ -48,9 +48,6 @@ class Middleware:
             if cls is Middleware:
                 return Declared(args[0], args[1:], kwargs)
             return super().__new__(cls)
-
-    of_server: ClassVar[bool] = False
-    """may it only stand around all of a server, and not around an App that is mounted?"""
 
     def layer(self) -> tuple[str, tuple[object, ...]]:
         """Its kind and configuration, for the core."""

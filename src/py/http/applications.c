@@ -41,6 +41,7 @@ void wf_http_apps_clear(struct wf_http_server *s) {
         Py_CLEAR(a->rescue);
         Py_CLEAR(a->overrides);
         Py_CLEAR(a->override);
+        a->sessions = NULL;
     }
 }
 
@@ -111,8 +112,12 @@ PyObject *wf_http_add_mount(struct wf_http_server *s, PyObject *args) {
         return NULL;
     }
     struct wf_http_app *a = wf_http_app_of(outer);
-    if (app != Py_None && (a = wf_http_app_new(s, app)) == NULL) {
-        return NULL;
+    if (app != Py_None) {
+        struct wf_http_app *around = a;
+        if ((a = wf_http_app_new(s, app)) == NULL) {
+            return NULL;
+        }
+        a->outer = around;
     }
     struct wf_span span = wf_span(pattern, (size_t)n);
     struct wf_router *inner =

@@ -12,7 +12,7 @@ struct wf_state;
 /* clang-format off */
 #define WF_HTTP_NAMES(X) \
     X(background) X(body) X(body_iterator) X(content) X(detail) X(errors) X(exc_info) X(headers) \
-    X(items) X(media_type) X(raw_headers) X(set_result) X(done) X(status_code) X(submit) X(error) \
+    X(items) X(media_type) X(raw_headers) X(set_result) X(done) X(status_code) X(modified) X(submit) X(error) \
     X(create_task) X(create_future) X(call_soon) X(close) X(add_done_callback) X(cancel) \
     X(__next__) X(throw) X(athrow) X(aclose)
 /* clang-format on */

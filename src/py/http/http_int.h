@@ -104,6 +104,8 @@ struct wf_http_app {
     PyObject *rescue;     /* owned: weft.middleware.rescue(app, request, exc); with middleware */
     PyObject *overrides;  /* owned: dict, app.dependency_overrides; or NULL */
     PyObject *override;   /* owned: called with a plan: the one to run instead; or NULL */
+    struct wf_sessions *sessions; /* borrowed from the server: its own, or NULL */
+    struct wf_http_app *outer;    /* borrowed: it is mounted in; NULL for the server's own */
     struct wf_http_app *next;
 };
 
@@ -173,9 +175,9 @@ struct wf_http_server {
     PyObject *logger_error;      /* owned: logging.getLogger("weft.error").error */
     PyObject *on_error;          /* owned: called with an unhandled exception; NULL or a callable */
     PyObject *server_name;       /* owned: bytes behind config.server_name */
-    PyObject *session_open, *session_save; /* owned: SessionMiddleware's, or NULL */
-    PyObject *networks;                    /* owned: bytes behind config.forwarded, or NULL */
-    PyObject *root_path;                   /* owned: bytes behind config.root_path, or NULL */
+    struct wf_sessions *sessions; /* owned: list, what Apps were told of theirs */
+    PyObject *networks;           /* owned: bytes behind config.forwarded, or NULL */
+    PyObject *root_path;          /* owned: bytes behind config.root_path, or NULL */
     PyObject *fatal; /* owned: a KeyboardInterrupt on its way out of run_forever, or NULL */
     PyObject *weakrefs;
     unsigned long thread; /* the loop's, as of its last turn */
@@ -262,6 +264,10 @@ PyObject *wf_http_recorded(struct wf_http_server *s, PyObject *after);
 enum wf_plan_outcome wf_plan_call_recorded(struct wf_plan *plan, struct wf_plan_call *plan_call,
                                            PyObject **out);
 /* session.c */
+struct wf_sessions;
+/* What SessionMiddleware describes, for the App and those mounted in it. 0, or -1 with an exception. */
+int wf_sessions_add(struct wf_http_server *s, struct wf_http_app *app, PyObject *config);
+void wf_sessions_free(struct wf_http_server *s);
 PyObject *wf_session_open(struct wf_request *r); /* request.session: new reference */
 int wf_session_save_slow(struct wf_call *call);
 /* Before a reply: what a session that was asked for sends along. 0, or -1 with an exception. */

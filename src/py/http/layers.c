@@ -150,13 +150,7 @@ static struct wf_layer *make_rate_limit(struct wf_http_server *s, PyObject *conf
 }
 
 static struct wf_layer *make_session(struct wf_http_server *s, PyObject *config) {
-    PyObject *open, *save;
-    if (!PyArg_ParseTuple(config, "OO", &open, &save)) {
-        return NULL;
-    }
-    Py_XSETREF(s->session_open, Py_NewRef(open));
-    Py_XSETREF(s->session_save, Py_NewRef(save));
-    return wf_layer_session();
+    return wf_layer_session(); /* what it is told is session.c's */
 }
 
 static struct wf_layer *make_https(struct wf_http_server *s, PyObject *config) {
@@ -222,8 +216,12 @@ int wf_http_add_layer(struct wf_http_server *s, PyObject *args) {
         PyList_Append(s->layers, config) < 0) {
         return -1;
     }
+    struct wf_http_app *app = wf_http_app_of(router != NULL ? router : s->router);
     for (size_t i = 0; i < WF_ARRAY_LEN(kinds); i++) {
         if (strcmp(kind, kinds[i].kind) == 0) {
+            if (kinds[i].make == make_session && wf_sessions_add(s, app, config) < 0) {
+                return -1;
+            }
             struct wf_layer *layer = kinds[i].make(s, config);
             if (layer == NULL) {
                 if (!PyErr_Occurred()) {

@@ -409,8 +409,6 @@ static int server_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(s->submit);
     Py_VISIT(s->logger_error);
     Py_VISIT(s->on_error);
-    Py_VISIT(s->session_open);
-    Py_VISIT(s->session_save);
     Py_VISIT(s->fatal);
     Py_VISIT(s->stepper.loop);
     Py_VISIT((PyObject *)s->stepper.spare);
@@ -458,10 +456,9 @@ static void server_dealloc(PyObject *self) {
     Py_CLEAR(s->server_name);
     Py_CLEAR(s->networks);
     Py_CLEAR(s->root_path);
-    Py_CLEAR(s->session_open);
-    Py_CLEAR(s->session_save);
     wf_pool_free_all(&s->calls);
     wf_http_apps_free(s);
+    wf_sessions_free(s);
     Py_XDECREF(s->layers);
     type->tp_free(self);
     Py_DECREF(type);

@@ -10,6 +10,8 @@ static void reply(struct wf_layer *l, struct wf_exchange *ex, struct wf_head_edi
     if (ex->set_cookie.n != 0) {
         wf_edit_add(edit, WF_SPAN("set-cookie"), ex->set_cookie);
     }
+    ex->vary_cookie = false; /* an App around this one has sessions too, perhaps */
+    ex->set_cookie = wf_span("", 0);
 }
 
 static void free_layer(struct wf_layer *l) {
