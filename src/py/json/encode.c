@@ -73,7 +73,7 @@ static char *encode_items(struct encoder *e, char *d, PyObject *list) {
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) { /* it may shrink on the way */
         d = encode_inline(e, d, PyList_GET_ITEM(list, i));
         if (wf_unlikely(d == NULL)) {
-            return NULL;
+            return wf_json_encode_at_index(e, i);
         }
         *d++ = ',';
     }
@@ -100,7 +100,7 @@ static char *encode_tuple(struct encoder *e, char *d, PyObject *tuple) {
     for (Py_ssize_t i = 0; i < n; i++) {
         d = encode(e, d, PyTuple_GET_ITEM(tuple, i));
         if (wf_unlikely(d == NULL)) {
-            return NULL;
+            return wf_json_encode_at_index(e, i);
         }
         *d++ = ',';
     }
@@ -116,21 +116,23 @@ static char *encode_iterated(struct encoder *e, char *d, PyObject *o) {
         return NULL;
     }
     *d++ = '[';
-    bool empty = true;
-    while ((item = PyIter_Next(it)) != NULL) {
+    Py_ssize_t n = 0;
+    for (; (item = PyIter_Next(it)) != NULL; n++) {
         d = encode(e, d, item);
         Py_DECREF(item);
         if (d == NULL) {
             break;
         }
         *d++ = ',';
-        empty = false;
     }
     Py_DECREF(it);
-    if (d == NULL || PyErr_Occurred()) {
+    if (d == NULL) {
+        return wf_json_encode_at_index(e, n);
+    }
+    if (PyErr_Occurred()) {
         return NULL;
     }
-    if (empty) {
+    if (n == 0) {
         *d++ = ' ';
     }
     return finish(e, d, ']');
@@ -144,6 +146,7 @@ static WF_NOINLINE char *encode_odd_key(struct encoder *e, char *d, PyObject *ke
     d = encode(e, d, key);
     e->fallback_off = was_off;
     if (d == NULL || (d = room(e, d, 2)) == NULL) {
+        wf_json_encode_forget(e); /* where in the key */
         return NULL;
     }
     char *text = e->out.start + at;
@@ -202,7 +205,7 @@ static char *encode_members(struct encoder *e, char *d, PyObject *dict) {
     for (Py_ssize_t left = n; left > 0 && PyDict_Next(dict, &at, &key, &value); left--) {
         d = encode_member(e, d, key, value);
         if (wf_unlikely(d == NULL)) {
-            return NULL;
+            return wf_json_encode_at_member(e, dict, key);
         }
         *d++ = ',';
         if (wf_unlikely(PyDict_GET_SIZE(dict) != n)) {
@@ -243,9 +246,11 @@ static char *encode_pairs(struct encoder *e, char *d, PyObject *items) {
             break;
         }
         d = encode_member(e, d, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1));
-        if (d != NULL) {
-            *d++ = ',';
+        if (d == NULL) {
+            wf_json_encode_at_key(e, PyTuple_GET_ITEM(pair, 0));
+            break;
         }
+        *d++ = ',';
     }
     Py_DECREF(items);
     return d == NULL ? NULL : finish(e, d, '}');
@@ -291,7 +296,7 @@ static char *encode_fields(struct encoder *e, char *d, PyObject *o, PyObject *na
         d = encode_member(e, d, name, value);
         Py_DECREF(value);
         if (d == NULL) {
-            return NULL;
+            return wf_json_encode_at_key(e, name);
         }
         *d++ = ',';
     }
@@ -603,6 +608,7 @@ int wf_json_encode_all(struct encoder *e, PyObject *o) {
     while (e->depth > 0) {
         leave(e);
     }
+    wf_json_encode_located(e);
     return -1;
 }
 

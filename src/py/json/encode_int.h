@@ -20,6 +20,8 @@ struct encoder {
     };
     struct wf_json_state *s;
     PyObject *fallback; /* borrowed, or NULL */
+    PyObject *path;     /* owned: the steps so far to what failed, or NULL */
+    unsigned steps;     /* how many, with those left out */
     unsigned depth;
     bool fallback_off; /* inside a key */
     bool sort_keys;    /* members in the order of their keys */
@@ -40,6 +42,21 @@ PyObject *wf_json_indented(struct wf_span json, unsigned spaces);
 /* What was written into a bytearray at `offset` (NULL: 0; -1: its end), where it ends then: None, or
  * NULL with an exception, and the buffer is as it was. */
 PyObject *wf_json_into_buffer(const struct wf_json_out *o, PyObject *buffer, PyObject *offset);
+
+/* ---- encode_path.c ---- */
+
+/* With an exception set: where that was, if it is EncodeError, a step further out each time. NULL. */
+char *wf_json_encode_at_index(struct encoder *e, Py_ssize_t index);
+char *wf_json_encode_at_key(struct encoder *e, PyObject *key);
+/* key  what was a key of the dict; it may be gone */
+char *wf_json_encode_at_member(struct encoder *e, PyObject *dict, const PyObject *key);
+void wf_json_encode_forget(struct encoder *e);
+/* At the outside: EncodeError tells the path. Nothing where there are no steps. */
+void wf_json_encode_located(struct encoder *e);
+/* Raises what is set as EncodeError anew, with its path: a str, stolen. */
+void wf_json_encode_raise_at(struct wf_json_state *s, PyObject *path);
+
+/* ---- encode.c ---- */
 
 /* Writes o at e->out.p. 0, or -1 with an exception; levels that a failure left are given back. */
 int wf_json_encode_all(struct encoder *e, PyObject *o);

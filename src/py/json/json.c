@@ -69,7 +69,7 @@ int wf_json_exec(PyObject *module, struct wf_state *state) {
         "weft.json.EncodeError",
         "An object that has no JSON form, or not that of the type asked for: the message says "
         "why,\n"
-        "and path where, as in \"users[3].name\", if a type was asked for.",
+        "and path where, as in \"users[3].name\".",
         bases, no_path);
     Py_DECREF(bases);
     s->decode_error = PyErr_NewExceptionWithDoc(

@@ -12,21 +12,16 @@ static PyObject *unset_of(struct wf_state *state) {
 
 /* EncodeError says where. */
 static void add_path(struct typed *t) {
-    PyObject *cls = t->e.s->encode_error;
-    if (t->w.fail.npath == 0 || !PyErr_ExceptionMatches(cls)) {
+    if (t->w.fail.npath == 0 || !PyErr_ExceptionMatches(t->e.s->encode_error)) {
         return;
     }
     PyObject *exc = wf_err_take(), *path = wf_walk_path(&t->w.fail);
-    PyObject *text = path != NULL ? PyUnicode_FromFormat("%S at %U", exc, path) : NULL;
-    PyObject *located = text != NULL ? PyObject_CallOneArg(cls, text) : NULL;
-    if (located != NULL && PyObject_SetAttrString(located, "path", path) == 0) {
-        PyException_SetCause(located, PyException_GetCause(exc));
-        wf_err_put(Py_NewRef(located));
-    } /* else what went wrong meanwhile is raised */
-    Py_XDECREF(located);
-    Py_XDECREF(text);
-    Py_XDECREF(path);
-    Py_DECREF(exc);
+    if (path != NULL) {
+        wf_err_put(exc);
+        wf_json_encode_raise_at(t->e.s, path);
+    } else {
+        Py_DECREF(exc);
+    }
 }
 
 /* Writes the value at t->e.out.p; t->e.out is open. */
@@ -34,7 +29,8 @@ static enum wf_walk_result encode_root(struct typed *t, const struct wf_shape *s
                                        unsigned flags) {
     t->e.s = &shape->state->json;
     t->e.fallback = NULL;
-    t->e.depth = 0;
+    t->e.path = NULL;
+    t->e.steps = t->e.depth = 0;
     t->e.fallback_off = t->e.sort_keys = false;
     t->flags = flags;
     t->judged = (flags & WF_OUTPUT_JUDGED) != 0;
