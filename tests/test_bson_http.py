@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import enum
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any
@@ -19,6 +21,7 @@ from weft.responses import JSONResponse, PlainTextResponse
 BSON = {"content-type": "application/bson"}
 WANTS = {"accept": "application/bson"}
 ID = bson.ObjectId("56e1fc72e0c917e9c4714161")
+ID_UUID = uuid.UUID(int=9)
 AT = datetime.datetime(2024, 2, 29, 12, 30)
 
 
@@ -33,6 +36,14 @@ class Item(pydantic.BaseModel):
 class Point:
     x: int
     id: bson.ObjectId | None = None
+
+
+class Color(enum.Enum):
+    red = 'r"d'
+
+
+class Keyed(pydantic.BaseModel):
+    by_id: dict[int, str]
 
 
 class Row(msgspec.Struct):
@@ -66,6 +77,18 @@ def routes(app: App) -> App:
     @app.get("/dict")
     async def plain() -> Any:
         return {"id": ID, "at": AT, "n": 1}
+
+    @app.get("/keys")
+    async def keys() -> Any:
+        return {1: {True: 1, None: 2}, 2.5: [{ID_UUID: 3}], Color.red: {AT: 4}, "s": {"t": 5}}
+
+    @app.get("/keys-of-a-model")
+    async def keys_of_a_model() -> Keyed:
+        return Keyed(by_id={7: "seven"})
+
+    @app.get("/keys-without-text")
+    async def keys_without_text() -> Any:
+        return {"a": [{(1, 2): 3}]}
 
     @app.get("/point", response_model=None)
     async def point() -> Any:
@@ -119,6 +142,20 @@ def test_bodies_in_bson(serve: Serve, routes: App) -> None:
     assert reply.json() == {"raw": [0, 2], "uid": str(uid)}
     reply = client.post("/any", content=bson.encode({"i": ID, "t": AT, "b": b""}), headers=BSON)
     assert reply.json() == {"i": "ObjectId", "t": "datetime", "b": "bytes"}
+
+
+def test_keys_are_those_of_json(
+    serve: Serve, routes: App, server_errors: Callable[[], list[Any]]
+) -> None:
+    client = serve(routes, raise_server_exceptions=False)
+    for path in ("/keys", "/keys-of-a-model"):
+        reply = client.get(path, headers=WANTS)
+        assert reply.headers["content-type"] == "application/bson"
+        assert bson.decode(reply.content) == client.get(path).json()
+    assert client.get("/keys-without-text", headers=WANTS).status_code == 500
+    (error,) = server_errors()
+    assert isinstance(error, bson.EncodeError)
+    assert (str(error), error.path) == ("keys of type tuple have no text: at a[0]", "a[0]")
 
 
 @pytest.mark.parametrize("path", ["/item", "/row", "/any", "/small"])

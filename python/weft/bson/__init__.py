@@ -11,7 +11,8 @@ Values mean what they mean to PyMongo with its default CodecOptions: datetimes a
 the millisecond; ints are int32 where they fit and else int64, which decodes to Int64; bytes are
 binary subtype 0; a UUID is refused, since drivers differ in its form; _id comes first and mappings
 keep their order. ObjectId, Decimal128 and the other types are PyMongo's own classes where it is
-installed, else small ones of weft's with the same attributes; `encode` takes either.
+installed, else small ones of weft's with the same attributes; `encode` takes either. Keys are str:
+any other is an EncodeError. Only replies of an App write them, as they are in JSON.
 
 With `type=`, `decode` and `iter` make values of that type as `weft.json.decode` does, filled in C;
 BSON's own types go where Python's counterpart is asked for (dates, UUID, bytes, Decimal; an

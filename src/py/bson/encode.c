@@ -105,12 +105,24 @@ int wf_bson_encode_text(struct encoder *e, enum wf_bson_type type, struct wf_spa
 
 /* ---- containers ---- */
 
+/* The key is no str. */
+static WF_NOINLINE int encode_odd_member(struct encoder *e, struct place *place, PyObject *key,
+                                         PyObject *value, bool top) {
+    if (!e->json_keys) {
+        return FAIL(e, "keys are str, not %.100s", Py_TYPE(key)->tp_name);
+    }
+    PyObject *text = wf_bson_key_text(e, key);
+    int rc = text != NULL ? wf_bson_encode_member(e, place, text, value, top) : -1;
+    Py_XDECREF(text);
+    return rc;
+}
+
 /* One member of a mapping. top: _id was written before. */
 int wf_bson_encode_member(struct encoder *e, struct place *place, PyObject *key, PyObject *value,
                           bool top) {
     PyObject *owned;
     if (wf_unlikely(!PyUnicode_Check(key))) {
-        return FAIL(e, "keys are str, not %.100s", Py_TYPE(key)->tp_name);
+        return encode_odd_member(e, place, key, value, top);
     }
     if (wf_bson_utf8_of(e, key, &place->name, &owned) < 0) {
         return -1;

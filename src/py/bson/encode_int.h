@@ -19,8 +19,9 @@ struct encoder {
     const struct place *place;
     unsigned depth;
     bool fallen_back, in_custom; /* what such an encoder gave is not given to it again */
-    bool typed;  /* what BSON does not know is written as its class's shape has it */
-    bool dumped; /* this is what pydantic has made of an object of its */
+    bool typed;     /* what BSON does not know is written as its class's shape has it */
+    bool json_keys; /* keys that are no str are the text that they are in JSON */
+    bool dumped;    /* this is what pydantic has made of an object of its */
 };
 
 #define FAIL(e, ...) (wf_bson_raise_encode((e)->s, (e)->place, __VA_ARGS__), -1)
@@ -68,6 +69,11 @@ int wf_bson_encode_uuid(struct encoder *e, struct wf_span name, PyObject *o,
                         enum wf_bson_uuids uuids);
 /* The UTF-8 of a str: in the str itself where it is ASCII, else made (*owned, or NULL). */
 int wf_bson_utf8_of(struct encoder *e, PyObject *str, struct wf_span *out, PyObject **owned);
+
+/* ---- encode_key.c ---- */
+
+/* What a key that is no str is in JSON: owned, or NULL with an exception. */
+PyObject *wf_bson_key_text(struct encoder *e, PyObject *key);
 
 /* ---- encode_model.c ---- */
 

@@ -669,7 +669,8 @@ int wf_bson_encode_root(struct encoder *e, const struct wf_node *node, PyObject 
 }
 
 int wf_bson_encode_object(struct wf_state *state, PyObject *o, bool dumped, struct wf_buf *out) {
-    struct encoder e = {.state = state, .s = &state->bson, .typed = true, .dumped = dumped};
+    struct encoder e = {
+        .state = state, .s = &state->bson, .typed = true, .json_keys = true, .dumped = dumped};
     size_t len = out->len;
     e.out = *out; /* nobody looks at the caller's meanwhile */
     int rc = prepare(&e);

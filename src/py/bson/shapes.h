@@ -21,7 +21,8 @@ PyObject *wf_bson_decode_shape(struct wf_state *state, const struct wf_shape *sh
 enum wf_walk_result wf_bson_walk_shape(struct wf_walk *w, const struct wf_node *root,
                                        struct wf_span in, bool member, PyObject **out);
 
-/* Appends the BSON of an object, what BSON does not know as the shape of its class has it.
+/* Appends the BSON of an object, what BSON does not know as the shape of its class has it. Keys that are no
+ * str are written as they are in JSON: it is a reply, and its client gets the names that any other does.
  * dumped   it is what pydantic has made of an object of its
  * returns  0; 1 where its class is none of documents; -1 with an exception. Then out->len is as before */
 int wf_bson_encode_object(struct wf_state *state, PyObject *o, bool dumped, struct wf_buf *out);
