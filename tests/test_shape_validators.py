@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import sys
+from collections import deque
 from typing import Annotated, Any, Literal, Optional
 
 import pydantic
@@ -20,6 +21,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    PrivateAttr,
     RootModel,
     TypeAdapter,
     ValidationInfo,
@@ -232,6 +234,26 @@ def models(draw: Any, plain: st.SearchStrategy[Typed], depth: int = 2) -> Typed:
             namespace["one"] = field_validator("*", mode="after")(classmethod(one))  # type: ignore[arg-type]
         case 4:
             namespace["model_config"] = ConfigDict(extra="forbid", title="Own")
+    match draw(st.integers(0, 7)):
+        case 0:
+
+            def model_post_init(self: Any, context: Any) -> None:
+                seen((sorted(self.__dict__), self.model_fields_set, context))
+                found = deed(self, how)
+                self.__dict__["more"] = found is not self
+
+            namespace["model_post_init"] = model_post_init
+    match draw(st.integers(0, 7)):
+        case 0:
+            namespace["_made"] = PrivateAttr(default_factory=lambda: CALLS.append("private"))
+        case 1:
+            namespace["_list"] = PrivateAttr(default_factory=list)
+        case 2:
+            namespace["_copied"] = draw(
+                st.sampled_from([{}, [1], {"a": "b"}, set(), (1,), deque()])
+            )
+            namespace["_unset"] = PrivateAttr()
+            namespace["_last"] = 1
     model: Any = type("M", (BaseModel,), namespace)
     values = st.fixed_dictionaries({}, optional={n: p.values for n, p in parts.items()})
     full = st.fixed_dictionaries({n: p.values for n, p in parts.items()})

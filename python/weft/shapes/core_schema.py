@@ -22,6 +22,7 @@ __all__ = [
     "Unproved",
     "adapter_of",
     "application_code",
+    "called_after",
     "default_of",
     "is_known",
     "is_pydantics",
@@ -160,15 +161,8 @@ def default_of(schema: Any, where: str) -> tuple[str, Any]:
     if "default" not in schema:
         return "required", None
     value = schema["default"]
-    if isinstance(value, _IMMUTABLE):
-        return "value", value
-    if type(value) in (list, dict, set, collections.deque):
-        if not value and type(value) is not collections.deque:
-            return type(value).__name__, None
-        if all(isinstance(part, _IMMUTABLE) for part in _parts(value)):
-            return "copy", value
-    if type(value) in (tuple, frozenset) and all(isinstance(p, _IMMUTABLE) for p in value):
-        return "value", value
+    if kind := _copied(value):
+        return kind, value if kind in ("value", "copy") else None
     raise Unproved(f"{where} has a default that may need copying by code of the application", True)
 
 
@@ -180,24 +174,59 @@ def _parts(value: Any) -> Iterator[Any]:
         yield from value
 
 
-def private_of(cls: Any, post_init: str | None) -> dict[str, Any] | None:
-    """What a model's private attributes are at first; None where it has none."""
+def _copied(value: Any) -> str:
+    """How a default becomes a new instance's: value, copy, list, dict or set; "" where copying it
+    may run code of the application."""
+    if isinstance(value, _IMMUTABLE):
+        return "value"
+    if type(value) in (list, dict, set, collections.deque):
+        if not value and type(value) is not collections.deque:
+            return type(value).__name__
+        if all(isinstance(part, _IMMUTABLE) for part in _parts(value)):
+            return "copy"
+    if type(value) in (tuple, frozenset) and all(isinstance(p, _IMMUTABLE) for p in value):
+        return "value"
+    return ""
+
+
+def private_of(cls: Any) -> dict[str, Any] | None:
+    """What a model's private attributes are at first, to be copied where that is no immutable;
+    None where making it runs code of the application."""
     from pydantic_core import PydanticUndefined
 
-    if post_init is None:
-        return None
-    if post_init != "model_post_init" or not is_pydantics(cls.model_post_init):
-        raise Unproved(f"{cls.__name__} has a model_post_init", runs_code=True)
     private: dict[str, Any] = {}
     for name, attribute in cls.__private_attributes__.items():
-        if attribute.default_factory is not None:
-            raise Unproved(f"{cls.__name__}.{name} has a default factory", runs_code=True)
-        if attribute.default is PydanticUndefined:
+        default, factory = attribute.default, attribute.default_factory
+        if factory in (list, dict, set) and not attribute.default_factory_takes_validated_data:
+            default = factory()
+        elif factory is not None:
+            return None
+        if default is PydanticUndefined:
             continue
-        if not isinstance(attribute.default, _IMMUTABLE):
-            raise Unproved(f"{cls.__name__}.{name} has a default that is copied", runs_code=True)
-        private[name] = attribute.default
+        if not _copied(default) or type(default) is collections.deque:
+            return None
+        private[name] = default
     return private
+
+
+def called_after(schema: Mapping[str, Any]) -> Callable[[Any], Any] | None:
+    """What gives an instance of a model or dataclass once all of its fields are there, having run
+    code of the application: its own, or factories of private attributes. None without."""
+    if not schema.get("post_init"):
+        return None
+    cls, is_model = schema["cls"], schema["type"] == "model"
+    name = schema["post_init"] if is_model else "__post_init__"
+    method = getattr(cls, name, None)
+    if is_model and is_pydantics(method) and private_of(cls) is not None:
+        return None
+
+    def post_init(instance: Any) -> Any:
+        # as pydantic calls it, who gives a model its context
+        getattr(instance, name)(*((None,) if is_model else ()))
+        return instance
+
+    post_init.__qualname__ = f"{cls.__qualname__}.{name}"
+    return post_init
 
 
 def is_pydantics(function: Any) -> bool:
@@ -234,13 +263,8 @@ def application_code(
         name = schema["cls"].__name__
         if schema.get("custom_init"):
             return f"{name} has an __init__ of its own"
-        if schema.get("post_init") and not is_pydantics(
-            getattr(schema["cls"], str(schema["post_init"]), None)
-        ):
+        if called_after(schema) is not None:
             return f"{name} runs code after it is made"
-        for attribute in getattr(schema["cls"], "__private_attributes__", {}).values():
-            if attribute.default_factory is not None:
-                return f"{name} has a private attribute with a default factory"
     if kind == "call" and not is_known(schema.get("function")):
         return "a function is called"
     if kind == "enum" and schema.get("missing") is not None:

@@ -23,6 +23,7 @@ from weft.shapes.core_schema import (
     SILENT,
     Unproved,
     application_code,
+    called_after,
     default_of,
     is_known,
     is_pydantics,
@@ -106,9 +107,7 @@ class _Reader(Scalars):
 
     def recorder(self) -> Recorded:
         if self.recorded is None:
-            self.recorded = Recorded(
-                self.definitions, is_known, application_code, self.from_attributes
-            )
+            self.recorded = Recorded(self.definitions, is_known, called_after, self.from_attributes)
         return self.recorded
 
     def replay(self, title: str) -> Recorded | None:
@@ -400,18 +399,28 @@ class _Reader(Scalars):
             raise Unproved(f"{cls.__name__} has a __new__ of its own", runs_code=True)
         node = self._config(schema.get("config", {}), cls)
         node.make = "root_model" if schema.get("root_model") else "model"
-        node.private = private_of(cls, schema.get("post_init"))
+        after = called_after(schema)
+        if schema.get("post_init") and after is None:
+            node.private = private_of(cls)
         where = where or cls.__name__
+        self.seen[id(schema)].label = cls.__name__
         if schema.get("root_model"):
             field = self._field_of("root", schema["schema"], schema.get("config", {}), where, [])
-            if field.default_kind != "required" or schema.get("post_init"):
+            if field.default_kind != "required" or node.private is not None:
                 raise Unproved("a RootModel with a default or private attributes")
             node.fields.append(field)
             self.worth_it(node, where)
+        else:
+            self._fields(node, schema["schema"], schema.get("config", {}), where)
+        return self._then(node, after)
+
+    def _then(self, node: Node, after: Callable[[Any], Any] | None) -> Node:
+        """An object of which ``after`` is called with the instance, when all else is valid."""
+        if after is None:
             return node
-        self.seen[id(schema)].label = cls.__name__
-        self._fields(node, schema["schema"], schema.get("config", {}), where)
-        return node
+        node.pydantic = True
+        self.recorder()
+        return Node("after", label=node.label, items=[node], call=after, why=after.__qualname__)
 
     def _fields(self, node: Node, schema: Any, config: Mapping[str, Any], where: str) -> None:
         if schema["type"] != "model-fields":
@@ -473,8 +482,7 @@ class _Reader(Scalars):
         )
         cls, inner = schema["cls"], schema["schema"]
         config = schema.get("config", config)
-        if schema.get("post_init"):
-            raise Unproved(f"{cls.__name__} has a __post_init__", runs_code=True)
+        after = called_after(schema)
         if cls.__new__ is not object.__new__:
             raise Unproved(f"{cls.__name__} has a __new__ of its own", runs_code=True)
         lax(config)
@@ -484,7 +492,7 @@ class _Reader(Scalars):
         if inner["type"] != "dataclass-args":
             self.native(inner, config, where)
         only(inner, "fields", "dataclass_name", "computed_fields", "collect_init_only")
-        if inner.get("collect_init_only") or node.extra == "allow":
+        if node.extra == "allow":
             raise Unproved(f"{cls.__name__} has more than its fields")
         for field in inner["fields"]:
             only(
@@ -521,7 +529,7 @@ class _Reader(Scalars):
                 raise Unproved(f"{cls.__name__}.{name} is no slot")
             node.fields.append(made)
         self.worth_it(node, where)
-        return node
+        return self._then(node, after)
 
     def _typed_dict(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
         only(

@@ -18,7 +18,7 @@ Outcome = tuple[bool, Any]  # did it raise; what it returned or raised
 
 # What holds a function to be called while validating.
 _FUNCTIONS = ("default_factory", "discriminator", "missing")
-# What calls methods of a class by itself, of which there is no copy to be had.
+# What calls methods of a class by itself.
 _BY_CLASS = ("model", "dataclass")
 
 
@@ -38,14 +38,14 @@ class Recorded:
         self,
         definitions: list[Any],
         is_known: Callable[[Any], bool],
-        application_code: Callable[[Any], str],
+        called_after: Callable[[Any], Callable[[Any], Any] | None],
         from_attributes: bool | None,
     ) -> None:
         self._tape = _Tape()
         self._definitions = definitions
         self._copied: list[Any] | None = None
         self._is_known = is_known
-        self._application_code = application_code
+        self._called_after = called_after
         self._from_attributes = from_attributes
         self._schema: Any = None
         self._config: Any = None
@@ -107,10 +107,53 @@ class Recorded:
         if not isinstance(schema, dict):
             return schema
         kind = schema.get("type")
-        if kind in _BY_CLASS and (code := self._application_code({**schema, "schema": None})):
-            raise Unrecordable(code)
+        if kind in _BY_CLASS:
+            return self._copy_made(schema)
+        if kind == "union" and self._names_made(schema, set()):
+            raise Unrecordable("a union with what runs code after it is made")
         if kind in ("generator", "call", "arguments", "arguments-v3"):
             raise Unrecordable(f"pydantic's {kind} may call it later")
+        return self._copy_keys(schema)
+
+    def _copy_made(self, schema: Any) -> Any:
+        """Of a model or dataclass: what it calls by a name is called by a function instead."""
+        name = schema["cls"].__name__
+        if schema.get("custom_init"):
+            raise Unrecordable(f"{name} has an __init__ of its own")
+        after = self._called_after(schema)
+        if after is None:
+            return self._copy_keys(schema)
+        fields = schema["schema"].get("fields", ())
+        if any(field.get("init_only") for field in fields if isinstance(field, dict)):
+            raise Unrecordable(f"{name} has more than its fields")
+        inner = {key: value for key, value in schema.items() if key not in ("post_init", "ref")}
+        copied = {
+            "type": "function-after",
+            "function": {"type": "no-info", "function": self._played(after)},
+            "schema": self._copy_keys(inner),
+        }
+        return {**copied, "ref": schema["ref"]} if "ref" in schema else copied
+
+    def _names_made(self, schema: Any, seen: set[str]) -> bool:
+        """Is there a copy with another name in it? Errors of unions say the names of members."""
+        if isinstance(schema, (list, tuple)):
+            return any(self._names_made(part, seen) for part in schema)
+        if not isinstance(schema, dict):
+            return False
+        ref = schema.get("schema_ref")
+        if ref is not None and ref not in seen:
+            seen.add(ref)
+            if self._names_made([d for d in self._definitions if d["ref"] == ref], seen):
+                return True
+        if schema.get("type") in _BY_CLASS and self._called_after(schema) is not None:
+            return True
+        return any(
+            self._names_made(value, seen)
+            for key, value in schema.items()
+            if key not in ("serialization", "metadata", "default", "config")
+        )
+
+    def _copy_keys(self, schema: Any) -> Any:
         copied: dict[str, Any] = {}
         for key, value in schema.items():
             if key in ("serialization", "metadata", "cls", "computed_fields", "default", "config"):

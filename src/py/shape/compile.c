@@ -412,6 +412,12 @@ static int compile_model_slots(struct compiler *c, PyObject *desc, struct wf_nod
     o->private_template = attribute_or_none(c, desc, "private");
     if (o->private_template != NULL && !PyDict_Check(o->private_template)) {
         PyErr_SetString(PyExc_ValueError, "private attributes are not a dict");
+        return -1;
+    }
+    PyObject *name, *value;
+    Py_ssize_t at = 0;
+    while (o->private_template != NULL && PyDict_Next(o->private_template, &at, &name, &value)) {
+        o->private_copied |= shape_is_copied(value);
     }
     return PyErr_Occurred() ? -1 : 0;
 }

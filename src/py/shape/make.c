@@ -297,6 +297,38 @@ static PyObject *make_fields_set(struct wf_walk *w, const struct wf_object *o, s
     return set;
 }
 
+/* What a private attribute starts with: new reference. */
+static PyObject *make_private_value(struct wf_walk *w, PyObject *value) {
+    if (!shape_is_copied(value)) {
+        return Py_NewRef(value);
+    }
+    if (PyObject_Size(value) != 0) {
+        return PyObject_CallOneArg(w->state->shape.deepcopy, value);
+    }
+    return PyList_CheckExact(value)   ? PyList_New(0)
+           : PyDict_CheckExact(value) ? PyDict_New()
+                                      : PySet_New(NULL);
+}
+
+/* A model's private attributes: a dict, or None. */
+static PyObject *make_private(struct wf_walk *w, const struct wf_object *o) {
+    if (o->private_template == NULL) {
+        return Py_NewRef(Py_None);
+    }
+    PyObject *private = PyDict_Copy(o->private_template);
+    PyObject *name, *value; /* borrowed from the template */
+    Py_ssize_t at = 0;
+    while (o->private_copied && private != NULL &&
+           PyDict_Next(o->private_template, &at, &name, &value)) {
+        PyObject *own = make_private_value(w, value);
+        if (own == NULL || PyDict_SetItem(private, name, own) < 0) {
+            Py_CLEAR(private);
+        }
+        Py_XDECREF(own);
+    }
+    return private;
+}
+
 /* fields_set  stolen */
 static PyObject *make_model(struct wf_walk *w, const struct wf_node *node, size_t at, bool all,
                             PyObject *fields_set) {
@@ -313,7 +345,7 @@ static PyObject *make_model(struct wf_walk *w, const struct wf_node *node, size_
     } else {
         extra = Py_NewRef(Py_None);
     }
-    private = o->private_template != NULL ? PyDict_Copy(o->private_template) : Py_NewRef(Py_None);
+    private = make_private(w, o);
     if (extra == NULL || private == NULL || (instance = type->tp_alloc(type, 0)) == NULL ||
         set_dict(w, instance, dict) < 0) {
         goto fail;

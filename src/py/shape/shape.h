@@ -224,6 +224,8 @@ struct wf_object {
     bool by_alias;      /* output: whatever the caller says */
     bool plain;         /* output, of a root: model_dump leaves all that is in it as it is, but for
                          * models, which become dicts */
+    bool direct; /* output, of a root: model_dump(mode="json") says of it what its nodes do */
+    bool private_copied; /* private_template has lists, dicts or sets, which are copied */
     uint16_t nfields, nkeys;
     uint16_t nrequired;
     uint16_t ncomputed; /* output: as many stand behind the fields, and are attributes */

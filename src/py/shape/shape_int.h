@@ -27,6 +27,11 @@ PyObject *shape_attribute(PyObject *object, const char *name);
 int shape_put_off(struct wf_walk *w, PyObject *dict, const struct wf_object_field *field,
                   unsigned order);
 
+/* Has a private attribute's default to be copied for each instance? Of other types they are immutable. */
+static inline bool shape_is_copied(PyObject *value) {
+    return PyList_CheckExact(value) || PyDict_CheckExact(value) || PySet_CheckExact(value);
+}
+
 /* What validators were put off from w->later_at on, and have no holder yet, are of the fields of the
  * object this dict is of; or of the items of this list. */
 void shape_hold_fields(struct wf_walk *w, const struct wf_object *o, PyObject *dict);
