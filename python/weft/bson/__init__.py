@@ -35,7 +35,7 @@ UUIDs, the class of documents (raw ones too), damaged text, dates, and custom ty
 
 `to_json` writes Extended JSON v2, relaxed or canonical, and `from_json` reads both, neither making
 an object of any value. `to_json(raw, type=T)` is `weft.json.encode(decode(raw, type=T))`, without
-the objects where that is known to be the same: not for models, whose serializers may say otherwise.
+the objects where that is known to be the same: of models those without validators and serializers.
 """
 
 from __future__ import annotations

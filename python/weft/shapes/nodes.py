@@ -85,6 +85,7 @@ class Node:
     omit_defaults: bool = False
     # object that is the root: model_dump leaves all that is in it as it is, but for models
     plain: bool = False
+    direct: bool = False  # likewise: model_dump(mode="json") says of it what its nodes do
     twofold: bool = False  # model_dump may write it in another way than model_dump_json
     computed: list[Field] = field(default_factory=list)  # attributes written behind the fields
 

@@ -13,6 +13,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from weft.shapes import objectid
 from weft.shapes import pydantic as _pydantic
 from weft.shapes.annotations import (
     Reader,
@@ -115,6 +116,11 @@ _SCALARS = {
 }  # fmt: skip
 # What model_dump gives as it is, or again, where it is exactly of its type.
 _KEPT = _SCALARS | {"any", "objectid", "choice", "list", "vartuple", "tuple"}
+# What of BSON is written without an object of it: src/py/bson/to_json_shape.c.
+_DIRECT = {
+    "any", "none", "bool", "int", "float", "str", "date", "datetime", "uuid", "objectid", "choice",
+    "list", "vartuple", "dict", "union", "tagged", "set",
+}  # fmt: skip
 _ITEMS = ("list", "set", "frozenset", "deque")
 _COMPOUND = (*_ITEMS, "vartuple", "dict", "object", "tagged")
 _WRAPPERS = ("function-before", "function-after", "function-wrap")
@@ -129,24 +135,39 @@ def describe_pydantic(adapter: Any) -> Node:
     validates before."""
     node = _Writer(adapter.core_schema).root()
     node.plain = _is_plain(node)
+    node.direct = _is_direct(node)
     return node
+
+
+def _is_dumped_by_pydantic(root: Node) -> bool:
+    import pydantic
+
+    return root.make == "model" and root.type.model_dump is pydantic.BaseModel.model_dump
+
+
+def _has_names_only(node: Node) -> bool:
+    """Of a model: is it its fields, each by a name of its own?"""
+    names = {field.out_key for field in node.fields}
+    return not node.computed and len(names) == len(node.fields)
+
+
+def _is_direct(root: Node) -> bool:
+    """Is model_dump(mode="json", by_alias=True) what its nodes say?"""
+    return _is_dumped_by_pydantic(root) and all(
+        _has_names_only(node)
+        if node.make == "model"
+        else node.kind in _DIRECT or (node.kind == "serializer" and node.type is objectid.Text)
+        for node in root.walk()
+    )
 
 
 def _is_plain(root: Node) -> bool:
     """Does model_dump(by_alias=True) change nothing in it but models, which become dicts?"""
-    import pydantic
-
-    if root.make != "model" or root.type.model_dump is not pydantic.BaseModel.model_dump:
-        return False
-    return all(
+    return _is_dumped_by_pydantic(root) and all(
         (node.kind in _KEPT and not node.twofold)
         or node.kind in ("union", "tagged")
         or (node.kind == "dict" and node.items[0].kind in ("any", "str"))
-        or (
-            node.make == "model"
-            and not node.computed
-            and len({field.out_key for field in node.fields}) == len(node.fields)
-        )
+        or (node.make == "model" and _has_names_only(node))
         for node in root.walk()
     )
 
@@ -226,6 +247,8 @@ class _Writer(_pydantic._Reader):
             items.append(self.read(without, config, where))
         node = Node("serializer", label=items[0].label, items=items, call=function, part=part)
         node.replay = Raised(function.__name__, dict(config) or None)
+        if schema["type"] == "function-plain" and schema["function"]["function"] is objectid.read:
+            node.type = objectid.Text  # str(): its digits
         return node
 
     def _plain(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:

@@ -440,6 +440,7 @@ class _Reader(Scalars):
             made = self._field_of(name, field["schema"], config, f"{where}.{name}", node.fields)
             made.keys = names_of(name, field.get("validation_alias"), config)
             made.out_key = field.get("serialization_alias", name)
+            made.hidden = bool(field.get("serialization_exclude"))
             node.fields.append(made)
         self.worth_it(node, where)
 

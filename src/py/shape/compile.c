@@ -431,6 +431,7 @@ static int compile_object(struct compiler *c, PyObject *desc, struct wf_node *no
     int omit_defaults = attribute_flag(desc, "omit_defaults");
     int by_alias = attribute_flag(desc, "by_alias");
     int plain = attribute_flag(desc, "plain");
+    int direct = attribute_flag(desc, "direct");
     PyObject *computed = attribute_of_type(c, desc, "computed", &PyList_Type);
     PyObject *tag = attribute_or_none(c, desc, "tag");
     o->post_init = attribute_or_none(c, desc, "post_init");
@@ -448,6 +449,7 @@ static int compile_object(struct compiler *c, PyObject *desc, struct wf_node *no
     o->omit_defaults = omit_defaults != 0;
     o->by_alias = by_alias != 0;
     o->plain = plain != 0;
+    o->direct = direct != 0;
     o->nfields = (uint16_t)PyList_GET_SIZE(fields);
     o->ncomputed = (uint16_t)PyList_GET_SIZE(computed);
     struct wf_object_field *out = take(c, (size_t)o->nfields + o->ncomputed, sizeof(*out));
