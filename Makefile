@@ -102,6 +102,7 @@ bench-instructions: $(VENV)/.built
 
 fuzz: $(VENV)/.tests
 	@tools/install-system fuzz
+	@$(pip) --only-binary :all: -r fuzz/requirements.txt || echo "There is no atheris for this Python: its target is left out" >&2
 	@$(in_venv) tools/fuzz $(FUZZ_SECONDS)
 
 lint: $(VENV)/.tests
