@@ -12,6 +12,8 @@
 #include <Python.h>
 #include <structmember.h>
 
+#include <stdbool.h>
+
 #include "base/check.h"
 
 #if PY_VERSION_HEX < 0x030C0000
@@ -69,6 +71,15 @@ static inline PyObject *wf_send_answer(PySendResult sent, PyObject *out) {
         return NULL;
     }
     return out;
+}
+
+/* Is what the exporter of a buffer has bytes, which nobody changes? One that is only read-only may be a
+ * view of what is not, or memory that another process writes. */
+static inline bool wf_is_of_bytes(PyObject *exporter) {
+    if (PyMemoryView_Check(exporter)) {
+        exporter = PyMemoryView_GET_BASE(exporter); /* borrowed; NULL where there is none */
+    }
+    return exporter != NULL && PyBytes_CheckExact(exporter);
 }
 
 #endif

@@ -131,7 +131,7 @@ int wf_bson_input_open(struct input *in, PyObject *data) {
         return -1;
     }
     in->span = wf_span(in->view.buf, (size_t)in->view.len);
-    if (!in->view.readonly) {
+    if (!wf_is_of_bytes(data)) {
         /* Making objects may run the collector and so any finalizer, or let another thread in: what
          * they could change is copied first. */
         in->copy = wf_malloc(in->span.n + 1);

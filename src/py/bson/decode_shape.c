@@ -520,6 +520,10 @@ static enum wf_walk_result decode_field_array(struct reader *r, const struct wf_
         }
     }
     w->depth--;
+    if (result == WF_WALK_OK && tag) {
+        w->fail.field = NULL;
+        result = invalid(r, WF_FAIL_MISSING, n, e->value);
+    }
     if (result != WF_WALK_OK) {
         drop(w, bottom);
         return result;

@@ -360,9 +360,10 @@ static int encode_datetime(struct encoder *e, struct wf_span name, PyObject *o) 
     }
     int64_t ms = ms_of(o);
     if (offset != Py_None) {
-        if (!PyDelta_Check(offset)) {
+        if (!PyDelta_Check(offset) ||
+            (unsigned)PyDateTime_DELTA_GET_DAYS(offset) + 1 > 1) { /* not -1 or 0 */
             Py_DECREF(offset);
-            return FAIL(e, "utcoffset() is not a timedelta");
+            return FAIL(e, "utcoffset() is no timedelta of less than a day");
         }
         /* in microseconds, so that milliseconds are cut off once */
         int64_t us = ms * 1000 + PyDateTime_DATE_GET_MICROSECOND(o) % 1000;

@@ -40,7 +40,7 @@ static PyObject *decode_next(struct wf_state *state, struct iterator *it) {
         return NULL;
     }
     it->at += bytes;
-    if (it->view.readonly) {
+    if (wf_is_of_bytes(it->view.obj)) {
         return decode(state, it, wf_span(rest.p, bytes), base);
     }
     char *copy = wf_malloc(bytes);

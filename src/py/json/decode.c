@@ -607,7 +607,7 @@ static inline PyObject *decode_any(struct wf_json_state *s, PyObject *data, unsi
         return NULL;
     }
     PyObject *v;
-    if (view.readonly) {
+    if (wf_is_of_bytes(data)) {
         v = decode(s, wf_span(view.buf, (size_t)view.len), flags, data);
     } else {
         /* Making objects may run the collector and so any finalizer, or let another thread in: what

@@ -401,18 +401,49 @@ static char *encode_stolen(struct encoder *e, char *d, PyObject *o) {
     return d;
 }
 
+/* Can an int have as many digits as a Decimal has, with zeros for a positive exponent? Making one of
+ * 1E+1000000 takes a minute, and then it could not be written. 1 or 0, or -1 with an exception. */
+static int fits_int(PyObject *digits, PyObject *exponent) {
+    enum { ALWAYS = 640, USUALLY = 4300 }; /* the least limit that can be set, and the usual one */
+    int overflow;
+    long long n = PyLong_AsLongLongAndOverflow(exponent, &overflow);
+    if (overflow != 0 || n > INT32_MAX) {
+        return 0;
+    }
+    n += PyTuple_Check(digits) ? PyTuple_GET_SIZE(digits) : 0;
+    if (n <= ALWAYS) {
+        return 1;
+    }
+    PyObject *get = PySys_GetObject("get_int_max_str_digits"); /* borrowed */
+    PyObject *limit = get != NULL ? PyObject_CallNoArgs(get) : PyLong_FromLong(0);
+    long max = limit != NULL ? PyLong_AsLong(limit) : -1;
+    Py_XDECREF(limit);
+    return max < 0 ? -1 : n <= (max == 0 ? USUALLY : max);
+}
+
 /* As FastAPI: an int where it has no digits behind the point, else the nearest float. */
 static char *encode_decimal(struct encoder *e, char *d, PyObject *o) {
     PyObject *parts = PyObject_CallMethodNoArgs(o, e->s->names[NAME_as_tuple]);
     PyObject *exponent = parts != NULL ? PyObject_GetAttr(parts, e->s->names[NAME_exponent]) : NULL;
+    PyObject *digits = exponent != NULL ? PySequence_GetItem(parts, 1) : NULL;
+    int whole = -1, fits = 1;
+    if (digits != NULL) {
+        /* 'n', 'N' and 'F' are its nan and inf */
+        whole = PyLong_Check(exponent) ? PyObject_RichCompareBool(exponent, Py_False, Py_GE) : 0;
+        fits = whole == 1 ? fits_int(digits, exponent) : 1;
+    }
     Py_XDECREF(parts);
-    if (exponent == NULL) {
+    Py_XDECREF(exponent);
+    Py_XDECREF(digits);
+    if (whole < 0 || fits < 0) {
         return NULL;
     }
-    /* 'n', 'N' and 'F' are its nan and inf */
-    bool whole = PyLong_Check(exponent) && PyObject_RichCompareBool(exponent, Py_False, Py_GE) == 1;
-    Py_DECREF(exponent);
-    return encode_stolen(e, d, whole ? PyNumber_Long(o) : PyNumber_Float(o));
+    if (fits == 0) {
+        PyErr_SetString(e->s->encode_error, "integer with more digits than "
+                                            "sys.get_int_max_str_digits() allows");
+        return NULL;
+    }
+    return encode_stolen(e, d, whole == 1 ? PyNumber_Long(o) : PyNumber_Float(o));
 }
 
 static char *encode_model(struct encoder *e, char *d, PyObject *o) {

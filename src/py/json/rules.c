@@ -17,12 +17,8 @@ static const struct known known_before[] = {
     {"pathlib", "PurePath", RULE_TEXT},
 };
 
-/* and these after. datetime is a date, so it comes first. */
+/* and these after, and after those of datetime. */
 static const struct known known_after[] = {
-    {"datetime", "datetime", RULE_DATETIME},
-    {"datetime", "date", RULE_DATE},
-    {"datetime", "time", RULE_TIME},
-    {"datetime", "timedelta", RULE_TIMEDELTA},
     {"uuid", "UUID", RULE_TEXT},
     {"bson.objectid", "ObjectId", RULE_TEXT},
     {"weft.bson._classes", "ObjectId", RULE_TEXT},
@@ -72,24 +68,46 @@ int wf_json_loaded(const char *module, const char *name, PyObject **out) {
     return rc;
 }
 
-static int is_a(PyTypeObject *type, const char *module, const char *name, bool *exactly) {
+static int is_a(PyTypeObject *type, const char *module, const char *name) {
     PyObject *cls;
     if (wf_json_loaded(module, name, &cls) < 0) {
         return -1;
     }
     int yes = cls != NULL && PyType_Check(cls) && PyType_IsSubtype(type, (PyTypeObject *)cls);
-    *exactly = (PyObject *)type == cls;
     Py_XDECREF(cls);
     return yes;
 }
 
 /* The rule of the first class in the list that `type` is a subclass of, or RULE_NONE. -1: exception
  */
-static int first_known(PyTypeObject *type, const struct known *list, size_t n, bool *exactly) {
+static int first_known(PyTypeObject *type, const struct known *list, size_t n) {
     for (size_t i = 0; i < n; i++) {
-        int yes = is_a(type, list[i].module, list[i].name, exactly);
+        int yes = is_a(type, list[i].module, list[i].name);
         if (yes != 0) {
             return yes < 0 ? -1 : (int)list[i].kind;
+        }
+    }
+    return RULE_NONE;
+}
+
+/* The rule of a class of the module datetime, or RULE_NONE. They are told by what they are, whatever the
+ * module has under their names now: their memory is read. */
+static enum rule_kind time_rule(const PyTypeObject *type) {
+    static const struct {
+        const char *name;
+        enum rule_kind kind, of_subclass;
+    } times[] = {{"datetime.datetime", RULE_DATETIME, RULE_ISOFORMAT},
+                 {"datetime.date", RULE_DATE, RULE_ISOFORMAT},
+                 {"datetime.time", RULE_TIME, RULE_ISOFORMAT},
+                 {"datetime.timedelta", RULE_TIMEDELTA, RULE_TIMEDELTA}};
+    for (const PyTypeObject *base = type; base != NULL; base = base->tp_base) {
+        if (base->tp_flags & Py_TPFLAGS_HEAPTYPE) {
+            continue; /* made by a class statement */
+        }
+        for (size_t i = 0; i < WF_ARRAY_LEN(times); i++) {
+            if (strcmp(base->tp_name, times[i].name) == 0) {
+                return base == type ? times[i].kind : times[i].of_subclass;
+            }
         }
     }
     return RULE_NONE;
@@ -161,8 +179,7 @@ static int find_fields(struct wf_json_state *s, PyTypeObject *type, PyObject *ma
 }
 
 static int find(struct wf_json_state *s, PyTypeObject *type, struct rule *out) {
-    bool exactly = false;
-    int yes = is_a(type, "pydantic.main", "BaseModel", &exactly);
+    int yes = is_a(type, "pydantic.main", "BaseModel");
     if (yes != 0) {
         out->kind = RULE_MODEL;
         return yes < 0 ? -1 : 0;
@@ -171,7 +188,7 @@ static int find(struct wf_json_state *s, PyTypeObject *type, struct rule *out) {
     if (yes != 0) {
         return yes < 0 ? -1 : 0;
     }
-    int kind = first_known(type, known_before, WF_ARRAY_LEN(known_before), &exactly);
+    int kind = first_known(type, known_before, WF_ARRAY_LEN(known_before));
     if (kind != RULE_NONE) {
         out->kind = (enum rule_kind)kind;
         return kind < 0 ? -1 : 0;
@@ -192,13 +209,10 @@ static int find(struct wf_json_state *s, PyTypeObject *type, struct rule *out) {
         out->kind = RULE_ITERATE;
     } else if (PyType_HasFeature(type, Py_TPFLAGS_BYTES_SUBCLASS)) {
         out->kind = RULE_BYTES;
-    } else {
-        kind = first_known(type, known_after, WF_ARRAY_LEN(known_after), &exactly);
+    } else if ((out->kind = time_rule(type)) == RULE_NONE) {
+        kind = first_known(type, known_after, WF_ARRAY_LEN(known_after));
         if (kind < 0) {
             return -1;
-        }
-        if (!exactly && (kind == RULE_DATETIME || kind == RULE_DATE || kind == RULE_TIME)) {
-            kind = RULE_ISOFORMAT;
         }
         out->kind = (enum rule_kind)kind;
         if (kind == RULE_NONE && find_fields(s, type, s->names[NAME___attrs_attrs__], out) < 0) {

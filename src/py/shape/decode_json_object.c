@@ -264,6 +264,11 @@ static enum wf_walk_result decode_field_array(struct reader *r, const struct wf_
         result = WF_WALK_INVALID;
         goto fail;
     }
+    if (tag) {
+        w->fail.field = NULL;
+        result = at(r, first, shape_fail(w, WF_FAIL_MISSING, n));
+        goto fail;
+    }
     w->depth--;
     w->later_at = later; /* items come in the order of the fields */
     return at(r, first, wf_walk_object(w, n, bottom, out));

@@ -69,7 +69,7 @@ static PyObject *decode_buffer(struct wf_shape *shape, PyObject *data, unsigned 
         return NULL;
     }
     PyObject *value = NULL;
-    if (view.readonly) {
+    if (wf_is_of_bytes(data)) {
         value = decode_document(shape, wf_span(view.buf, (size_t)view.len), data, flags);
     } else {
         /* application code may run meanwhile, and change it */

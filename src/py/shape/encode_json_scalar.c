@@ -257,10 +257,20 @@ static char *put_uuid(struct typed *t, char *d, const struct wf_node *n, PyObjec
 
 /* ---- dates and times ---- */
 
+/* A subclass of datetime or time may say anything: CPython looks at what a tzinfo says alone. */
+static int bad_offset(struct typed *t, const struct wf_node *n, bool *known) {
+    *known = false;
+    if (n->dump != NULL) {
+        return 1;
+    }
+    PyErr_SetString(t->e.s->encode_error, "utcoffset() is no timedelta of less than a day");
+    return -1;
+}
+
 /* The offset of what has a time zone. 1, 0 for none, -1 with an exception; *known is false where only
  * pydantic, or nobody, can say how it is written. */
-static int read_offset(struct typed *t, PyObject *o, PyObject *tz, struct wf_time *out,
-                       bool *known) {
+static int read_offset(struct typed *t, const struct wf_node *n, PyObject *o, PyObject *tz,
+                       struct wf_time *out, bool *known) {
     struct wf_shape_state *s = &t->w.state->shape;
     PyDateTime_CAPI *api = datetime_of(t);
     if (tz == Py_None) {
@@ -281,12 +291,13 @@ static int read_offset(struct typed *t, PyObject *o, PyObject *tz, struct wf_tim
     if (delta == Py_None) {
         out->has_offset = false;
     } else if (!PyObject_TypeCheck(delta, api->DeltaType) ||
-               PyDateTime_DELTA_GET_MICROSECONDS(delta) != 0) {
-        *known = false;
+               (unsigned)PyDateTime_DELTA_GET_DAYS(delta) + 1 > 1) { /* not -1 or 0 */
+        Py_DECREF(delta);
+        return bad_offset(t, n, known);
     } else {
         out->offset_s =
             PyDateTime_DELTA_GET_DAYS(delta) * 86400 + PyDateTime_DELTA_GET_SECONDS(delta);
-        *known = out->offset_s % 60 == 0;
+        *known = out->offset_s % 60 == 0 && PyDateTime_DELTA_GET_MICROSECONDS(delta) == 0;
     }
     Py_DECREF(delta);
     return 1;
@@ -307,13 +318,13 @@ static char *put_times(struct typed *t, char *d, const struct wf_node *n, PyObje
         v.time.minute = PyDateTime_DATE_GET_MINUTE(o);
         v.time.second = PyDateTime_DATE_GET_SECOND(o);
         v.time.microsecond = (uint32_t)PyDateTime_DATE_GET_MICROSECOND(o);
-        rc = read_offset(t, o, PyDateTime_DATE_GET_TZINFO(o), &v.time, &known);
+        rc = read_offset(t, n, o, PyDateTime_DATE_GET_TZINFO(o), &v.time, &known);
     } else if (n->kind == WF_NODE_TIME) {
         v.time.hour = PyDateTime_TIME_GET_HOUR(o);
         v.time.minute = PyDateTime_TIME_GET_MINUTE(o);
         v.time.second = PyDateTime_TIME_GET_SECOND(o);
         v.time.microsecond = (uint32_t)PyDateTime_TIME_GET_MICROSECOND(o);
-        rc = read_offset(t, o, PyDateTime_TIME_GET_TZINFO(o), &v.time, &known);
+        rc = read_offset(t, n, o, PyDateTime_TIME_GET_TZINFO(o), &v.time, &known);
     }
     if (rc < 0) {
         return NULL;

@@ -1,0 +1,156 @@
+"""Objects that are not what their class says: to every decoder and encoder."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import gc
+import re
+import sys
+from typing import Any
+
+import msgspec
+import pydantic
+import pytest
+
+from weft import bson, json
+
+
+class Open(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="allow")
+    x: int = 1
+
+
+class Changing:
+    """A cycle, which the collector finds while something is decoded."""
+
+    def __init__(self, buffer: bytearray, old: bytes, new: bytes) -> None:
+        self.me = self
+        self.buffer, self.old, self.new = buffer, old, new
+
+    def __del__(self) -> None:
+        self.buffer[:] = self.buffer.replace(self.old, self.new)
+
+
+@pytest.mark.parametrize("type_", [Any, Open, dict[str, Any]])
+def test_a_read_only_view_of_what_can_change(type_: Any) -> None:
+    escapes = b"\\u00e9" * 3000
+    document = b'{"' + escapes + b'":[' + b",".join([b"[]"] * 2000) + b"]}"
+    raw = bson.encode({"k": "old" * 1000, "many": [[]] * 2000})
+    for data, old, decode in (
+        (document, escapes, lambda view: json.decode(view, type=type_)),
+        (raw, b"old", lambda view: bson.decode(view, type=type_)),
+        (raw, b"old", lambda view: next(bson.iter(view, type=type_))),
+        (raw, b"old", lambda view: bson.to_json(view, type=type_)),
+    ):
+        expected = decode(data)
+        buffer = bytearray(data)
+        view = memoryview(buffer).toreadonly()
+        gc.collect()
+        gc.disable()
+        Changing(buffer, old, b"A" * len(old))
+        gc.enable()  # and what is decoded makes enough objects for it to run
+        assert decode(view) == expected
+        gc.collect()
+        assert buffer != data  # it has, at the latest here
+
+
+def test_a_view_of_bytes_is_read_in_place() -> None:
+    raw = bson.encode({"a": 1})
+    assert json.decode(memoryview(b'xx{"a":1}')[2:]) == {"a": 1}
+    assert bson.decode(memoryview(b"xx" + raw)[2:]) == {"a": 1}
+
+
+class Stand:
+    """What a test has put in the place of a class of the standard library."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("name", ["datetime", "date", "time", "timedelta"])
+@pytest.mark.parametrize("stand", [Stand, lambda: range(3)], ids=["class", "range"])
+def test_a_class_in_the_place_of_datetimes(
+    name: str, stand: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = dt.datetime(2024, 2, 29, 12, 30)
+    values = (at, at.date(), at.time(), dt.timedelta(1))
+    expected = [json.encode(value) for value in values]
+    monkeypatch.setattr(dt, name, type(stand()))
+    with pytest.raises(json.EncodeError):
+        json.encode(stand())
+    assert [json.encode(value) for value in values] == expected
+
+
+class At(dt.datetime):
+    says: Any = None
+
+    def utcoffset(self) -> Any:
+        return self.says
+
+
+class Clock(dt.time):
+    says: Any = None
+
+    def utcoffset(self) -> Any:
+        return self.says
+
+
+@pytest.mark.parametrize(
+    "says", [dt.timedelta(days=999999999), dt.timedelta(days=-999999999), dt.timedelta(1), 5, "x"]
+)
+def test_an_offset_that_is_none(says: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(At, "says", says)
+    monkeypatch.setattr(Clock, "says", says)
+    at, clock = At(2020, 1, 1, tzinfo=dt.timezone.max), Clock(1, tzinfo=dt.timezone.max)
+    for error, call in (
+        (json.EncodeError, lambda: json.encode({"a": at}, type=dict[str, dt.datetime])),
+        (json.EncodeError, lambda: json.encode({"a": clock}, type=dict[str, dt.time])),
+        (bson.EncodeError, lambda: bson.encode({"a": at})),
+    ):
+        with pytest.raises(
+            error, match=r"utcoffset\(\) is no timedelta of less than a day"
+        ) as info:
+            call()
+        assert info.value.path in ("a", '["a"]')  # type: ignore[attr-defined]
+    monkeypatch.setattr(At, "says", dt.timedelta(hours=-2))
+    assert json.encode(at, type=dt.datetime) == b'"2020-01-01T00:00:00-02:00"'
+    assert bson.decode(bson.encode({"a": at})) == {"a": dt.datetime(2020, 1, 1, 2)}
+
+
+@pytest.mark.parametrize("text", ["1E+1000000", "1E+9999999", "-1E+999999999999", "12E+4299"])
+def test_a_decimal_of_millions_of_digits(text: str) -> None:
+    with pytest.raises(json.EncodeError, match=re.escape("sys.get_int_max_str_digits()")) as info:
+        json.encode({"n": [decimal.Decimal(text)]})
+    assert info.value.path == "n[0]"
+
+
+def test_decimals_of_thousands_of_digits() -> None:
+    for text in ("1E+4299", "1E+700", "12E+600", "1E+3", "-7"):
+        value = decimal.Decimal(text)
+        assert json.encode(value) == str(int(value)).encode()
+    assert json.encode(decimal.Decimal("1E-999999999")) == b"0.0"
+    limit = sys.get_int_max_str_digits()
+    try:
+        sys.set_int_max_str_digits(0)
+        assert len(json.encode(decimal.Decimal("1E+4299"))) == 4300
+        with pytest.raises(json.EncodeError):
+            json.encode(decimal.Decimal("1E+1000000000"))
+    finally:
+        sys.set_int_max_str_digits(limit)
+
+
+class Row(msgspec.Struct, tag="row", array_like=True):
+    x: int = 0
+
+
+def test_an_array_without_its_tag() -> None:
+    assert json.decode(b'["row"]', type=Row) == Row()
+    for document in (b"[]", b"[1]", b'["other",1]'):
+        with pytest.raises(json.DecodeError):
+            json.decode(document, type=Row)
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.json.decode(document, type=Row)
+    assert bson.decode(bson.encode({"r": ["row"]}), type=dict[str, Row]) == {"r": Row()}
+    for items in ([], [1]):
+        with pytest.raises(bson.DecodeError):
+            bson.decode(bson.encode({"r": items}), type=dict[str, Row])
