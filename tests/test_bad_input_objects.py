@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import decimal
 import gc
+import os
 import re
+import subprocess
 import sys
 from typing import Any
 
@@ -154,3 +157,66 @@ def test_an_array_without_its_tag() -> None:
     for items in ([], [1]):
         with pytest.raises(bson.DecodeError):
             bson.decode(bson.encode({"r": items}), type=dict[str, Row])
+
+
+@dataclasses.dataclass
+class Again:
+    """Reads the document that it is in."""
+
+    n: Again | None = None
+    x: int = 0
+
+    def __post_init__(self) -> None:
+        if self.x:
+            AGAIN[self.x]()
+
+
+class Factory(msgspec.Struct):
+    n: Factory | None = None
+    x: int = 0
+    made: Any = msgspec.field(default_factory=lambda: AGAIN[5]())
+
+
+DEPTH = 500
+DEEP = b'{"n":' * DEPTH + b'{"x":%d}' + b"}" * DEPTH
+
+
+def deep(x: int) -> bytes:
+    value: Any = {"x": x}
+    for _ in range(DEPTH):
+        value = {"n": value}
+    return bson.encode(value)
+
+
+AGAIN: dict[int, Any] = {
+    1: lambda: json.decode(DEEP % 1, type=Again),
+    2: lambda: bson.decode(deep(2), type=Again),
+    3: lambda: bson.to_json(deep(3), type=Again),
+    5: lambda: json.decode(DEEP % 0, type=Factory),
+}
+
+
+@pytest.mark.parametrize("how", list(AGAIN))
+def test_a_deep_document_that_is_read_at_its_bottom_again(how: int) -> None:
+    with pytest.raises(RecursionError):
+        AGAIN[how]()
+
+
+def test_the_end_of_an_interpreter_with_time_zones() -> None:
+    """pydantic's were freed when the C API of datetime was gone."""
+    program = """
+import datetime, pydantic
+from weft import json
+class M(pydantic.BaseModel):
+    at: datetime.datetime
+print(json.encode(json.decode('{"at":"2024-02-29T00:00:00Z"}', type=M), type=M).decode())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONMALLOC": "debug"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, '{"at":"2024-02-29T00:00:00Z"}\n'), done.stderr

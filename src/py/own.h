@@ -73,6 +73,17 @@ static inline PyObject *wf_send_answer(PySendResult sent, PyObject *out) {
     return out;
 }
 
+/* What is left of the recursion limit for C; NULL where CPython measures the stack itself. */
+static inline int *wf_recursion_left(void) {
+#if PY_VERSION_HEX < 0x030C0000
+    return &PyThreadState_Get()->recursion_remaining;
+#elif PY_VERSION_HEX < 0x030E0000
+    return &PyThreadState_Get()->c_recursion_remaining;
+#else
+    return NULL;
+#endif
+}
+
 /* Is what the exporter of a buffer has bytes, which nobody changes? One that is only read-only may be a
  * view of what is not, or memory that another process writes. */
 static inline bool wf_is_of_bytes(PyObject *exporter) {

@@ -15,17 +15,6 @@ char *wf_json_encode_grow(struct encoder *e, char *d, size_t n) {
     return NULL;
 }
 
-/* What is left of the recursion limit; NULL where CPython measures the stack itself. */
-static int *recursion_left(void) {
-#if PY_VERSION_HEX < 0x030C0000
-    return &PyThreadState_Get()->recursion_remaining;
-#elif PY_VERSION_HEX < 0x030E0000
-    return &PyThreadState_Get()->c_recursion_remaining;
-#else
-    return NULL;
-#endif
-}
-
 int wf_json_encode_descend(struct encoder *e) {
     if (e->depth >= WF_JSON_DEPTH_MAX) {
         PyErr_Format(e->s->encode_error, "nested more than %d deep, or in itself",
@@ -35,7 +24,7 @@ int wf_json_encode_descend(struct encoder *e) {
     if (Py_EnterRecursiveCall(" while encoding JSON") != 0) {
         return -1;
     }
-    int *left = recursion_left();
+    int *left = wf_recursion_left();
     if (left == NULL) {
         return 0;
     }
@@ -50,7 +39,7 @@ int wf_json_encode_descend(struct encoder *e) {
 }
 
 void wf_json_encode_ascend(void) {
-    int *left = recursion_left();
+    int *left = wf_recursion_left();
     if (left != NULL) {
         *left += DEPTH_COUNTED_BY - 1;
     }

@@ -91,8 +91,14 @@ static PyObject *make_default(struct wf_walk *w, const struct wf_object_field *f
         return Py_NewRef(f->default_value);
     case WF_DEFAULT_COPY:
         return PyObject_CallOneArg(w->state->shape.deepcopy, f->default_value);
-    case WF_DEFAULT_FACTORY:
-        return PyObject_CallNoArgs(f->default_value);
+    case WF_DEFAULT_FACTORY: {
+        PyObject *made = NULL;
+        if (shape_enter_call(w) == 0) {
+            made = PyObject_CallNoArgs(f->default_value);
+            shape_leave_call(w);
+        }
+        return made;
+    }
     case WF_DEFAULT_LIST:
         return PyList_New(0);
     case WF_DEFAULT_DICT:
@@ -372,7 +378,11 @@ fail:
 static PyObject *make_by_keywords(struct wf_walk *w, const struct wf_node *node, size_t at) {
     PyObject *kwargs = make_typed_dict(w, &node->object, at, 0);
     PyObject *empty = kwargs != NULL ? PyTuple_New(0) : NULL;
-    PyObject *instance = empty != NULL ? PyObject_Call(node->type, empty, kwargs) : NULL;
+    PyObject *instance = NULL;
+    if (empty != NULL && shape_enter_call(w) == 0) {
+        instance = PyObject_Call(node->type, empty, kwargs);
+        shape_leave_call(w);
+    }
     Py_XDECREF(empty);
     Py_XDECREF(kwargs);
     return instance;
@@ -432,7 +442,11 @@ enum wf_walk_result wf_walk_object(struct wf_walk *w, const struct wf_node *node
         shape_sort_put_off(w, w->later_at);
     }
     if (wf_unlikely(result == WF_WALK_OK && node->object.post_init != NULL)) {
-        PyObject *none = PyObject_CallMethodNoArgs(*out, node->object.post_init);
+        PyObject *none = NULL;
+        if (shape_enter_call(w) == 0) {
+            none = PyObject_CallMethodNoArgs(*out, node->object.post_init);
+            shape_leave_call(w);
+        }
         if (none == NULL) {
             Py_CLEAR(*out);
             return shape_fail_raised(w, node);

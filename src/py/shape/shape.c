@@ -212,9 +212,11 @@ PyObject *wf_shape_find_output(struct wf_state *state, PyObject *type) {
     X(safe_unknown)                                                                                \
     X(decimal_type)                                                                                \
     X(tz_info)                                                                                     \
-    X(tz_utc)                                                                                      \
     X(name_path)                                                                                   \
     X(name_root)
+
+/* But for tz_utc, which is never given up: the module may be cleared when the C API of datetime is gone
+ * already, which pydantic reads when a time zone of its is freed. */
 
 int wf_shape_traverse(struct wf_shape_state *s, visitproc visit, void *arg) {
 #define X(field) Py_VISIT(s->field);

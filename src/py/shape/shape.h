@@ -311,7 +311,7 @@ struct wf_shape_state {
     Py_ssize_t uuid_int, uuid_is_safe; /* offsets of the slots of a UUID */
     PyObject *decimal_type;
     PyObject *tz_info; /* pydantic_core.TzInfo */
-    PyObject *tz_utc;  /* TzInfo(0) */
+    PyObject *tz_utc;  /* TzInfo(0); not given up at the end */
     PyObject *name_path, *name_root;
     void *datetime; /* PyDateTime_CAPI, static in CPython; or NULL before the first date */
 };

@@ -194,6 +194,33 @@ enum wf_walk_result wf_walk_checks_slow(struct wf_walk *w, const struct wf_node 
     return WF_WALK_OK;
 }
 
+/* ---- calls of application code ---- */
+
+int shape_enter_call(const struct wf_walk *w) {
+    int *left = wf_recursion_left();
+    if (Py_EnterRecursiveCall(" while decoding") != 0) {
+        return -1;
+    }
+    if (left == NULL) {
+        return 0;
+    }
+    if (wf_unlikely(*left <= (int)w->depth)) {
+        Py_LeaveRecursiveCall();
+        PyErr_SetString(PyExc_RecursionError, "maximum recursion depth exceeded while decoding");
+        return -1;
+    }
+    *left -= (int)w->depth;
+    return 0;
+}
+
+void shape_leave_call(const struct wf_walk *w) {
+    int *left = wf_recursion_left();
+    if (left != NULL) {
+        *left += (int)w->depth;
+    }
+    Py_LeaveRecursiveCall();
+}
+
 /* ---- judges ---- */
 
 PyObject *wf_walk_ask(struct wf_walk *w, const struct wf_node *node, PyObject *object) {
@@ -209,7 +236,11 @@ PyObject *wf_walk_ask(struct wf_walk *w, const struct wf_node *node, PyObject *o
 
 enum wf_walk_result wf_walk_judge(struct wf_walk *w, const struct wf_node *node, PyObject *object,
                                   PyObject **out) {
+    if (shape_enter_call(w) < 0) {
+        return WF_WALK_FAILED;
+    }
     *out = wf_walk_ask(w, node, object);
+    shape_leave_call(w);
     if (*out != NULL) {
         return WF_WALK_OK;
     }
