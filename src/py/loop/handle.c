@@ -1,8 +1,6 @@
 /* Handle and TimerHandle: one callback to come, now or at a time. */
+#include "py/loop/context.h"
 #include "py/loop/loop_int.h"
-
-/* Callbacks that wait their turn: so few are no burden to the collector. */
-enum { FEW = 64 };
 
 /* ---- birth and death ---- */
 
@@ -42,21 +40,41 @@ void wf_handle_free_spares(struct wf_pyloop *l) {
     free_spares(&l->timer_spares);
 }
 
-/* A context that was made for the handle: nobody but it has one. */
-static void hide_context(struct wf_handle *h, const PyObject *given) {
-    if (given == NULL || given == Py_None) {
-        h->lone = true;
-        PyObject_GC_UnTrack(h->context);
+/* The current context as it is now, for a callback that was given none. 0, or -1 with MemoryError. */
+static int take_context(struct wf_handle *h) {
+    if (wf_likely(h->loop->no_vars != NULL)) {
+        h->context = wf_context_vars();
+        if (wf_likely(h->context != NULL)) {
+            h->bare = true;
+            return 0;
+        }
     }
+    h->context = PyContext_CopyCurrent();
+    return h->context != NULL ? 0 : -1;
 }
 
-/* What asks for the context, and what lets go of it, has to make it an ordinary one before: one that
- * the collector does not know cannot be freed. */
-static void share_context(struct wf_handle *h) {
-    if (h->lone) {
-        h->lone = false;
-        PyObject_GC_Track(h->context);
+/* From here on the handle has a Context. 0, or -1 with MemoryError. */
+static int make_context(struct wf_handle *h) {
+    if (!h->bare) {
+        return 0;
     }
+    PyObject *context = h->loop->spare_context; /* owned now */
+    h->loop->spare_context = NULL;
+    if (wf_unlikely(context == NULL || !wf_context_unseen(context))) {
+        Py_XSETREF(context, PyContext_New());
+        if (context == NULL) {
+            return -1;
+        }
+        if (!h->bare) { /* a collection's finalizer has asked for it meanwhile */
+            Py_DECREF(context);
+            return 0;
+        }
+    }
+    PyObject *none = wf_context_exchange(context, h->context);
+    h->context = context;
+    h->bare = false;
+    Py_XDECREF(none);
+    return 0;
 }
 
 /* Every field of the head. Returns 0 or -1; what is filled so far is then released by dealloc. */
@@ -70,15 +88,12 @@ static int init_handle(struct wf_handle *h, struct wf_pyloop *l, PyObject *callb
     h->repr = NULL;
     h->weakrefs = NULL;
     h->nargs = 0;
-    h->cancelled = h->timed = h->lone = false;
+    h->cancelled = h->timed = h->bare = false;
 
     if (context != NULL && context != Py_None) {
         h->context = Py_NewRef(context);
-    } else {
-        h->context = PyContext_CopyCurrent();
-        if (h->context == NULL) {
-            return -1;
-        }
+    } else if (wf_unlikely(take_context(h) < 0)) {
+        return -1;
     }
     if (nargs > 2) {
         PyObject *tuple = PyTuple_New(nargs);
@@ -115,8 +130,6 @@ struct wf_handle *wf_handle_new(struct wf_pyloop *l, PyObject *callback, PyObjec
     }
     if (wf_unlikely(init_handle(h, l, callback, args, nargs, context) < 0)) {
         Py_CLEAR(h);
-    } else if (l->ready.len >= FEW) {
-        hide_context(h, context);
     }
     return h;
 }
@@ -152,8 +165,6 @@ struct wf_timer_handle *wf_timer_handle_new(struct wf_pyloop *l, double when, Py
     t->h.timed = true;
     if (wf_unlikely(rc < 0)) {
         Py_CLEAR(t);
-    } else {
-        hide_context(&t->h, context);
     }
     return t;
 }
@@ -162,14 +173,7 @@ static int handle_traverse(struct wf_handle *h, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(h));
     Py_VISIT(h->loop);
     Py_VISIT(h->callback);
-    if (h->lone) { /* what it refers to is referred to by us alone */
-        int rc = Py_TYPE(h->context)->tp_traverse(h->context, visit, arg);
-        if (rc != 0) {
-            return rc;
-        }
-    } else {
-        Py_VISIT(h->context);
-    }
+    Py_VISIT(h->context);
     Py_VISIT(h->args[0]);
     Py_VISIT(h->args[1]);
     Py_VISIT(h->source_traceback);
@@ -188,7 +192,7 @@ int wf_handle_visit_queued(struct wf_handle *h, visitproc visit, void *arg) {
 static int handle_clear(struct wf_handle *h) {
     h->nargs = 0;
     Py_CLEAR(h->callback);
-    share_context(h);
+    h->bare = false;
     Py_CLEAR(h->context);
     Py_CLEAR(h->args[0]);
     Py_CLEAR(h->args[1]);
@@ -204,7 +208,6 @@ static void bury(struct wf_handle *h) {
         PyObject_ClearWeakRefs((PyObject *)h);
     }
     Py_CLEAR(h->callback);
-    share_context(h);
     Py_XDECREF(h->context);
     Py_XDECREF(h->args[0]);
     Py_XDECREF(h->args[1]);
@@ -311,11 +314,11 @@ int wf_handle_run(struct wf_handle *h) {
     }
     /* The callback may cancel its own handle, which drops these. */
     PyObject *callback = Py_NewRef(h->callback);
-    share_context(h);
+    bool made = wf_likely(make_context(h) == 0);
     PyObject *context = Py_NewRef(h->context);
     PyObject *stack[3] = {NULL, Py_XNewRef(h->args[0]), Py_XNewRef(h->args[1])};
     PyObject *result = NULL;
-    if (wf_likely(PyContext_Enter(context) == 0)) {
+    if (made && wf_likely(PyContext_Enter(context) == 0)) {
         if (wf_likely(h->nargs <= 2)) {
             result = PyObject_Vectorcall(callback, stack + 1,
                                          h->nargs | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
@@ -336,6 +339,28 @@ int wf_handle_run(struct wf_handle *h) {
     Py_DECREF(context);
     Py_DECREF(callback);
     return rc;
+}
+
+/* Nobody has h but us, nor its context but h: the next callback may have it. */
+static void spare_context(struct wf_handle *h) {
+    struct wf_pyloop *l = h->loop;
+    PyObject *context = h->context;
+    if (wf_likely(context != NULL && !h->bare && h->weakrefs == NULL && l->spare_context == NULL &&
+                  l->no_vars != NULL && l->open && wf_context_unseen(context))) {
+        h->context = NULL;
+        PyObject *vars = wf_context_exchange(context, Py_NewRef(l->no_vars));
+        l->spare_context = context;
+        Py_DECREF(vars); /* what dies with them may call us */
+    }
+}
+
+void wf_handle_done(struct wf_handle *h) {
+    if (wf_unlikely(Py_REFCNT(h) > 1)) {
+        wf_handle_track(h);
+    } else {
+        spare_context(h);
+    }
+    Py_DECREF(h);
 }
 
 int wf_handle_cancel(struct wf_handle *h) {
@@ -379,7 +404,9 @@ static PyObject *handle_cancelled(struct wf_handle *h, PyObject *unused) {
 }
 
 static PyObject *handle_get_context(struct wf_handle *h, PyObject *unused) {
-    share_context(h);
+    if (make_context(h) < 0) {
+        return NULL;
+    }
     return Py_NewRef(h->context != NULL ? h->context : Py_None);
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/alloc.h"
+#include "py/loop/context.h"
 #include "py/loop/loop_int.h"
 
 /* ---- birth and death ---- */
@@ -21,6 +22,7 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     if (l->state != NULL && l->state->loop.timer_handle_type != NULL) {
         l->handle_type = (PyTypeObject *)Py_NewRef(l->state->loop.handle_type);
         l->timer_handle_type = (PyTypeObject *)Py_NewRef(l->state->loop.timer_handle_type);
+        l->no_vars = Py_XNewRef(l->state->loop.no_vars);
     } else {
         l->state = NULL;
     }
@@ -72,6 +74,7 @@ static void release(struct wf_pyloop *l) {
     }
     l->open = false; /* from here on no spares are kept */
     wf_handle_free_spares(l);
+    Py_CLEAR(l->spare_context);
     wf_free(l->ready.slots);
     l->ready = (struct wf_queue){0};
     wf_loop_close(&l->reactor);
@@ -84,6 +87,8 @@ static int loop_traverse(struct wf_pyloop *l, visitproc visit, void *arg) {
     Py_VISIT(l->timer_handle_type);
     Py_VISIT(l->task_factory);
     Py_VISIT(l->loop_keyword);
+    Py_VISIT(l->no_vars);
+    Py_VISIT(l->spare_context);
     for (uint32_t i = 0; i < l->ready.len; i++) {
         struct wf_handle *h = l->ready.slots[(l->ready.head + i) & (l->ready.cap - 1)];
         int rc = wf_handle_visit_queued(h, visit, arg);
@@ -116,6 +121,7 @@ static void loop_dealloc(struct wf_pyloop *l) {
     PyTypeObject *type = Py_TYPE(l);
     PyObject_GC_UnTrack(l);
     (void)loop_clear(l);
+    Py_XDECREF(l->no_vars);
     Py_XDECREF(l->handle_type);
     Py_XDECREF(l->timer_handle_type);
     Py_XDECREF(l->module);
@@ -457,6 +463,11 @@ static PyObject *reactor_name(struct wf_pyloop *l, PyObject *unused) {
     return PyUnicode_FromString(wf_poller_name(l->reactor.poller));
 }
 
+static PyObject *copy_contexts(struct wf_pyloop *l, PyObject *unused) {
+    Py_CLEAR(l->no_vars);
+    Py_RETURN_NONE;
+}
+
 /* ---- attributes that asyncio's classes read and write ---- */
 
 static PyObject *get_thread_id(struct wf_pyloop *l, void *unused) {
@@ -562,6 +573,8 @@ static PyMethodDef loop_methods[] = {
     {"_run_turns", (PyCFunction)run_turns, METH_NOARGS, "Turns until stop() is called."},
     {"_release", (PyCFunction)release_reactor, METH_NOARGS,
      "Drops all that waits, and closes the reactor."},
+    {"_copy_contexts", (PyCFunction)copy_contexts, METH_NOARGS,
+     "For tests: from here on, what is done where CPython's contexts are not known."},
     {"_poller", (PyCFunction)reactor_name, METH_NOARGS, "What waits for descriptors: epoll, ..."},
     {NULL},
 };
@@ -716,8 +729,8 @@ int wf_loop_exec(PyObject *module, struct wf_state *state) {
     if (s->asyncio_handle == NULL || s->asyncio_timer_handle == NULL || s->extract_stack == NULL ||
         s->format_callback == NULL || s->future_type == NULL || s->asyncio_task_type == NULL ||
         s->kw_loop == NULL || s->sendfile_not_available == NULL || s->kw_debug == NULL ||
-        s->empty_tuple == NULL || wf_handle_exec(module, state) < 0 ||
-        wf_operation_exec(module, state) < 0) {
+        s->empty_tuple == NULL || wf_context_probe(&s->no_vars) < 0 ||
+        wf_handle_exec(module, state) < 0 || wf_operation_exec(module, state) < 0) {
         return -1;
     }
     s->loop_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &loop_spec, NULL);
@@ -744,6 +757,7 @@ int wf_loop_traverse(struct wf_loop_state *s, visitproc visit, void *arg) {
     Py_VISIT(s->asyncio_task_type);
     Py_VISIT(s->extract_stack);
     Py_VISIT(s->format_callback);
+    Py_VISIT(s->no_vars);
     return 0;
 }
 
@@ -763,6 +777,7 @@ void wf_loop_clear(struct wf_loop_state *s) {
     Py_CLEAR(s->kw_loop);
     Py_CLEAR(s->kw_debug);
     Py_CLEAR(s->empty_tuple);
+    Py_CLEAR(s->no_vars);
 #define X(name) Py_CLEAR(s->str_##name);
     WF_LOOP_NAMES(X)
 #undef X

@@ -14,7 +14,7 @@ struct wf_handle {
     PyObject_HEAD
     struct wf_pyloop *loop;     /* owned; NULL only when the collector cleared it */
     PyObject *callback;         /* owned; NULL once cancelled. On the free list: the next one */
-    PyObject *context;          /* owned: contextvars.Context */
+    PyObject *context;          /* owned: contextvars.Context; or what one is made of, see `bare` */
     PyObject *args[2];          /* owned: up to two arguments, or one tuple where there are more */
     PyObject *source_traceback; /* owned; debug mode only, else NULL */
     PyObject *repr;             /* owned; kept by cancel() in debug mode, else NULL */
@@ -22,7 +22,7 @@ struct wf_handle {
     uint32_t nargs;
     bool cancelled;
     bool timed; /* the head of a wf_timer_handle */
-    bool lone;  /* nobody but us has `context`, and the collector does not know it */
+    bool bare;  /* `context` is the variables of a Context that is made when somebody asks */
 };
 
 /* The same at a time.
@@ -43,6 +43,10 @@ struct wf_timer_handle {
     bool scheduled;
 };
 
+/* Each callback has a Context of its own, a copy from the moment it was asked for. Until it runs or
+ * somebody looks, the variables do for it (context.h, ADR 32). Most leave theirs to nobody, so the
+ * next one runs in the same object: `spare_context`, while nobody else has it. */
+
 /* Handles of which nobody kept a reference are used again: more than a burst of this many and the
  * rest goes back to the allocator. */
 enum { WF_HANDLES_SPARE_MAX = 2048 }; /* 300 KB */
@@ -58,10 +62,6 @@ struct wf_spares {
  *
  *   untracked ──the caller kept it, which shows when the next one is made──▶ tracked
  *             ──somebody has it once it has run────────────────────────────▶ tracked
- *
- * So with the context that is made for a timer, or for a handle that is one of many, until it is
- * entered or asked for: thousands that wait are thousands of contexts. A handle visits what its own
- * refers to.
  *
  * Until then one that somebody else has too counts as reachable. That does no harm while the loop runs,
  * since it is reachable then; when it stops, and for the last one that is made while it does not run,
@@ -80,6 +80,8 @@ int wf_handle_visit_queued(struct wf_handle *h, visitproc visit, void *arg);
 /* Calls back in its context. An exception goes to the loop's exception handler; -1 only for what
  * has to end run_forever (KeyboardInterrupt, SystemExit, or what the exception handler raised). */
 int wf_handle_run(struct wf_handle *h);
+/* h (stolen) has had its turn: the queue's reference is given up. */
+void wf_handle_done(struct wf_handle *h);
 int wf_handle_cancel(struct wf_handle *h); /* 0, or -1 with an exception (debug mode's repr) */
 void wf_handle_free_spares(struct wf_pyloop *l);
 int wf_handle_exec(PyObject *module, struct wf_state *state);
@@ -164,6 +166,8 @@ struct wf_pyloop {
 
     struct wf_queue ready;
     struct wf_spares spares, timer_spares;
+    PyObject *no_vars; /* owned: of an empty context; NULL where contexts are copied at once */
+    PyObject *spare_context; /* owned: empty; or NULL */
     struct wf_handle *fresh; /* borrowed: the last that was handed out, maybe untracked; or NULL */
 
     struct wf_list timers;             /* scheduled timer handles, each owned once */

@@ -48,6 +48,7 @@ struct wf_loop_state {
     PyObject *kw_loop;                         /* ("loop",) for calls with one keyword */
     PyObject *kw_debug;                        /* ("debug",) */
     PyObject *empty_tuple;
+    PyObject *no_vars;                /* owned: wf_context_probe() */
 #define X(name) PyObject *str_##name; /* owned */
     WF_LOOP_NAMES(X)
 #undef X

@@ -226,10 +226,7 @@ static int run_handles(struct wf_pyloop *l) {
         if (wf_likely(!h->cancelled)) {
             rc = wf_unlikely(l->debug) ? run_watched(l, h) : wf_handle_run(h);
         }
-        if (wf_unlikely(Py_REFCNT(h) > 1)) {
-            wf_handle_track(h);
-        }
-        Py_DECREF(h);
+        wf_handle_done(h);
         if (wf_unlikely(rc < 0)) {
             return -1;
         }
