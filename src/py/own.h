@@ -59,6 +59,20 @@ static inline void wf_err_put(PyObject *exc) {
 #endif
 }
 
+/* From here to wf_handled() `exc` (borrowed) is what sys.exc_info() says, as in an except clause: for who is told of
+ * it. Returns what wf_handled() takes: owned, or NULL. */
+static inline PyObject *wf_handling(PyObject *exc) {
+    PyObject *outer = PyErr_GetHandledException();
+    PyErr_SetHandledException(exc);
+    return outer;
+}
+
+/* outer  stolen, or NULL */
+static inline void wf_handled(PyObject *outer) {
+    PyErr_SetHandledException(outer);
+    Py_XDECREF(outer);
+}
+
 /* PyIter_Send's answer (`out` is stolen) as a method of the iterator's returns it: a value, or NULL with
  * StopIteration or what went wrong. */
 static inline PyObject *wf_send_answer(PySendResult sent, PyObject *out) {

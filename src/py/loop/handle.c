@@ -287,7 +287,9 @@ static int report_exception(struct wf_handle *h, PyObject *callback) {
          PyDict_SetItemString(context, "source_traceback", h->source_traceback) < 0)) {
         goto done;
     }
+    PyObject *outer = wf_handling(exc);
     done = PyObject_CallMethod((PyObject *)h->loop, "call_exception_handler", "O", context);
+    wf_handled(outer);
     rc = done != NULL ? 0 : -1;
 done:
     if (rc < 0 && PyErr_ExceptionMatches(PyExc_MemoryError)) {

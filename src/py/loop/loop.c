@@ -669,9 +669,10 @@ bool wf_pyloop_closed(PyObject *loop) {
 }
 
 void wf_pyloop_report(PyObject *loop, const char *message, PyObject *exc) {
-    PyObject *pending = wf_err_take();
+    PyObject *pending = wf_err_take(), *outer = wf_handling(exc);
     PyObject *done = PyObject_CallMethod(loop, "call_exception_handler", "{sssO}", "message",
                                          message, "exception", exc);
+    wf_handled(outer);
     if (done == NULL) {
         PyErr_WriteUnraisable(loop);
     }

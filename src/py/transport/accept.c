@@ -40,10 +40,12 @@ static int not_made(struct listener *l, PyObject *protocol) {
         if (context != NULL && protocol != NULL) {
             (void)PyDict_SetItemString(context, "protocol", protocol);
         }
+        PyObject *outer = wf_handling(exc);
         PyObject *done = context != NULL
                              ? PyObject_CallMethodOneArg(
                                    l->loop, l->state->transport.str_call_exception_handler, context)
                              : NULL;
+        wf_handled(outer);
         Py_XDECREF(context);
         Py_XDECREF(done);
         rc = done != NULL ? 0 : -1;
@@ -124,9 +126,11 @@ static int back_off(struct listener *l) {
         PyObject *timer =
             PyObject_CallMethod(l->loop, "call_later", "dO", ACCEPT_RETRY_DELAY_S, later);
         Py_XDECREF(timer);
+        PyObject *outer = wf_handling(exc);
         done = timer != NULL ? PyObject_CallMethodOneArg(
                                    l->loop, l->state->transport.str_call_exception_handler, context)
                              : NULL;
+        wf_handled(outer);
         rc = done != NULL ? 0 : -1;
     }
     Py_XDECREF(done);

@@ -46,6 +46,14 @@ int wf_transport_tell_server(struct wf_transport *t, PyObject *server, PyObject 
     return done != NULL ? 0 : -1;
 }
 
+/* Who makes a connection hears here, as with asyncio, of a factory that forgot its return: 0, or -1 with an
+ * AttributeError. */
+static int is_protocol(struct wf_transport *t) {
+    PyObject *made = PyObject_GetAttr(t->protocol, t->state->transport.str_connection_made);
+    Py_XDECREF(made);
+    return made != NULL ? 0 : -1;
+}
+
 int wf_transport_init(struct wf_transport *t, struct wf_state *state, PyObject *loop,
                       PyObject *protocol, PyObject *sock, int fd, PyObject *extra,
                       PyObject *server) {
@@ -58,7 +66,7 @@ int wf_transport_init(struct wf_transport *t, struct wf_state *state, PyObject *
     t->protocol = Py_NewRef(protocol);
     t->sock = Py_XNewRef(sock);
     t->context = PyContext_CopyCurrent();
-    if (t->context == NULL || fill_extra(t, extra) < 0) {
+    if (t->context == NULL || fill_extra(t, extra) < 0 || is_protocol(t) < 0) {
         return -1;
     }
     int rc = wf_pyloop_own_fd(loop, fd, (PyObject *)t);
@@ -147,10 +155,12 @@ int wf_transport_report(struct wf_transport *t, const char *message, PyObject *e
     PyObject *context =
         Py_BuildValue("{sssOsOsO}", "message", message, "exception", exc, "transport",
                       (PyObject *)t, "protocol", t->protocol != NULL ? t->protocol : Py_None);
+    PyObject *outer = wf_handling(exc);
     PyObject *done = context != NULL
                          ? PyObject_CallMethodOneArg(
                                t->loop, t->state->transport.str_call_exception_handler, context)
                          : NULL;
+    wf_handled(outer);
     Py_XDECREF(context);
     Py_XDECREF(done);
     return done != NULL ? 0 : -1;
@@ -239,20 +249,41 @@ static int tell_made(struct wf_transport *t) {
     return rc;
 }
 
-int wf_transport_begin(struct wf_transport *t) {
-    int rc = tell_made(t);
-    PyObject *failed = rc < 0 ? wf_err_take() : NULL; /* what ends the loop, after the rest */
-    rc = 0;
-    if (!t->closing && !t->paused) {
-        rc = wf_transport_watch_read(t);
+/* A descriptor that cannot be watched (EPERM for a file, ENOSPC where the user has no more watches) is reported
+ * as well: who waits for the connection is told in any case. */
+static int begin_reading(struct wf_transport *t) {
+    if (t->closing || t->paused || wf_likely(wf_transport_watch_read(t) == 0)) {
+        return 0;
     }
-    if (rc == 0) {
-        rc = wake_waiter(t);
+    if (wf_transport_ends_loop()) {
+        return -1;
     }
-    if (failed != NULL) {
-        PyErr_Clear();
-        wf_err_put(failed);
-        rc = -1;
-    }
+    PyObject *exc = wf_err_take();
+    int rc = wf_transport_report(t, "Exception in callback _add_reader()", exc);
+    Py_DECREF(exc);
     return rc;
+}
+
+/* Does fn(t) whatever has failed before. *failed (owned, or NULL) is the first that ends the loop. */
+static void and_then(struct wf_transport *t, int (*fn)(struct wf_transport *t), PyObject **failed) {
+    if (fn(t) < 0) {
+        PyObject *exc = wf_err_take();
+        if (*failed == NULL) {
+            *failed = exc;
+        } else {
+            Py_DECREF(exc);
+        }
+    }
+}
+
+int wf_transport_begin(struct wf_transport *t) {
+    PyObject *failed = NULL;
+    and_then(t, tell_made, &failed);
+    and_then(t, begin_reading, &failed);
+    and_then(t, wake_waiter, &failed);
+    if (failed != NULL) {
+        wf_err_put(failed);
+        return -1;
+    }
+    return 0;
 }
