@@ -104,7 +104,7 @@ def test_help_speaks_of_loops_and_transports() -> None:
         for name in filter(lambda name: not name.startswith("_"), dir(cls)):
             assert inspect.signature(getattr(cls, name)), (cls, name)
     text = pydoc.render_doc(weft.loop.Loop.call_later, renderer=pydoc.plaintext)
-    assert "call_later(self, delay, callback, /, *args, context=None)" in text
+    assert "call_later(self, /, delay, callback, *args, context=None)" in text
     assert "in `delay` seconds" in text
 
 
