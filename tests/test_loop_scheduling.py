@@ -269,6 +269,28 @@ def test_a_few_turns_are_enough_to_see_what_has_arrived(loop: Loop) -> None:
         loop.run_until_complete(main())
 
 
+def test_callbacks_that_turn_slow_do_not_keep_a_descriptor_waiting(loop: Loop) -> None:
+    """After many short turns the loop looks at the clock less often: for three turns at most."""
+    a, b = socket.socketpair()
+    slow = 0
+
+    def chain(turns: int) -> None:
+        nonlocal slow
+        if turns == 0:
+            b.send(b"x")
+        elif turns < 0:
+            slow += 1
+            time.sleep(0.002)
+        loop.call_soon(chain, turns - 1)
+
+    with a, b:
+        loop.add_reader(a, loop.stop)
+        loop.call_soon(chain, 500)
+        loop.run_forever()
+        loop.remove_reader(a)
+    assert slow <= 5
+
+
 # ---- handles
 
 

@@ -156,6 +156,10 @@ enum { WF_QUIET_TURNS = 64 };
 /* But never later than this: nobody who waits for a descriptor, a timer, a signal or the GIL waits
  * for it longer than a slow callback would have made him wait. */
 enum { WF_GLANCE_EVERY_NS = 50 * 1000 };
+/* To read the clock takes a fifth of a turn of one short callback. So once the turns since it was read
+ * last took less than this, the next few go by without, if they are of no more callbacks than that: should
+ * these be slow, then somebody waits for a handful of slow callbacks, once. */
+enum { WF_SHORT_NS = 10 * 1000, WF_UNREAD_TURNS = 3, WF_UNREAD_CALLBACKS = 2 };
 
 struct wf_pyloop {
     PyObject_HEAD
@@ -200,6 +204,8 @@ struct wf_pyloop {
     bool found;            /* the turn before this one looked, and found something */
     unsigned quiet;        /* turns in a row whose glance at the descriptors found nothing */
     uint64_t glance_by_ns; /* when the next glance is due at the latest */
+    uint64_t read_ns;      /* when the clock was read last, to know whether it is */
+    unsigned unread;       /* turns that may go by before it is read again */
 };
 
 /* Other threads may call anything at the wrong moment. While the loop waits they must not touch the

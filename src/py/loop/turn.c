@@ -41,7 +41,10 @@ int wf_pyloop_timer_arm(struct wf_pyloop *l, struct wf_timer_handle *t) {
         PyErr_NoMemory();
         return -1;
     }
-    l->glance_by_ns = WF_MIN(l->glance_by_ns, when_ns);
+    if (when_ns < l->glance_by_ns) {
+        l->glance_by_ns = when_ns;
+        l->unread = 0;
+    }
     return 0;
 }
 
@@ -123,15 +126,29 @@ static bool alone(PyThreadState *ts) {
     return head == ts && PyThreadState_Next(head) == NULL;
 }
 
+/* Is it too early for a glance? After short turns, a few of few callbacks are taken to be short too. */
+static bool before_glance(struct wf_pyloop *l) {
+    if (l->unread != 0 && l->ready.len <= WF_UNREAD_CALLBACKS) {
+        l->unread--;
+        return true;
+    }
+    uint64_t now_ns = wf_clock_mono_ns();
+    l->unread = now_ns - l->read_ns < WF_SHORT_NS ? WF_UNREAD_TURNS : 0;
+    l->read_ns = now_ns;
+    return now_ns < l->glance_by_ns;
+}
+
 /* Is a glance at the descriptors not worth its price yet (ADR 11)? Guests want each turn whole. */
-static bool may_skip_glance(const struct wf_pyloop *l) {
+static bool may_skip_glance(struct wf_pyloop *l) {
     return (l->quiet >= WF_QUIET_TURNS || l->found) && l->ready.len != 0 &&
-           wf_list_empty(&l->guests) && !l->own_clock && wf_clock_mono_ns() < l->glance_by_ns;
+           wf_list_empty(&l->guests) && !l->own_clock && before_glance(l);
 }
 
 static void plan_next_glance(struct wf_pyloop *l, bool found) {
     l->found = found;
     l->quiet = found ? 0 : l->quiet + (l->quiet < WF_QUIET_TURNS);
+    l->read_ns = l->reactor.now_ns;
+    l->unread = 0;
     l->glance_by_ns = l->reactor.now_ns + WF_GLANCE_EVERY_NS;
     if (wf_heap_min(&l->reactor.timers) != NULL) {
         l->glance_by_ns = WF_MIN(l->glance_by_ns, wf_heap_min_key(&l->reactor.timers));
