@@ -673,3 +673,33 @@ def test_the_interpreter_ends_with_everything_open(leaving: str) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Fatal" not in done.stderr
+
+
+FORKED = """
+import asyncio, os, sys, weft
+
+async def main():
+    async def echo(reader, writer):
+        while data := await reader.read(1):
+            writer.write(data)
+        writer.close()
+
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    for byte in b"ab":
+        writer.write(bytes([byte]))
+        assert await asyncio.wait_for(reader.readexactly(1), 60) == bytes([byte])
+        if byte == b"a"[0]:
+            pid = os.fork()
+            if pid == 0:
+                sys.exit(0)  # its interpreter frees the loop and all that is on it
+            os.waitpid(pid, 0)
+    writer.close()
+
+weft.run(main())
+"""
+
+
+def test_a_forked_child_that_ends_takes_no_descriptors_from_its_parent() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKED], timeout=120, stderr=subprocess.PIPE)
+    assert done.returncode == 0, done.stderr.decode()

@@ -1,11 +1,13 @@
 #include <sys/epoll.h>
 #include <sys/syscall.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #include "io/loop/loop_int.h"
 
 struct epoll_state {
     int fd;
+    pid_t maker; /* the process whose loop this is: a fork shares the kernel's half of it */
     bool has_pwait2;
     struct epoll_event events[WF_EVENTS_MAX];
 };
@@ -28,6 +30,7 @@ static int epoll_open(struct wf_loop *loop) {
     if (st == NULL) {
         return -ENOMEM;
     }
+    st->maker = getpid();
     st->fd = epoll_create1(EPOLL_CLOEXEC);
     if (st->fd < 0) {
         int rc = -errno;
@@ -51,7 +54,9 @@ static int epoll_change(struct wf_loop *loop, struct wf_watch *w, unsigned arm) 
     struct epoll_event ev = {.data.ptr = w};
     ev.events = ((arm & WF_READ) ? EPOLLIN : 0u) | ((arm & WF_WRITE) ? EPOLLOUT : 0u);
     if (arm == 0) {
-        epoll_ctl(st->fd, EPOLL_CTL_DEL, w->fd, &ev);
+        if (getpid() == st->maker) { /* a child at its end would take them from its parent */
+            epoll_ctl(st->fd, EPOLL_CTL_DEL, w->fd, &ev);
+        }
         return 0;
     }
     if (epoll_ctl(st->fd, w->armed == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, w->fd, &ev) == 0) {

@@ -51,6 +51,27 @@ void wf_fd_apply_late(struct wf_pyloop *l) {
     }
 }
 
+/* Queues what waits for one way of a descriptor. h  owned, or NULL: a finalizer may remove it meanwhile. */
+static int collect_way(struct wf_pyloop *l, struct wf_fd *f, struct wf_handle **slot,
+                       struct wf_handle *h) {
+    if (h == NULL) {
+        return 0;
+    }
+    if (wf_likely(!h->cancelled)) {
+        if (wf_queue_push(&l->ready, h) == 0) { /* the queue's reference */
+            return 0;
+        }
+        Py_DECREF(h);
+        return -1;
+    }
+    if (*slot == h) { /* by its own cancel(): stop watching for it */
+        Py_CLEAR(*slot);
+        (void)apply(l, f);
+    }
+    Py_DECREF(h);
+    return 0;
+}
+
 int wf_fd_collect(struct wf_pyloop *l) {
     struct wf_fd *f = l->ready_fds;
     l->ready_fds = NULL;
@@ -60,22 +81,12 @@ int wf_fd_collect(struct wf_pyloop *l) {
         struct wf_fd *next = f->next_ready;
         unsigned ready = f->ready;
         f->ready = 0;
-        struct wf_handle *run[2] = {ready & (WF_READ | WF_HANGUP) ? f->reader : NULL,
-                                    ready & (WF_WRITE | WF_HANGUP) ? f->writer : NULL};
-        for (int i = 0; i < 2; i++) {
-            if (run[i] == NULL) {
-                continue;
-            }
-            if (wf_unlikely(run[i]->cancelled)) { /* by its own cancel(): stop watching for it */
-                struct wf_handle **slot = i == 0 ? &f->reader : &f->writer;
-                Py_CLEAR(*slot);
-                (void)apply(l, f);
-            } else if (wf_queue_push(&l->ready, run[i]) == 0) {
-                Py_INCREF(run[i]);
-            } else {
-                rc = -1;
-            }
-        }
+        struct wf_handle *reader = ready & (WF_READ | WF_HANGUP) ? f->reader : NULL;
+        struct wf_handle *writer = ready & (WF_WRITE | WF_HANGUP) ? f->writer : NULL;
+        Py_XINCREF(reader);
+        Py_XINCREF(writer);
+        rc |= collect_way(l, f, &f->reader, reader);
+        rc |= collect_way(l, f, &f->writer, writer);
         f = next;
     }
     return rc;
