@@ -46,6 +46,25 @@ FAILURES = (json.DecodeError, json.EncodeError, bson.DecodeError, bson.EncodeErr
 Pick = random.Random
 
 
+class Plain(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(arbitrary_types_allowed=True)
+
+
+class Initialised(Plain):
+    _size: int = 0
+
+    def model_post_init(self, context: Any) -> None:
+        self._size = len(repr(self)) % 7
+        if self._size == 0:
+            raise ValueError("refused")
+
+
+class Private(Plain):
+    _list: list[int] = [1]
+    _dict: dict[str, int] = pydantic.PrivateAttr(default_factory=dict)
+    _made: str = pydantic.PrivateAttr(default_factory=str)
+
+
 def object_of(pick: Pick, depth: int) -> Any:
     fields = [(n, type_of(pick, depth - 1)) for n in pick.sample(NAMES[:4], pick.randrange(1, 4))]
     match pick.randrange(4):
@@ -57,8 +76,8 @@ def object_of(pick: Pick, depth: int) -> Any:
             return TypedDict("T", dict(fields), total=pick.random() < 0.5)  # type: ignore[operator]
         case _:
             made: Any = {name: (checked(pick, type_), ...) for name, type_ in fields}
-            config = pydantic.ConfigDict(arbitrary_types_allowed=True)
-            return pydantic.create_model("M", __config__=config, **made)
+            base = pick.choice((Plain, Plain, Initialised, Private))
+            return pydantic.create_model("M", __base__=base, **made)
 
 
 def doubt(value: Any) -> Any:
@@ -115,7 +134,8 @@ def damaged(pick: Pick, data: bytes) -> bytes:
 def attempt(call: Callable[[], Any]) -> Any:
     """What it gives, or the class of a failure that is one of those documented."""
     try:
-        return repr(call())
+        made = call()
+        return repr(made), getattr(made, "__pydantic_private__", None)
     except pydantic.ValidationError as error:
         return error.errors(include_url=False, include_context=False, include_input=False)
     except FAILURES as error:
@@ -124,6 +144,8 @@ def attempt(call: Callable[[], Any]) -> Any:
 
 def judge(type_: Any, data: bytes, ours: Any) -> None:
     if isinstance(type_, type) and issubclass(type_, pydantic.BaseModel):
+        if not stdlib.detect_encoding(data).startswith("utf-8"):
+            return  # which json.loads reads, and nobody else
         try:
             plain = stdlib.loads(data)
         except (ValueError, RecursionError):
