@@ -177,6 +177,20 @@ class Factory(msgspec.Struct):
     made: Any = msgspec.field(default_factory=lambda: AGAIN[5]())
 
 
+@dataclasses.dataclass(frozen=True)
+class Hashed:
+    x: int = 0
+
+    def __hash__(self) -> int:
+        return AGAIN[6]()  # type: ignore[no-any-return]
+
+
+@dataclasses.dataclass
+class Holder:
+    n: Holder | None = None
+    x: frozenset[Hashed] | int = 0
+
+
 DEPTH = 500
 DEEP = b'{"n":' * DEPTH + b'{"x":%d}' + b"}" * DEPTH
 
@@ -193,6 +207,7 @@ AGAIN: dict[int, Any] = {
     2: lambda: bson.decode(deep(2), type=Again),
     3: lambda: bson.to_json(deep(3), type=Again),
     5: lambda: json.decode(DEEP % 0, type=Factory),
+    6: lambda: json.decode(DEEP.replace(b"%d", b"[{}]"), type=Holder),
 }
 
 

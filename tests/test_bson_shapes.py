@@ -453,6 +453,17 @@ def test_the_json_of_a_type_is_made_without_its_objects() -> None:
     assert with_objects > peak + 2000
 
 
+def test_defaults_that_a_struct_leaves_out() -> None:
+    class Short(msgspec.Struct, omit_defaults=True):
+        a: int = 0
+        b: list[int] = []
+
+    for document in ({}, {"a": 0, "b": []}, {"a": 1}):
+        raw = bson.encode(document)
+        expected = json_encode(bson.decode(raw, type=Short))
+        assert bson.to_json(raw, type=Short) == expected
+
+
 def test_memory_that_runs_out_on_the_way_to_json() -> None:
     raw = bson.encode(REPLY)
     expected = bson.to_json(raw, type=Reply)

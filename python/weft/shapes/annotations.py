@@ -271,6 +271,7 @@ class Reader:
         node.make = "struct"
         node.extra = "forbid" if config.forbid_unknown_fields else "ignore"
         node.array = config.array_like
+        node.omit_defaults = config.omit_defaults
         node.tag = (config.tag_field, config.tag) if config.tag is not None else None
         node.post_init = "__post_init__" if hasattr(cls, "__post_init__") else None
         for f in msgspec.structs.fields(variables[None]):

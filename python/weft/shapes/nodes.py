@@ -82,7 +82,7 @@ class Node:
     proved: bool = False  # pydantic's validation leaves what is exactly of this node as it is
     as_is: bool = False  # object: and an instance, whatever is in it
     by_alias: bool = False  # object: unless the caller says otherwise
-    omit_defaults: bool = False
+    omit_defaults: bool = False  # a Struct's
     # object that is the root: model_dump leaves all that is in it as it is, but for models
     plain: bool = False
     direct: bool = False  # likewise: model_dump(mode="json") says of it what its nodes do

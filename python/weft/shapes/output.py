@@ -63,10 +63,6 @@ class _Reader(Reader):
                 node.items += member.items if member.kind == "union" else [member]
         return node.items[0] if len(node.items) == 1 else node
 
-    def _struct(self, node: Node, cls: Any, variables: Mapping[Any, Any]) -> None:
-        super()._struct(node, cls, variables)
-        node.omit_defaults = cls.__struct_config__.omit_defaults
-
     def _dataclass(self, node: Node, cls: Any, variables: Mapping[Any, Any]) -> None:
         self._attributes(node, cls, [f.name for f in dataclasses.fields(cls)], variables)
 

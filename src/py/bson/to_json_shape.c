@@ -269,8 +269,8 @@ static bool is_plain_object(const struct wf_node *n) {
         (n->flags & WF_NODE_PYDANTIC) != 0
             ? o->make == WF_MAKE_MODEL
             : o->make == WF_MAKE_DICT || o->make == WF_MAKE_INSTANCE || o->make == WF_MAKE_STRUCT;
-    return made && o->extra != WF_EXTRA_ALLOW && !o->array && o->post_init == NULL &&
-           o->tag_key.p == NULL && o->nfields <= FIELDS_MAX;
+    return made && o->extra != WF_EXTRA_ALLOW && !o->array && !o->omit_defaults &&
+           o->post_init == NULL && o->tag_key.p == NULL && o->nfields <= FIELDS_MAX;
 }
 
 /* Does pydantic write the default, which it has not validated, as this room does, without a warning? */

@@ -34,12 +34,20 @@ static PyObject *make_tuple(struct wf_walk *w, size_t at, size_t n) {
     return tuple;
 }
 
-/* set  owned, new; given up on failure */
+/* set  owned, new; given up on failure. Items may say themselves what they hash to */
 static PyObject *fill_set(struct wf_walk *w, size_t at, size_t n, PyObject *set) {
+    if (set != NULL && shape_enter_call(w) < 0) {
+        Py_DECREF(set);
+        return NULL;
+    }
+    bool entered = set != NULL;
     for (size_t i = 0; i < n && set != NULL; i++) {
         if (PySet_Add(set, w->values[at + i]) < 0) {
             Py_CLEAR(set);
         }
+    }
+    if (entered) {
+        shape_leave_call(w);
     }
     return set;
 }
@@ -85,20 +93,25 @@ enum wf_walk_result wf_walk_items(struct wf_walk *w, const struct wf_node *node,
 
 /* ---- objects ---- */
 
+/* function(argument), or function() where that is NULL. */
+static PyObject *call_default(struct wf_walk *w, PyObject *function, PyObject *argument) {
+    if (shape_enter_call(w) < 0) {
+        return NULL;
+    }
+    PyObject *made =
+        argument != NULL ? PyObject_CallOneArg(function, argument) : PyObject_CallNoArgs(function);
+    shape_leave_call(w);
+    return made;
+}
+
 static PyObject *make_default(struct wf_walk *w, const struct wf_object_field *f) {
     switch ((enum wf_default)f->default_kind) {
     case WF_DEFAULT_VALUE:
         return Py_NewRef(f->default_value);
     case WF_DEFAULT_COPY:
-        return PyObject_CallOneArg(w->state->shape.deepcopy, f->default_value);
-    case WF_DEFAULT_FACTORY: {
-        PyObject *made = NULL;
-        if (shape_enter_call(w) == 0) {
-            made = PyObject_CallNoArgs(f->default_value);
-            shape_leave_call(w);
-        }
-        return made;
-    }
+        return call_default(w, w->state->shape.deepcopy, f->default_value);
+    case WF_DEFAULT_FACTORY:
+        return call_default(w, f->default_value, NULL);
     case WF_DEFAULT_LIST:
         return PyList_New(0);
     case WF_DEFAULT_DICT:

@@ -479,7 +479,14 @@ static PyObject *make_of_text(struct wf_state *state, const struct wf_node *node
 
 enum wf_walk_result wf_walk_text(struct wf_walk *w, const struct wf_node *node, struct wf_span text,
                                  PyObject **out) {
+    const bool calls = node->kind == WF_NODE_TEXT; /* a class, which may be the application's */
+    if (wf_unlikely(calls) && shape_enter_call(w) < 0) {
+        return WF_WALK_FAILED;
+    }
     *out = make_of_text(w->state, node, text);
+    if (wf_unlikely(calls)) {
+        shape_leave_call(w);
+    }
     if (*out == NULL) {
         if (PyErr_Occurred()) {
             return WF_WALK_FAILED;
