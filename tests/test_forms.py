@@ -554,3 +554,34 @@ def test_memory_of_files_is_given_back() -> None:
         assert send(9, keep=True).count("_Spooled") >= 2  # 64 MiB are seven of them
         kept.clear()
         assert set(send(3)) == {"_Kept"}
+
+
+def test_the_whole_of_a_long_file_is_read_without_a_copy() -> None:
+    app = weft.App()
+
+    @app.post("/")
+    async def post(file: weft.UploadFile) -> list[Any]:
+        whole = await file.read()
+        await file.seek(0)
+        again = await file.read()
+        same, exact = whole is again, type(whole) is bytes
+        await file.seek(1)
+        rest = await file.read()
+        await file.seek(0)
+        await file.write(b"new")  # what has been read does not change
+        await file.seek(0)
+        return [same, exact, rest == whole[1:], whole[:3].decode(), (await file.read(4)).decode()]
+
+    @app.post("/two")
+    async def two(a: weft.UploadFile, b: bytes = weft.File(), c: str = weft.Form()) -> list[Any]:
+        whole = await a.read()
+        await a.close()
+        return [len(whole), whole[-1:].decode(), hash(whole) == hash(bytes(whole)), len(b), c]
+
+    long = b"abcd" * (MIB // 2)
+    with TestClient(app) as client:
+        got = client.post("/", files={"file": ("x", long)}).json()
+        assert got == [True, True, True, "abc", "newd"]
+        files = {"a": ("a", long), "b": ("b", long + b"e")}
+        got = client.post("/two", files=files, data={"c": "1"}).json()
+        assert got == [len(long), "d", True, len(long) + 1, "1"]

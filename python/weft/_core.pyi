@@ -423,8 +423,7 @@ class _HandlerRunner:
 # ---- py/form ----
 
 @final
-class FormContent:
-    def __len__(self) -> int: ...
+class FormClaim: ...
 
 @final
 class FormParser:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import to_thread
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from io import BufferedRandom, BytesIO, FileIO, RawIOBase
+from io import BufferedRandom, BytesIO, FileIO
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Self, TypeVar, cast
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
@@ -513,66 +513,16 @@ class _Spooled(BufferedRandom):
         self.close()
 
 
-class _Content(RawIOBase):
-    """What has been uploaded, in the memory it came to; it moves when something is written."""
+class _Kept(BytesIO):
+    """What has been uploaded, where it was read to, and its share of the memory for that."""
 
-    def __init__(self, content: _core.FormContent) -> None:
-        self._data: Any = content  # or a bytearray; both are buffers
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    writable = seekable = readable
-
-    def readinto(self, into: Any) -> int:
-        n = max(0, min(len(into), len(self._data) - self._at))
-        with memoryview(self._data) as view:
-            into[:n] = view[self._at : self._at + n]
-        self._at += n
-        return n
-
-    def readall(self) -> bytes:
-        with memoryview(self._data) as view:
-            rest = bytes(view[self._at :])
-        self._at += len(rest)
-        return rest
-
-    def write(self, data: Any) -> int:
-        own = self._own()
-        own.extend(bytes(max(0, self._at - len(own))))
-        own[self._at : self._at + len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-    def truncate(self, size: int | None = None) -> int:
-        own, size = self._own(), self._at if size is None else size
-        own.extend(bytes(max(0, size - len(own))))
-        del own[size:]
-        return size
-
-    def _own(self) -> bytearray:
-        if not isinstance(self._data, bytearray):
-            self._data = bytearray(self._data)
-        return self._data
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        at = offset + (0, self._at, len(self._data))[whence]
-        if at < 0:
-            raise ValueError(f"negative seek position {at}")
-        self._at = at
-        return at
+    def __init__(self, content: bytes, claim: _core.FormClaim) -> None:
+        super().__init__(content)  # it is not copied before something is written
+        self._claim: _core.FormClaim | None = claim
 
     def close(self) -> None:
         super().close()
-        self._data = bytearray()
-
-
-class _Kept(BufferedRandom):
-    """A file of what is in memory."""
-
-    def __init__(self, content: _core.FormContent) -> None:
-        super().__init__(_Content(content))
+        self._claim = None
 
 
 class UploadFile:
@@ -600,20 +550,22 @@ class UploadFile:
     @classmethod
     def _make(
         cls,
-        content: bytes | _core.FormContent | int,
+        content: bytes | int,
+        claim: _core.FormClaim | None,
         size: int,
         filename: str,
         raw: list[tuple[bytes, bytes]],
     ) -> UploadFile:
-        """What the core calls: `content` is all of it, or a descriptor to take over."""
+        """What the core calls: `content` is all of it, or a descriptor to take over; `claim` is its
+        share of the memory for long ones."""
         self = cls.__new__(cls)
         self.size = size
         self.filename = filename
         self.headers = Headers(raw=raw)
-        if isinstance(content, bytes):
-            self.file = BytesIO(content)
+        if isinstance(content, int):
+            self.file = _Spooled(content)
         else:
-            self.file = _Spooled(content) if isinstance(content, int) else _Kept(content)
+            self.file = BytesIO(content) if claim is None else _Kept(content, claim)
         return self
 
     @property
@@ -623,7 +575,7 @@ class UploadFile:
 
     @property
     def _in_memory(self) -> bool:
-        return isinstance(self.file, BytesIO | _Kept)
+        return isinstance(self.file, BytesIO)
 
     def _content(self) -> bytes:
         position = self.file.tell()

@@ -58,33 +58,38 @@ static PyObject *raw_fields(const struct wf_form_item *item) {
     return list;
 }
 
-/* UploadFile._make(bytes, FormContent or descriptor, size, filename, raw headers) */
+/* UploadFile._make(bytes or descriptor, FormClaim or None, size, filename, raw headers) */
 static PyObject *upload(struct wf_state *state, const struct wf_form *f,
                         struct wf_form_item *item) {
     struct wf_form_py_state *s = &state->form_py;
     if (load_upload_type(s) < 0) {
         return NULL;
     }
-    PyObject *made = NULL, *content = NULL, *size = PyLong_FromUnsignedLongLong(item->size);
+    PyObject *made = NULL, *content = NULL, *claim = NULL;
+    PyObject *size = PyLong_FromUnsignedLongLong(item->size);
     PyObject *filename = text(f, item->filename), *fields = raw_fields(item);
     int fd = -1;
     if (size == NULL || filename == NULL || fields == NULL) {
         goto done;
     }
     fd = wf_form_take_file(item);
-    content = fd >= 0 ? PyLong_FromLong(fd)
-              : item->claimed != 0
-                  ? wf_form_content_new(state, item)
-                  : PyBytes_FromStringAndSize(item->value.p, (Py_ssize_t)item->value.n);
+    if (item->claimed != 0) {
+        claim = wf_form_take_bytes(state, item, &content);
+    } else {
+        content = fd >= 0 ? PyLong_FromLong(fd)
+                          : PyBytes_FromStringAndSize(item->value.p, (Py_ssize_t)item->value.n);
+        claim = Py_NewRef(Py_None);
+    }
     if (content != NULL) {
-        PyObject *args[] = {content, size, filename, fields};
-        made = PyObject_Vectorcall(s->make_upload, args, 4, NULL);
+        PyObject *args[] = {content, claim, size, filename, fields};
+        made = PyObject_Vectorcall(s->make_upload, args, 5, NULL);
     }
     if (made == NULL && fd >= 0) {
         close(fd); /* _make takes it over in its last step */
     }
 done:
     Py_XDECREF(content);
+    Py_XDECREF(claim);
     Py_XDECREF(fields);
     Py_XDECREF(filename);
     Py_XDECREF(size);
@@ -306,21 +311,21 @@ int wf_form_py_exec(PyObject *module, struct wf_state *state) {
     s->filename = PyUnicode_InternFromString("filename");
     s->size = PyUnicode_InternFromString("size");
     s->parser_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &parser_spec, NULL);
-    s->content_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &wf_form_content_spec, NULL);
-    s->memory = wf_form_memory_new(WF_FORM_SHARED_MEMORY_MAX);
+    s->claim_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &wf_form_claim_spec, NULL);
+    s->memory = wf_form_memory_new(WF_FORM_SHARED_MEMORY_MAX, wf_form_resize_bytes, s);
     if (s->memory == NULL) {
         PyErr_NoMemory();
         return -1;
     }
     return s->filename == NULL || s->size == NULL || s->parser_type == NULL ||
-                   s->content_type == NULL || PyModule_AddType(module, s->content_type) < 0
+                   s->claim_type == NULL || PyModule_AddType(module, s->claim_type) < 0
                ? -1
                : PyModule_AddType(module, s->parser_type);
 }
 
 int wf_form_py_traverse(struct wf_form_py_state *s, visitproc visit, void *arg) {
     Py_VISIT(s->parser_type);
-    Py_VISIT(s->content_type);
+    Py_VISIT(s->claim_type);
     Py_VISIT(s->upload_type);
     Py_VISIT(s->make_upload);
     return 0;
@@ -333,7 +338,7 @@ void wf_form_py_clear(struct wf_form_py_state *s) {
     Py_CLEAR(s->filename);
     Py_CLEAR(s->size);
     Py_CLEAR(s->spool_dir);
-    Py_CLEAR(s->content_type);
+    Py_CLEAR(s->claim_type);
     wf_form_memory_unref(s->memory);
     s->memory = NULL;
 }

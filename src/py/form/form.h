@@ -17,7 +17,8 @@ struct wf_form_py_state {
     PyObject *make_upload;         /* owned: UploadFile._make, with it */
     PyObject *filename, *size;     /* owned, interned */
     PyObject *spool_dir;           /* owned: bytes, or NULL before the first parser */
-    PyTypeObject *content_type;    /* owned: _core.FormContent */
+    PyTypeObject *claim_type;      /* owned: _core.FormClaim */
+    bool long_blocks;              /* has there been one? */
     struct wf_form_memory *memory; /* owned reference */
 };
 /* The room is called form_py in the state: wf_form_* is serve's. */
@@ -33,9 +34,12 @@ PyObject *wf_form_to_list(struct wf_state *state, struct wf_form *form);
  * state; NULL with an exception. */
 const char *wf_form_spool_dir(struct wf_state *state);
 
-/* _core.FormContent of an item with content in shared memory, which it takes over; NULL: no memory, and it has not. */
-PyObject *wf_form_content_new(struct wf_state *state, struct wf_form_item *item);
-extern PyType_Spec wf_form_content_spec;
+/* A wf_form_resize_fn: blocks are the contents of bytes objects. Takes the GIL where the thread has not got it. */
+char *wf_form_resize_bytes(void *form_py_state, char *block, size_t n);
+/* Hands over the content of an item that lies in such a block: *bytes is a new reference, the result a _core.FormClaim, to be
+ * kept until the file is done with. NULL with an exception: no memory, and the item has it still. */
+PyObject *wf_form_take_bytes(struct wf_state *state, struct wf_form_item *item, PyObject **bytes);
+extern PyType_Spec wf_form_claim_spec;
 
 /* Is it an UploadFile? */
 bool wf_form_is_upload(const struct wf_state *state, PyObject *o);

@@ -17,13 +17,14 @@ enum {
     SMALL_BYTES =
         4096, /* content up to here is moved into the arena, not given memory of its own */
     EARLY_BYTES = 64 * 1024, /* a file of so many that may become a long one claims its memory */
+    BLOCK_STEP_BYTES = 1024 * 1024,
     CONTENT_MAX = 1 << 30
 };
 
 struct wf_form_state {
     struct wf_form_config config;
     bool multipart, ended;
-    uint32_t items_cap;
+    uint32_t items_cap, nended, nfitted; /* of the items those that have ended, are done with */
     uint64_t files, fields;
     size_t files_bytes; /* of files in memory */
     size_t text_bytes;  /* of fields and names */
@@ -181,47 +182,66 @@ static void spool(struct wf_form *f, struct wf_form_item *item, struct wf_span d
     }
 }
 
-static void release(struct wf_form *f, struct wf_form_item *item, uint64_t but) {
-    if (item->claimed > but) {
-        wf_form_memory_release(f->state->config.memory, item->claimed - but);
-        item->claimed = but;
+/* The block of an item, which has claimed `bytes`, gets so many. false: without memory an item has no block; where it had
+ * one, the form has failed. */
+static bool resize_block(struct wf_form *f, struct wf_form_item *item, uint64_t bytes) {
+    struct wf_form_memory *memory = f->state->config.memory;
+    uint64_t before = item->claimed;
+    char *block = before != 0 ? (char *)(uintptr_t)item->value.p : NULL;
+    block = wf_form_memory_resize(memory, block, (size_t)bytes);
+    item->claimed = block != NULL ? bytes : 0;
+    item->value = wf_span(block != NULL ? block : "", block != NULL ? item->value.n : 0);
+    if (block == NULL && before != 0) {
+        fail_memory(f);
     }
+    if (WF_MAX(before, bytes) > item->claimed) {
+        wf_form_memory_release(memory, WF_MAX(before, bytes) - item->claimed);
+    }
+    return block != NULL;
 }
 
-/* The content that is gathering moves to a block. */
-static bool move_to_block(struct wf_form_state *s, struct wf_form_item *item, size_t bytes) {
-    char *block = wf_form_memory_take(s->config.memory, bytes);
-    if (block == NULL) {
+/* The content that is gathering moves to a block, or to a larger one. */
+static bool gather_in_block(struct wf_form *f, struct wf_form_item *item, uint64_t bytes) {
+    struct wf_form_state *s = f->state;
+    size_t len = s->content.len;
+    bool first = item->claimed == 0;
+    if (!resize_block(f, item, bytes)) {
+        if (!first) {
+            wf_buf_init(&s->content, CONTENT_MAX); /* it was in the block */
+        }
         return false;
     }
-    size_t len = s->content.len;
-    if (len != 0) {
-        memcpy(block, s->content.p, len);
+    char *block = (char *)(uintptr_t)item->value.p;
+    if (first) {
+        if (len != 0) {
+            memcpy(block, s->content.p, len);
+        }
+        wf_buf_free(&s->content);
     }
-    wf_buf_free(&s->content);
-    s->content = (struct wf_buf){.p = block, .len = len, .max = WF_FORM_FILE_MEMORY_MAX};
-    item->value = wf_span(block, 0);
+    s->content = (struct wf_buf){
+        .p = block, .len = len, .cap = (size_t)bytes, .max = WF_FORM_FILE_MEMORY_MAX};
     return true;
 }
 
-/* Claims memory for a file: as much at once as the body's length says, else by doubling. false: it has to go elsewhere. */
+/* What a block of so much content has. By the MiB where it is long, as those of like files fit where one of them has been;
+ * by the byte, malloc's holes would be a little too small. */
+static uint64_t block_bytes(uint64_t n) {
+    const uint64_t step = BLOCK_STEP_BYTES;
+    return n <= step ? n : (n + step - 1) / step * step;
+}
+
+/* Claims memory for a file: as much at once as the body's length says, else by doubling. false: it has to go elsewhere, or
+ * the form has failed. */
 static bool claim(struct wf_form *f, struct wf_form_item *item) {
     struct wf_form_state *s = f->state;
     uint64_t most = WF_FORM_FILE_MEMORY_MAX, wanted = s->content.len + s->expected;
     if (s->expected == UINT64_MAX) {
         wanted = item->size <= most ? WF_MIN(2 * item->size, most) : UINT64_MAX;
     }
-    if (s->config.memory == NULL || wanted > most ||
-        !wf_form_memory_claim(s->config.memory, wanted - item->claimed)) {
-        return false;
-    }
-    if (item->claimed == 0 && !move_to_block(s, item, (size_t)wanted)) {
-        wf_form_memory_release(s->config.memory, wanted);
-        return false;
-    }
-    item->claimed = wanted;
-    s->content.cap = (size_t)wanted;
-    return true;
+    wanted = wanted <= most ? block_bytes(wanted) : wanted;
+    return s->config.memory != NULL && wanted <= most &&
+           wf_form_memory_claim(s->config.memory, wanted - item->claimed) &&
+           gather_in_block(f, item, wanted);
 }
 
 /* Lets go of the block of an item that has claimed memory. */
@@ -230,9 +250,10 @@ static void give_block(struct wf_form *f, struct wf_form_item *item) {
     if (s->content.p == item->value.p) { /* it has not ended */
         wf_buf_init(&s->content, CONTENT_MAX);
     }
-    wf_form_memory_give(s->config.memory, (char *)(uintptr_t)item->value.p);
+    (void)wf_form_memory_resize(s->config.memory, (char *)(uintptr_t)item->value.p, 0);
+    wf_form_memory_release(s->config.memory, item->claimed);
     item->value = wf_span("", 0);
-    release(f, item, 0);
+    item->claimed = 0;
 }
 
 /* The file has become too large for memory. */
@@ -270,7 +291,7 @@ static void add_file_data(struct wf_form *f, struct wf_form_item *item, struct w
         s->files_bytes < WF_FORM_MEMORY_MAX ? WF_FORM_SPOOL_BYTES : WF_FORM_SPOOL_FULL_BYTES;
     item->size += data.n;
     if (item->fd < 0 && item->size > unclaimed_most(s, item, most) && !claim(f, item) &&
-        item->size > most) {
+        f->status == 0 && item->size > most) {
         move_to_disk(f, item);
     }
     if (f->status != 0) {
@@ -302,30 +323,14 @@ static void add_data(struct wf_form *f, struct wf_span data) {
     }
 }
 
-/* A file that has not become long needs no share of the memory. */
-static void leave_block(struct wf_form *f, struct wf_form_item *item) {
-    struct wf_form_state *s = f->state;
-    struct wf_buf own;
-    wf_buf_init(&own, CONTENT_MAX);
-    if (wf_buf_append_span(&own, wf_buf_span(&s->content)) != WF_BUF_OK) {
-        fail_memory(f);
-        return;
-    }
-    give_block(f, item);
-    s->content = own;
-}
-
 /* What has gathered becomes the item's: small content shares the arena, large keeps its memory. */
 static void end_part(struct wf_form *f) {
     struct wf_form_state *s = f->state;
     struct wf_form_item *item = &f->items[f->nitems - 1];
-    if (item->claimed != 0 && item->size <= WF_FORM_SPOOL_BYTES) {
-        leave_block(f, item);
-    }
+    s->nended = f->nitems;
     if (f->status != 0 || item->fd >= 0 || s->content.len == 0) {
         return;
     }
-    release(f, item, item->size);
     s->files_bytes += item->is_file && item->claimed == 0 ? s->content.len : 0;
     item->value = wf_buf_span(&s->content);
     if (s->content.len <= SMALL_BYTES) {
@@ -333,6 +338,17 @@ static void end_part(struct wf_form *f) {
         s->content.len = 0;
     } else {
         wf_buf_init(&s->content, CONTENT_MAX);
+    }
+}
+
+/* Files that have ended keep what they need of their blocks. Not sooner: what follows a file may have been read to behind it. */
+static void fit_blocks(struct wf_form *f) {
+    struct wf_form_state *s = f->state;
+    for (; s->nfitted < s->nended && f->status == 0; s->nfitted++) {
+        struct wf_form_item *item = &f->items[s->nfitted];
+        if (item->claimed > block_bytes(item->size)) {
+            (void)resize_block(f, item, block_bytes(item->size));
+        }
     }
 }
 
@@ -449,7 +465,7 @@ struct wf_form *wf_form_new(struct wf_span content_type, const struct wf_form_co
     f->state = s;
     s->config = *config;
     s->multipart = s->ended = false;
-    s->items_cap = 0;
+    s->items_cap = s->nended = s->nfitted = 0;
     s->files = s->fields = 0;
     s->files_bytes = s->text_bytes = 0;
     s->expected = UINT64_MAX;
@@ -475,6 +491,7 @@ void wf_form_feed(struct wf_form *f, struct wf_span bytes) {
     }
     if (s->multipart) {
         feed_multipart(f, bytes);
+        fit_blocks(f);
     } else if (f->urlencoded && keep_text(f, bytes.n) &&
                wf_buf_append_span(&s->content, bytes) != WF_BUF_OK) {
         fail_memory(f);

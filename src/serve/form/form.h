@@ -31,7 +31,7 @@ struct wf_form_config {
     const char
         *spool_dir; /* where temporary files are made: "/tmp". Borrowed for the form's life */
     struct wf_form_memory *
-        memory; /* for files longer than WF_FORM_SPOOL_BYTES; NULL: none. Borrowed for the form's life */
+        memory; /* for files that may be longer than WF_FORM_SPOOL_BYTES; NULL: none. Borrowed for the form's life */
 };
 void wf_form_config_default(struct wf_form_config *c);
 
@@ -49,14 +49,14 @@ enum {
 struct wf_form_item {
     struct wf_span name;     /* undecoded: see wf_form.urlencoded and charset */
     struct wf_span filename; /* of a file; may be empty */
-    struct wf_span value;    /* the content, unless it is in `fd`; a block where some is claimed */
+    struct wf_span value;    /* the content, unless it is in `fd`; a block where it is claimed */
     struct wf_mime_field
         *fields; /* of a multipart part, in order; all spans live as long as the form */
     uint16_t nfields;
     bool is_file;
     int fd;           /* owned: a temporary file without a name, at its end; -1: it is in `value` */
     uint64_t size;    /* of the content */
-    uint64_t claimed; /* of the shared memory */
+    uint64_t claimed; /* of the shared memory: as much as its block has */
 };
 
 struct wf_form {
@@ -91,8 +91,8 @@ void wf_form_free(struct wf_form *f);
 
 /* Hands an item's file over: its descriptor, rewound, is the caller's now. -1: it has none. */
 int wf_form_take_file(struct wf_form_item *item);
-/* Hands over content in shared memory: *content is the caller's now, for wf_form_memory_give, and the result what is to be
- * released after that. 0: it is in none. */
+/* Hands over content in shared memory: *content is a block of the caller's now, and the result what is to be released
+ * once that is freed. 0: it is in none. */
 uint64_t wf_form_take_content(struct wf_form_item *item, struct wf_span *content);
 
 #endif
