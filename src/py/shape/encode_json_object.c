@@ -101,7 +101,8 @@ static char *open_object(struct typed *t, char *d, const struct wf_object *o, ch
     return d;
 }
 
-static char *put_computed(struct typed *t, char *d, const struct wf_object *o, PyObject *instance) {
+static WF_NOINLINE char *put_computed_slow(struct typed *t, char *d, const struct wf_object *o,
+                                           PyObject *instance) {
     for (unsigned i = 0; i < o->ncomputed && d != NULL; i++) {
         const struct wf_object_field *f = &o->fields[o->nfields + i];
         PyObject *value = PyObject_GetAttr(instance, f->name);
@@ -113,6 +114,11 @@ static char *put_computed(struct typed *t, char *d, const struct wf_object *o, P
         Py_DECREF(value);
     }
     return d;
+}
+
+static inline char *put_computed(struct typed *t, char *d, const struct wf_object *o,
+                                 PyObject *instance) {
+    return wf_likely(o->ncomputed == 0) ? d : put_computed_slow(t, d, o, instance);
 }
 
 static char *fail_missing(struct typed *t, const struct wf_node *n,

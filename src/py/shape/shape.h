@@ -408,7 +408,13 @@ struct wf_walk {
     PyObject *values_inline[WF_WALK_VALUES];
 };
 void wf_walk_init(struct wf_walk *w, struct wf_state *state, unsigned flags);
-void wf_walk_clear(struct wf_walk *w);
+void wf_walk_clear_slow(struct wf_walk *w);
+static inline void wf_walk_clear(struct wf_walk *w) {
+    if (wf_unlikely(w->len != 0 || w->cap != WF_WALK_VALUES || w->later != NULL ||
+                    w->calls != NULL || w->fail.cause != NULL)) {
+        wf_walk_clear_slow(w);
+    }
+}
 
 int wf_walk_grow(struct wf_walk *w, size_t n);
 

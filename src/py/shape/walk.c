@@ -24,7 +24,7 @@ void wf_walk_init(struct wf_walk *w, struct wf_state *state, unsigned flags) {
     w->fail.npath = 0;
 }
 
-void wf_walk_clear(struct wf_walk *w) {
+void wf_walk_clear_slow(struct wf_walk *w) {
     while (w->len > 0) {
         Py_XDECREF(w->values[--w->len]);
     }

@@ -63,9 +63,15 @@ static inline uint64_t wf_json_special8(uint64_t x) {
 /* wf_json_plain for what is left of less than 16 bytes. */
 static inline const char *wf_json_plain_tail(const char *p, const char *end, unsigned *high) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    while (end - p >= 8) {
+    const bool eight = end - p >= 8; /* so the last eight may be read, whatever is left of them */
+    while (end - p >= 8 || (eight && p < end)) {
         uint64_t x;
-        memcpy(&x, p, 8);
+        if (end - p >= 8) {
+            memcpy(&x, p, 8);
+        } else {
+            memcpy(&x, end - 8, 8);
+            x >>= 8 * (8 - (end - p)); /* and zeros, which are control bytes, end them */
+        }
         uint64_t special = wf_json_special8(x), beyond = x & 0x8080808080808080u;
         if (special != 0) {
             *high |= (beyond & (special ^ (special - 1)) & ~special) != 0;
