@@ -716,7 +716,7 @@ static bool node_calls(const struct wf_node *node) {
                 return true;
             }
         }
-        return o->make == WF_MAKE_CALL || o->post_init != NULL;
+        return o->make == WF_MAKE_CALL || o->post_init != NULL || o->private_copied;
     default:
         return true;
     }
