@@ -252,6 +252,30 @@ def test_a_connection_asks_the_replaced_getaddrinfo(loop: Loop) -> None:
     loop.run_until_complete(main())
 
 
+@pytest.mark.parametrize("whose", ["reader", "protocol"])
+def test_a_spy_on_one_stream_is_called(loop: Loop, whose: str) -> None:
+    async def main() -> None:
+        a, b = socket.socketpair()
+        with b:
+            reader, writer = await asyncio.open_connection(sock=a)
+            b.send(b"before")
+            assert await reader.readexactly(6) == b"before"
+            spied: Any = reader
+            name = "feed_data"
+            if whose == "protocol":
+                spied, name = writer.transport.get_protocol(), "data_received"
+            with mock.patch.object(spied, name, wraps=getattr(spied, name)) as spy:
+                b.send(b"during")
+                assert await reader.readexactly(6) == b"during"
+            spy.assert_called_once_with(b"during")
+            b.send(b"after")
+            assert await reader.readexactly(5) == b"after"
+            writer.close()
+            await writer.wait_closed()
+
+    loop.run_until_complete(main())
+
+
 def test_names_are_looked_up_by_the_replaced_executor(loop: Loop) -> None:
     async def look_up(executor: None, function: Callable[..., Any], *args: Any) -> list[Any]:
         assert function is socket.getaddrinfo

@@ -7,14 +7,15 @@
 
 #include "py/transport/transport_int.h"
 
-/* Is it this type, with the method it was born with? */
+/* Is it of this type, with the method that was born with it, in the type and in the object? */
 static int has_own(PyObject *obj, PyObject *type, PyObject *name, PyObject *own) {
     if ((PyObject *)Py_TYPE(obj) != type || type == NULL || own == NULL) {
         return 0;
     }
-    PyObject *now = PyObject_GetAttr(type, name);
+    PyObject *now = PyObject_GetAttr(obj, name);
+    int same = now == NULL ? -1 : PyMethod_Check(now) && PyMethod_GET_FUNCTION(now) == own;
     Py_XDECREF(now);
-    return now == NULL ? -1 : now == own;
+    return same;
 }
 
 int wf_feed_choose(struct wf_socket *s) {
@@ -124,7 +125,8 @@ static int pause_at_limit(struct wf_transport_state *st, PyObject *reader, PyObj
 
 int wf_feed_reader(struct wf_socket *s, ssize_t *n) {
     struct wf_transport_state *st = &s->t.state->transport;
-    PyObject *reader = reader_of(s);
+    /* the protocol's method may have been replaced since it was chosen */
+    PyObject *reader = wf_feed_choose(s) > 0 ? reader_of(s) : NULL;
     PyObject *buffer = reader != NULL ? buffer_of(s, reader) : NULL;
     if (buffer == NULL) {
         Py_XDECREF(reader);
