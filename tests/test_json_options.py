@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,8 +69,10 @@ def test_sorting_reaches_every_kind_of_object() -> None:
 
 
 def test_keys_that_have_no_order() -> None:
-    with pytest.raises(TypeError, match="not supported between"):
-        encode({"a": 1, 2: 3}, sort_keys=True)
+    with pytest.raises(EncodeError, match="keys that cannot be compared") as caught:
+        encode({"k": [{"a": 1, 2: 3}]}, sort_keys=True)
+    assert caught.value.path == "k[0]"
+    assert isinstance(caught.value.__cause__, TypeError)
     assert encode({2: "b", 1: "a"}, sort_keys=True) == b'{"1":"a","2":"b"}'
 
 
@@ -160,6 +163,56 @@ def test_typed_lines() -> None:
     assert caught.value.lineno == 2
     lax = data.replace(b'"z"', b'"4"')
     assert decode_lines(lax, type=Point, strict=False) == [Point(2, 1), Point(4, 3)]
+
+
+def test_lines_of_what_is_no_document() -> None:
+    for data in (5, [49], None, object(), 10**12):
+        with pytest.raises(TypeError, match="JSON Lines must be bytes, a buffer or str, not"):
+            decode_lines(data)  # type: ignore[arg-type]
+
+
+def test_lines_of_a_model_say_which_is_invalid() -> None:
+    class Model(pydantic.BaseModel):
+        x: int
+
+    data = b'{"x":1}\n\n{"x":"no"}\n'
+    with pytest.raises(pydantic.ValidationError) as caught:
+        decode_lines(data, type=Model)
+    assert caught.value.__notes__ == ["line 3"]
+    with pytest.raises(DecodeError) as broken:
+        decode_lines(b"[1]\n[", type=list[int])
+    assert not hasattr(broken.value, "__notes__")
+
+
+def test_an_error_in_a_models_document_has_the_document_and_where() -> None:
+    class Model(pydantic.BaseModel):
+        x: int
+
+    for data in ('{"é": tru', '{"é": tru'.encode(), b"\xef\xbb\xbf[1", bytearray(b'{"x":1} 2')):
+        with pytest.raises(DecodeError) as plain:
+            decode(data)
+        with pytest.raises(DecodeError) as typed:
+            decode(data, type=Model)
+        for name in ("msg", "doc", "pos", "lineno", "colno"):
+            assert getattr(typed.value, name) == getattr(plain.value, name), name
+        assert typed.value.doc is data
+        assert str(typed.value) == str(plain.value)
+
+
+def test_a_type_of_none_is_no_type() -> None:
+    assert decode(b"[5]", type=None) == [5]
+    assert decode(b"[5]", type=None, strict=False) == [5]
+    assert Decoder(None).decode(b"[5]") == [5]
+    assert decode_lines(b"5\n6\n", type=None) == [5, 6]
+    assert encode({"b": 1j, "a": 2}, type=None, default=str, sort_keys=True) == (
+        b'{"a":2,"b":"1j"}'
+    )
+    assert encode([5], type=None, indent=1) == b"[\n 5\n]"
+    assert decode(b"null", type=type(None)) is None
+    with pytest.raises(DecodeError, match="expected null"):
+        decode(b"5", type=type(None))
+    with pytest.raises(TypeError):
+        encode_into(5, bytearray(), type=None)  # type: ignore[call-arg]
 
 
 def test_encoder_keeps_its_options() -> None:

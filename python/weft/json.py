@@ -130,7 +130,7 @@ class Decoder(Generic[T]):
     def __init__(self, type: Any = Any, *, strict: bool = True) -> None:
         self.type = type
         self.strict = strict
-        native = shape(type).native
+        native = shape(Any if type is None else type).native
         self.decode = native.decode_json if strict else native.decode_json_lax
 
     def decode_lines(self, data: Document) -> list[T]:
@@ -148,15 +148,15 @@ def decode_lines(data: Document, *, type: Any = None, strict: bool = True) -> li
 def decode_lines(data: Document, *, type: Any = None, strict: bool = True) -> list[Any]:
     """The values of JSON Lines: a document a line, lines of white space passed over.
 
-    Errors are those of `decode`; a DecodeError says where in all of data."""
+    Errors are those of `decode`; a DecodeError says where in all of data, and a note of pydantic's
+    ValidationError in which line."""
     if type is None:
         return _each_line(partial(decode, strict=strict), data)
     return Decoder(type, strict=strict).decode_lines(data)
 
 
 def _each_line(decode_one: Callable[[Document], T], data: Document) -> list[T]:
-    text = data if isinstance(data, bytes | bytearray | str) else bytes(data)
-    lines: Any = text.split("\n") if isinstance(text, str) else text.split(b"\n")
+    lines: Any = data.split("\n") if isinstance(data, str) else _bytes_of(data).split(b"\n")
     values = []
     start = 0
     for number, line in enumerate(lines):
@@ -165,8 +165,19 @@ def _each_line(decode_one: Callable[[Document], T], data: Document) -> list[T]:
                 values.append(decode_one(line))
             except DecodeError as e:
                 raise _moved(e, data, number, start) from e.__cause__
+            except Exception as e:  # pydantic's ValidationError, or what a validator raised
+                e.add_note(f"line {number + 1}")
+                raise
         start += len(line) + 1
     return values
+
+
+def _bytes_of(data: Any) -> bytes:
+    try:
+        return bytes(memoryview(data))
+    except TypeError:
+        name = data.__class__.__name__
+        raise TypeError(f"JSON Lines must be bytes, a buffer or str, not {name}") from None
 
 
 def _moved(error: DecodeError, doc: Document, lines: int, start: int) -> DecodeError:

@@ -246,7 +246,7 @@ static PyObject *to_json(PyObject *module, PyObject *args, PyObject *kwargs) {
                                      &type)) {
         return NULL;
     }
-    if (type != NULL) {
+    if (type != NULL && type != Py_None) {
         return to_json_of_type(state, raw, type, canonical);
     }
     if (wf_bson_input_open(&in, raw) < 0) {

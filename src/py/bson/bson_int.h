@@ -110,7 +110,7 @@ PyObject *wf_bson_decode_element(struct wf_bson_state *s, const struct wf_bson_o
 
 /* ---- the public functions ---- */
 
-/* One positional argument and those by name; borrowed, NULL where not given. */
+/* One positional argument and those by name; borrowed, NULL where not given, and for type=None. */
 struct wf_bson_arguments {
     PyObject *data, *type, *options;
 };

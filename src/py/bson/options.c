@@ -206,7 +206,7 @@ int wf_bson_arguments(const char *function, PyObject *const *args, Py_ssize_t na
         if (PyUnicode_CompareWithASCIIString(name, "codec_options") == 0) {
             out->options = args[nargs + i];
         } else if (PyUnicode_CompareWithASCIIString(name, "type") == 0) {
-            out->type = args[nargs + i];
+            out->type = args[nargs + i] != Py_None ? args[nargs + i] : NULL;
         } else {
             PyErr_Format(PyExc_TypeError, "%s() has no argument %R", function, name);
             return -1;

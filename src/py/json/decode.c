@@ -554,6 +554,11 @@ PyObject *wf_json_decode(struct wf_state *state, struct wf_span in, unsigned fla
     return decode(&state->json, in, flags, Py_None);
 }
 
+PyObject *wf_json_decode_of(struct wf_state *state, struct wf_span in, unsigned flags,
+                            PyObject *doc) {
+    return decode(&state->json, in, flags, doc);
+}
+
 /* A str that is not ASCII goes through UTF-8; a lone surrogate in it cannot. */
 static PyObject *decode_str(struct wf_json_state *s, PyObject *str, unsigned flags) {
     if (wf_json_str_ready(str) < 0) {

@@ -231,6 +231,9 @@ static char *encode_pairs(struct encoder *e, char *d, PyObject *items) {
         return NULL;
     }
     if (e->sort_keys && PyList_Sort(items) < 0) { /* by key, since no two are equal */
+        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+            wf_json_raise_from(e->s->encode_error, "keys that cannot be compared have no order");
+        }
         Py_DECREF(items);
         return NULL;
     }

@@ -133,6 +133,9 @@ static int read_options(const char *function, PyObject *kwnames, PyObject *const
             if (wf_json_read_indent(values[i], &out->indent) < 0) {
                 return -1;
             }
+        } else if (with_indent && values[i] == Py_None &&
+                   PyUnicode_CompareWithASCIIString(name, "type") == 0) {
+            continue; /* encode()'s: another than None is py/shape's */
         } else {
             PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument %R", function,
                          name);

@@ -79,6 +79,11 @@ int wf_json_encode(struct wf_state *state, PyObject *obj, PyObject *fallback, st
  * returns  owned; NULL with DecodeError (its doc is None) or MemoryError */
 PyObject *wf_json_decode(struct wf_state *state, struct wf_span in, unsigned flags);
 
+/* The same, where `in` is the whole of what a caller gave as `doc` (borrowed: a str, whose UTF-8 it is, or
+ * bytes), which the error has and counts its position in. */
+PyObject *wf_json_decode_of(struct wf_state *state, struct wf_span in, unsigned flags,
+                            PyObject *doc);
+
 /* The same of what Python code gives: bytes, a buffer or str, to the letter of RFC 8259. */
 PyObject *wf_json_decode_object(struct wf_state *state, PyObject *data);
 

@@ -21,7 +21,8 @@ static PyObject *decode_document(struct wf_shape *shape, struct wf_span in, PyOb
     }
     if (result == WF_WALK_INVALID && root->judge != NULL) {
         /* what json.loads takes, or the error of the untyped decoder */
-        PyObject *object = wf_json_decode(shape->state, in, WF_JSON_SURROGATES | WF_JSON_NONFINITE);
+        PyObject *object =
+            wf_json_decode_of(shape->state, whole, WF_JSON_SURROGATES | WF_JSON_NONFINITE, doc);
         if (object != NULL) {
             value = wf_walk_ask(&w, root, object);
             Py_DECREF(object);
@@ -114,7 +115,7 @@ PyObject *shape_decode_json_lax(PyObject *self, PyObject *data) {
     return decode_data((struct wf_shape *)self, data, WF_WALK_LAX);
 }
 
-/* json_decode(data, /, *, type=Any, strict=True) */
+/* json_decode(data, /, *, type=None, strict=True); None is no type: that of null is type(None) */
 PyObject *shape_py_json_decode(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                                PyObject *kwnames) {
     struct wf_state *state = wf_state_of_module(module);
@@ -128,7 +129,7 @@ PyObject *shape_py_json_decode(PyObject *module, PyObject *const *args, Py_ssize
     for (Py_ssize_t i = 0; kwnames != NULL && i < PyTuple_GET_SIZE(kwnames); i++) {
         PyObject *name = PyTuple_GET_ITEM(kwnames, i), *value = args[nargs + i];
         if (PyUnicode_CompareWithASCIIString(name, "type") == 0) {
-            type = value;
+            type = value != Py_None ? value : NULL;
         } else if (PyUnicode_CompareWithASCIIString(name, "strict") == 0) {
             strict = PyObject_IsTrue(value);
         } else {

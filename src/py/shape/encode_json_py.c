@@ -196,11 +196,11 @@ static PyObject *keyword(PyObject *kwnames, PyObject *const *values, const char 
     return NULL;
 }
 
-/* json_encode(obj, /, *, type, indent): without a type it is py/json's. */
+/* json_encode(obj, /, *, type, indent): without a type, or with None, it is py/json's. */
 PyObject *shape_py_json_encode(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                                PyObject *kwnames) {
     PyObject *type = kwnames != NULL ? keyword(kwnames, args + nargs, "type") : NULL;
-    if (wf_likely(type == NULL)) {
+    if (wf_likely(type == NULL || type == Py_None)) {
         return wf_json_py_encode(module, args, nargs, kwnames);
     }
     PyObject *indent = keyword(kwnames, args + nargs, "indent");
