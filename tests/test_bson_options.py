@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import datetime
 import gc
 import re
@@ -160,6 +161,63 @@ def test_raw_documents() -> None:
     assert document["a"]["b"] == 1
     assert [d.raw for d in bson.iter(raw * 3, codec_options=options)] == [raw] * 3
     assert bson.encode(document) == raw
+
+
+@dataclasses.dataclass
+class Visit:
+    day: datetime.date
+    visitor: uuid.UUID
+    guest: uuid.UUID | None = None
+    until: datetime.date | None = None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        None,
+        CodecOptions(),
+        CodecOptions(tz_aware=True),
+        CodecOptions(tz_aware=True, tzinfo=EAST),
+        CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS),
+        *[CodecOptions(uuid_representation=n) for n in REPRESENTATIONS],
+    ],
+)
+def test_a_type_with_options_reads_what_it_wrote(options: Any) -> None:
+    visit = Visit(datetime.date(2020, 2, 29), IDS[0], IDS[1], datetime.date(1, 1, 1))
+    raw = bson.encode(visit, type=Visit, codec_options=options)
+    assert bson.decode(raw, type=Visit, codec_options=options) == visit
+    assert next(bson.iter(raw * 2, type=Visit, codec_options=options)) == visit
+
+
+def test_a_legacy_uuid_is_none_where_the_options_do_not_say_so() -> None:
+    legacy = CodecOptions(uuid_representation=UuidRepresentation.JAVA_LEGACY)
+    raw = bson.encode({"k": IDS[0]}, codec_options=legacy)
+    for options in (None, CodecOptions(uuid_representation=UuidRepresentation.STANDARD)):
+        with pytest.raises(bson.DecodeError, match="expected UUID"):
+            bson.decode(raw, type=dict[str, uuid.UUID], codec_options=options)
+    assert bson.decode(raw, type=dict[str, uuid.UUID], codec_options=legacy) == {"k": IDS[0]}
+
+
+def test_a_type_of_none_is_no_type() -> None:
+    raw = bson.encode({"a": 1}, type=None)
+    assert bson.decode(raw, type=None) == {"a": 1}
+    assert list(bson.iter(raw, type=None)) == [{"a": 1}]
+    assert bson.to_json(raw, type=None) == b'{"a":1}'
+    assert bson.to_json(raw, type=None, canonical=True) == b'{"a":{"$numberInt":"1"}}'
+
+
+def test_a_datetime_whose_utc_is_in_no_year_is_refused() -> None:
+    east = datetime.timezone(datetime.timedelta(hours=5))
+    west = datetime.timezone(-datetime.timedelta(hours=5))
+    for value in (
+        datetime.datetime(1, 1, 1, tzinfo=east),
+        datetime.datetime(9999, 12, 31, 23, tzinfo=west),
+    ):
+        with pytest.raises(bson.EncodeError, match="outside the years 1 to 9999") as caught:
+            bson.encode({"k": [value]})
+        assert caught.value.path == "k[0]"
+    first = datetime.datetime(1, 1, 1, 5, tzinfo=east)
+    assert bson.decode(bson.encode({"k": first})) == {"k": datetime.datetime(1, 1, 1)}
 
 
 def test_options_that_are_none() -> None:

@@ -397,3 +397,43 @@ def test_what_is_pydantics(annotation: Any, document: str, says: str) -> None:
     for wrong in ('{"a":"x"}', '{"Inner":"x","a":[]}', "[]", "{}", "5", '{"content":"x"}'):
         expected = outcome(lambda d: adapter.validate_python(stdlib.loads(d)), wrong)
         assert outcome(lambda d: json.decode(d, type=annotation), wrong) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["list[", "int.foo", "1 / 0", "''[0]", "dict[int]", "unknown_name", "lambda: (yield)"]
+)
+def test_annotations_that_cannot_be_read_are_type_errors(text: str) -> None:
+    made = dataclasses.make_dataclass("Unread", [("x", text)])
+    with pytest.raises(TypeError, match="Unread"):
+        shape(made)
+    namespace = {"__annotations__": {"x": text}, "__module__": __name__}
+    struct = type(msgspec.Struct)("UnreadStruct", (msgspec.Struct,), namespace)
+    with pytest.raises(TypeError, match="UnreadStruct"):
+        shape(struct)
+
+
+def test_what_is_no_type_is_a_type_error_that_says_so() -> None:
+    class Mute:
+        def __repr__(self) -> str:
+            raise ValueError("no repr")
+
+    for annotation, says in (
+        (Mute(), "weft cannot read a .*Mute"),
+        ([int], r"weft cannot read \[<class 'int'>\]"),
+        ({"a": int}, "weft cannot read {'a'"),
+        (dict[int], r"dict\[int\] has to say"),  # type: ignore[misc]
+        (Annotated[int, *[annotated_types.Ge(0)] * 300], "more than 255 constraints"),
+    ):
+        with pytest.raises(TypeError, match=says):
+            json.decode(b"1", type=annotation)
+
+
+def test_a_decimal_may_be_past_a_double() -> None:
+    for text in ("1e400", "-1.5e999", "1e-400", "-0", "0.0", "9" * 400):
+        value = json.decode(text.encode(), type=decimal.Decimal)
+        assert str(value) == str(msgspec.json.decode(text.encode(), type=decimal.Decimal))
+    with pytest.raises(json.DecodeError, match="invalid Decimal"):
+        json.decode(b"1e99999999999999999999", type=decimal.Decimal)
+    for bad in (b"-", b"1e", b"1.", b"-Infinity", b"01"):
+        with pytest.raises(json.DecodeError):
+            json.decode(bad, type=decimal.Decimal)

@@ -30,6 +30,8 @@ is what pydantic reads. EncodeError, with the path, for what has no form.
 An ObjectId as a path, query, header or cookie parameter, and in JSON with a type, is its 24 digits.
 As a field of a pydantic model it is one where it is declared as `JsonObjectId`.
 
+`type=None` is no type. A datetime whose UTC is outside the years 1 to 9999 is an EncodeError.
+
 `codec_options` is what PyMongo calls CodecOptions and has its meaning, its own or ours: time zones,
 UUIDs, the class of documents (raw ones too), damaged text, dates, and custom types.
 

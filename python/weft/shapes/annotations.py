@@ -20,6 +20,7 @@ import types
 import typing
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Annotated, Any, ClassVar, Final, Literal, NewType, TypeVar, Union, get_origin
 
 from weft.shapes.nodes import Field, Node, type_name
@@ -122,7 +123,7 @@ class Reader:
             return self.read(annotation.__supertype__, variables)
         if is_alias(annotation) or is_alias(origin):
             return self._alias(annotation, variables)
-        if annotation in (None, type(None)):
+        if annotation is None or annotation is type(None):
             return Node("none", label="null")
         if annotation is Any or annotation is object:
             return Node("any", label="any")
@@ -133,6 +134,8 @@ class Reader:
         if origin is Final or getattr(origin, "_name", None) in _QUALIFIERS:
             return self.read(typing.get_args(annotation)[0], variables)
         cls = origin or annotation
+        if type(cls).__hash__ is None:  # of [int], say, which is no type
+            raise TypeError(f"weft cannot read {type_name(annotation)}")
         if cls in _CONTAINERS or cls in _MAPPINGS or cls is tuple:
             return self._container(annotation, cls, variables)
         if isinstance(cls, type):
@@ -195,9 +198,11 @@ class Reader:
         args = typing.get_args(annotation)
         name = type_name(annotation)
         if cls in _MAPPINGS:
+            if args and len(args) != 2:
+                raise TypeError(f"{name} has to say what its keys and its values are")
             key, value = args or (Any, Any)
             node = Node("dict", label=name)
-            node.items = [self.read(key, variables), self.read(value, variables)]
+            node.items = [_as_key(self.read(key, variables)), self.read(value, variables)]
             if node.items[0].kind not in ("any", "choice", "text", "objectid", *_SCALARS.values()):
                 raise TypeError(f"weft cannot read the keys of {name}")
             return node
@@ -274,7 +279,11 @@ class Reader:
         node.omit_defaults = config.omit_defaults
         node.tag = (config.tag_field, config.tag) if config.tag is not None else None
         node.post_init = "__post_init__" if hasattr(cls, "__post_init__") else None
-        for f in msgspec.structs.fields(variables[None]):
+        try:
+            fields = msgspec.structs.fields(variables[None])
+        except Exception as exc:
+            raise _unread(node.label, exc) from exc
+        for f in fields:
             kind, default = "required", None
             if f.default is not msgspec.NODEFAULT:
                 kind, default = "value", f.default
@@ -511,7 +520,28 @@ def _enum(cls: type[enum.Enum]) -> Node:
     if any(type(value) is int and not _INT_MIN <= value <= _INT_MAX for value in values):
         raise TypeError(f"{cls.__name__}: a value is too large for a choice")
     node.choices = [(member.value, member) for member in cls]
+    own_missing = getattr(cls._missing_, "__func__", None) is not enum.Enum._missing_.__func__  # type: ignore[attr-defined]
+    if own_missing:  # a Flag has one, of what is set together
+        node.call = cls
     return node
+
+
+def _as_key(node: Node) -> Node:
+    """A choice as a dict's key, which is text: ints in decimal digits."""
+    if node.kind != "choice":
+        return node
+    choices = sorted(node.choices, key=lambda choice: isinstance(choice[0], int))  # text first
+    call = node.call
+    if call is not None and isinstance(choices[0][0], int):
+        call = partial(_call_with_int, call)
+    texts: list[tuple[str | int, Any]] = [(str(value), member) for value, member in choices]
+    return dataclasses.replace(node, choices=texts, call=call)
+
+
+def _call_with_int(call: Callable[[int], Any], text: str) -> Any:
+    if re.fullmatch("-?[0-9]+", text) is None:
+        raise ValueError(text)
+    return call(int(text))
 
 
 # ---- constraints ----
@@ -640,8 +670,8 @@ def _substitute(annotation: Any, variables: Mapping[Any, Any]) -> Any:
 def _hints(cls: Any) -> dict[str, Any]:
     try:
         hints = typing.get_type_hints(cls, include_extras=True)
-    except NameError as exc:
-        raise TypeError(f"{type_name(cls)}: {exc}") from exc
+    except Exception as exc:
+        raise _unread(type_name(cls), exc) from exc
     return {name: hint for name, hint in hints.items() if get_origin(hint) is not ClassVar}
 
 
@@ -651,8 +681,16 @@ def _resolved(alias: Any) -> Any:
     names = vars(sys.modules[alias.__module__])
     try:
         return typing.get_type_hints(holder, names, include_extras=True)["value"]
-    except NameError as exc:
-        raise TypeError(f"{alias.__name__}: {exc}") from exc
+    except Exception as exc:
+        raise _unread(alias.__name__, exc) from exc
+
+
+def _unread(name: str, error: Exception) -> Exception:
+    """For annotations, which are code and may raise anything: a TypeError that says of what."""
+    if isinstance(error, RecursionError | MemoryError):
+        return error
+    known = isinstance(error, NameError | TypeError)
+    return TypeError(f"{name}: {error if known else repr(error)}")
 
 
 def _static(cls: type, name: str) -> Any:

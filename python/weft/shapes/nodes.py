@@ -61,7 +61,8 @@ class Node:
     # already; of a serializer, with the value and what it raised, for JSON
     replay: Callable[..., Any] | None = None
     # after: called with the value, when all else is valid, for another. A `part` is called with the
-    # dict of the object's fields, too, and says what it called: see weft.shapes.validators
+    # dict of the object's fields, too, and says what it called: see weft.shapes.validators.
+    # choice: called with what is none of the choices, for a value or a ValueError
     call: Callable[..., Any] | None = None
     part: bool = False  # in output: of a field alone, `call` and `dump` get its object
 
@@ -106,7 +107,7 @@ class Node:
         """Is its value only made, or changed, when all else is known to be valid?"""
         if self.kind in ("union", "tagged"):
             return any(item.puts_off for item in self.items)
-        return self.call is not None
+        return self.call is not None and self.kind != "choice"
 
     @property
     def native(self) -> bool:
@@ -118,7 +119,11 @@ def type_name(annotation: Any) -> str:
     """As it is written."""
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
         return annotation.__qualname__.rpartition("<locals>.")[2]
-    return re.sub(r"\b(?:typing|collections\.abc)\.", "", str(annotation))
+    try:
+        text = str(annotation)
+    except Exception:  # it is no type, but what it is has to be said all the same
+        text = f"a {type(annotation).__qualname__}"
+    return re.sub(r"\b(?:typing|collections\.abc)\.", "", text)
 
 
 def runs_code(root: Node) -> bool:

@@ -122,13 +122,7 @@ static enum wf_walk_result decode_choice(struct reader *r, const struct wf_node 
     if (e->type != WF_BSON_INT32 && e->type != WF_BSON_INT64) {
         return fail_expected(r, n, e);
     }
-    for (unsigned i = 0; i < n->n; i++) {
-        if (n->choices[i].text.p == NULL && n->choices[i].number == e->i) {
-            *out = Py_NewRef(n->choices[i].value);
-            return WF_WALK_OK;
-        }
-    }
-    return invalid(r, WF_FAIL_VALUE, n, e->value);
+    return at(r, e->value, wf_walk_choice(r->w, n, e->i, out));
 }
 
 static enum wf_walk_result decode_decimal(struct reader *r, const struct wf_node *n,
@@ -171,7 +165,7 @@ static enum wf_walk_result decode_date(struct reader *r, const struct wf_node *n
         return give(r, n, e, value, out);
     }
     if (!wf_bson_date_from_ms(e->i, &d) || (d.hour | d.minute | d.second | d.millisecond) != 0 ||
-        r->options != NULL) {
+        (r->options != NULL && (n->flags & WF_NODE_PYDANTIC) != 0)) { /* it sees what they make */
         return invalid(r, WF_FAIL_VALUE, n, e->value);
     }
     struct wf_date date = {.year = d.year, .month = d.month, .day = d.day};
@@ -189,15 +183,26 @@ static enum wf_walk_result decode_bytes(struct reader *r, const struct wf_node *
     return give(r, n, e, value, out);
 }
 
+/* Is a binary a UUID: in the standard form always, in another where the options say so? */
+static bool is_uuid(const struct reader *r, const element *e) {
+    return e->subtype == 4 || (r->options != NULL && wf_bson_is_uuid(r->options, e->subtype));
+}
+
 static enum wf_walk_result decode_uuid(struct reader *r, const struct wf_node *n, const element *e,
                                        PyObject **out) {
     if (e->type == WF_BSON_STRING) {
         return decode_text(r, n, e, out);
     }
-    if (e->type != WF_BSON_BINARY || e->subtype != 4 || e->text.n != 16) {
+    if (e->type != WF_BSON_BINARY || !is_uuid(r, e) || e->text.n != 16) {
         return fail_expected(r, n, e);
     }
-    return give(r, n, e, wf_make_uuid(r->w->state, (const uint8_t *)e->text.p), out);
+    char bytes[16];
+    if (e->subtype == 4) {
+        memcpy(bytes, e->text.p, sizeof(bytes));
+    } else {
+        wf_bson_uuid_order((enum wf_bson_uuids)r->options->uuids, e->text.p, bytes);
+    }
+    return give(r, n, e, wf_make_uuid(r->w->state, (const uint8_t *)bytes), out);
 }
 
 /* ---- plain objects ---- */
@@ -623,12 +628,12 @@ static enum wf_class class_of(uint8_t type) {
 }
 
 /* Does a scalar node take one of BSON's own types? */
-static bool takes(const struct wf_node *n, const element *e) {
+static bool takes(const struct reader *r, const struct wf_node *n, const element *e) {
     switch (e->type) {
     case WF_BSON_DATETIME:
         return n->kind == WF_NODE_DATETIME || n->kind == WF_NODE_DATE;
     case WF_BSON_BINARY:
-        return n->kind == (e->subtype == 4 ? WF_NODE_UUID : WF_NODE_BYTES);
+        return n->kind == (is_uuid(r, e) ? WF_NODE_UUID : WF_NODE_BYTES);
     case WF_BSON_DECIMAL128:
         return n->kind == WF_NODE_DECIMAL;
     case WF_BSON_OBJECTID:
@@ -644,7 +649,7 @@ static enum wf_walk_result decode_union(struct reader *r, const struct wf_node *
     const struct wf_node *member = class < WF_CLASS_COUNT ? n->one_of.by_class[class] : NULL;
     for (unsigned i = 0; member == NULL && i < n->n; i++) {
         const struct wf_node *m = n->one_of.members[i];
-        member = takes(m, e) || m->kind == WF_NODE_ANY ? m : NULL;
+        member = takes(r, m, e) || m->kind == WF_NODE_ANY ? m : NULL;
     }
     return member != NULL ? decode(r, member, e, out) : fail_expected(r, n, e);
 }

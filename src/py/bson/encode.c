@@ -374,6 +374,9 @@ static int encode_datetime(struct encoder *e, struct wf_span name, PyObject *o) 
         ms = us / 1000 - (us % 1000 < 0);
     }
     Py_DECREF(offset);
+    if (ms < WF_BSON_DATE_MIN_MS || ms > WF_BSON_DATE_MAX_MS) {
+        return FAIL(e, "a datetime that is outside the years 1 to 9999 in UTC");
+    }
     return check(e, wf_bson_put_int64(&e->out, WF_BSON_DATETIME, name, ms));
 }
 

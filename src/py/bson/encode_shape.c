@@ -109,6 +109,19 @@ static const struct wf_choice *choice_of(const struct wf_node *n, PyObject *o) {
     return NULL;
 }
 
+/* A member of an enum that is none of the choices: of flags, or one that _missing_ has made. */
+static bool is_other_member(const struct wf_node *n, PyObject *o) {
+    return n->call != NULL && (PyObject *)Py_TYPE(o) == n->type;
+}
+
+/* What it stands for. */
+static int put_other_member(struct encoder *e, struct wf_span name, PyObject *o) {
+    PyObject *value = PyObject_GetAttrString(o, "value");
+    int rc = value != NULL ? wf_bson_encode(e, name, value) : -1;
+    Py_XDECREF(value);
+    return rc;
+}
+
 static int put_choice(struct encoder *e, const struct wf_choice *c, struct wf_span name) {
     if (c->text.p != NULL) {
         return check(e, wf_bson_put_string(&e->out, WF_BSON_STRING, name, c->text));
@@ -290,6 +303,14 @@ static PyObject *key_text(const struct wf_node *n, PyObject *key) {
                                  : PyUnicode_FromFormat("%lld", c->number);
     }
     switch ((enum wf_node_kind)n->kind) {
+    case WF_NODE_CHOICE:
+        if (is_other_member(n, key)) {
+            PyObject *value = PyObject_GetAttrString(key, "value");
+            PyObject *text = value != NULL ? PyObject_Str(value) : NULL;
+            Py_XDECREF(value);
+            return text;
+        }
+        return Py_NewRef(key);
     case WF_NODE_DATE:
     case WF_NODE_TIME:
     case WF_NODE_DATETIME:
@@ -385,7 +406,7 @@ static bool fits(const struct wf_node *n, PyObject *o) {
     case WF_NODE_STR:
         return PyUnicode_CheckExact(o);
     case WF_NODE_CHOICE:
-        return choice_of(n, o) != NULL;
+        return choice_of(n, o) != NULL || is_other_member(n, o);
     case WF_NODE_BYTES:
         return PyBytes_Check(o) || PyByteArray_Check(o);
     case WF_NODE_DATETIME:
@@ -537,8 +558,10 @@ static bool is_pydantics(const struct wf_node *n) {
 static int put_fitting(struct encoder *e, const struct wf_node *n, struct wf_span name,
                        PyObject *o) {
     switch ((enum wf_node_kind)n->kind) {
-    case WF_NODE_CHOICE:
-        return put_choice(e, choice_of(n, o), name);
+    case WF_NODE_CHOICE: {
+        const struct wf_choice *c = choice_of(n, o);
+        return c != NULL ? put_choice(e, c, name) : put_other_member(e, name, o);
+    }
     case WF_NODE_BYTES:
         return PyByteArray_Check(o) ? put_bytearray(e, name, o) : wf_bson_encode(e, name, o);
     case WF_NODE_DATE:

@@ -10,7 +10,8 @@
 /* The value of the document that is all of `in`, as the shape has it: owned, or NULL with an
  * exception, of pydantic where the shape's root is its. Application code may run: `in` must not
  * change meanwhile, and the caller holds on to the shape.
- * options  or NULL; they are for what becomes plain objects, and for datetimes
+ * options  or NULL; they are for what becomes plain objects, for datetimes, and say which other binaries
+ *          are UUIDs
  * base     what positions in errors are counted from, before `in` */
 PyObject *wf_bson_decode_shape(struct wf_state *state, const struct wf_shape *shape,
                                const struct wf_bson_options *options, struct wf_span in,

@@ -131,7 +131,12 @@ static int compile_checks(struct compiler *c, PyObject *desc, struct wf_node *no
     }
     Py_ssize_t n = PyList_GET_SIZE(list);
     struct wf_check *checks = take(c, (size_t)n, sizeof(*checks));
-    if (checks == NULL || n > UINT8_MAX) {
+    if (checks == NULL) {
+        return -1;
+    }
+    if (n > UINT8_MAX) {
+        PyErr_Format(PyExc_TypeError, "weft cannot read more than %d constraints on one type",
+                     UINT8_MAX);
         return -1;
     }
     for (Py_ssize_t i = 0; i < n; i++) {

@@ -76,22 +76,25 @@ enum wf_walk_result json_decode_int_slow(struct reader *r, const struct wf_node 
     return give(r, n, first, value, out);
 }
 
-/* A Decimal of the number's own text; for pydantic of what json.loads would make of it. */
+/* A Decimal of the number's own text, which may be past a double; for pydantic of what json.loads would
+ * make of it. */
 enum wf_walk_result json_decode_decimal(struct reader *r, const struct wf_node *n, PyObject **out) {
     const char *first = r->p;
     struct wf_json_number number;
     char text[WF_DOUBLE_CHARS_MAX];
-    enum wf_walk_result result = read_number(r, &number);
-    if (result != WF_WALK_OK) {
-        return result;
+    const bool pydantic = (n->flags & WF_NODE_PYDANTIC) != 0;
+    const char *p = first;
+    enum wf_json_error e =
+        wf_json_long_number_read(&p, r->end, pydantic ? 0 : WF_JSON_NONFINITE, &number);
+    if (e != WF_JSON_OK) {
+        return json_fail_syntax(r, e, p);
     }
+    r->p = p;
     struct wf_span span = wf_span(first, (size_t)(r->p - first));
-    if (n->flags & WF_NODE_PYDANTIC) {
-        if (number.kind == WF_JSON_DOUBLE) {
-            span = wf_span(text, wf_double_write(text, number.d));
-        } else if (span.n == 2 && first[0] == '-' && first[1] == '0') {
-            span = WF_SPAN("0");
-        }
+    if (pydantic && number.kind == WF_JSON_DOUBLE) {
+        span = wf_span(text, wf_double_write(text, number.d));
+    } else if (wf_span_eq(span, WF_SPAN("-0"))) {
+        span = WF_SPAN("0"); /* an int has no sign of its zero */
     }
     return at(r, first, wf_walk_text(r->w, n, span, out));
 }
@@ -114,15 +117,6 @@ enum wf_walk_result json_decode_seconds(struct reader *r, const struct wf_node *
     return give(r, n, first, value, out);
 }
 
-static const struct wf_choice *choice_of_number(const struct wf_node *n, long long number) {
-    for (unsigned i = 0; i < n->n; i++) {
-        if (n->choices[i].text.p == NULL && n->choices[i].number == number) {
-            return &n->choices[i];
-        }
-    }
-    return NULL;
-}
-
 /* Text: one of the node's, or with strict=False one of its ints. */
 static enum wf_walk_result decode_choice_text(struct reader *r, const struct wf_node *n,
                                               PyObject **out) {
@@ -140,13 +134,8 @@ static enum wf_walk_result decode_choice_text(struct reader *r, const struct wf_
         long long v = PyLong_AsLongLongAndOverflow(number, &overflow);
         bool whole =
             number_class(first + 1, r->p) == WF_CLASS_INT; /* "1.0" is an int, but no choice */
-        const struct wf_choice *c = overflow == 0 && whole ? choice_of_number(n, v) : NULL;
         Py_DECREF(number);
-        if (c != NULL) {
-            *out = Py_NewRef(c->value);
-            return WF_WALK_OK;
-        }
-        result = WF_WALK_INVALID;
+        result = overflow == 0 && whole ? wf_walk_choice(r->w, n, v, out) : WF_WALK_INVALID;
     }
     return result == WF_WALK_INVALID ? at(r, first, shape_fail(r->w, WF_FAIL_VALUE, n)) : result;
 }
@@ -165,11 +154,9 @@ enum wf_walk_result json_decode_choice(struct reader *r, const struct wf_node *n
     if (result != WF_WALK_OK) {
         return result;
     }
-    const struct wf_choice *c = number.kind == WF_JSON_INT ? choice_of_number(n, number.i) : NULL;
-    if (c == NULL) {
-        r->w->fail.got = WF_CLASS_INT;
-        return at(r, first, shape_fail(r->w, WF_FAIL_VALUE, n));
+    if (number.kind == WF_JSON_INT) {
+        return at(r, first, wf_walk_choice(r->w, n, number.i, out));
     }
-    *out = Py_NewRef(c->value);
-    return WF_WALK_OK;
+    r->w->fail.got = WF_CLASS_INT;
+    return at(r, first, shape_fail(r->w, WF_FAIL_VALUE, n));
 }

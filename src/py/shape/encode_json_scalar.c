@@ -33,6 +33,24 @@ static const struct wf_choice *choice_of(const struct wf_node *n, PyObject *o) {
     return NULL;
 }
 
+/* A member of an enum that is none of the choices: of flags, or one that _missing_ has made. */
+static bool is_other_member(const struct wf_node *n, PyObject *o) {
+    return n->call != NULL && (PyObject *)Py_TYPE(o) == n->type;
+}
+
+/* What it stands for. */
+static char *put_other_member(struct typed *t, char *d, const struct wf_node *n, PyObject *o) {
+    PyObject *value = PyObject_GetAttrString(o, "value");
+    if (value == NULL) {
+        return NULL;
+    }
+    d = PyUnicode_CheckExact(value) ? encode_str(&t->e, d, value)
+        : PyLong_CheckExact(value)  ? wf_json_encode_big_int(&t->e, d, value)
+                                    : json_put_other(t, d, n, o);
+    Py_DECREF(value);
+    return d;
+}
+
 bool json_is_of(struct typed *t, const struct wf_node *n, PyObject *o, bool exactly) {
     struct wf_shape_state *s = &t->w.state->shape;
     PyDateTime_CAPI *api = datetime_of(t);
@@ -65,7 +83,7 @@ bool json_is_of(struct typed *t, const struct wf_node *n, PyObject *o, bool exac
     case WF_NODE_DECIMAL:
         return is_type(o, (PyTypeObject *)s->decimal_type, exactly);
     case WF_NODE_CHOICE:
-        return choice_of(n, o) != NULL;
+        return choice_of(n, o) != NULL || is_other_member(n, o);
     case WF_NODE_OBJECTID:
     case WF_NODE_TEXT:
         return is_type(o, (PyTypeObject *)n->type, false);
@@ -402,7 +420,9 @@ char *json_put_scalar(struct typed *t, char *d, const struct wf_node *n, PyObjec
     }
     if (n->kind == WF_NODE_CHOICE) {
         const struct wf_choice *c = choice_of(n, o);
-        return c != NULL ? put_bytes(&t->e, d, c->json.p, c->json.n) : json_put_other(t, d, n, o);
+        return c != NULL               ? put_bytes(&t->e, d, c->json.p, c->json.n)
+               : is_other_member(n, o) ? put_other_member(t, d, n, o)
+                                       : json_put_other(t, d, n, o);
     }
     if (!json_is_of(t, n, o, exactly) || (n->kind == WF_NODE_OBJECTID && n->dump != NULL)) {
         return json_put_other(t, d, n, o); /* pydantic has no JSON of an ObjectId */

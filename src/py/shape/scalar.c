@@ -397,15 +397,63 @@ static PyObject *make_decimal(struct wf_state *state, const struct wf_node *node
     return make_by_call(state->shape.decimal_type, s);
 }
 
-static const struct wf_choice *find_choice(const struct wf_node *node, struct wf_span s) {
+/* ---- choices ---- */
+
+/* What is none of the choices, by the enum's class: flags that are set together, what _missing_ knows.
+ * value  stolen, or NULL with an exception */
+static enum wf_walk_result ask_class(struct wf_walk *w, const struct wf_node *node, PyObject *value,
+                                     PyObject **out) {
+    if (value == NULL || shape_enter_call(w) < 0) {
+        Py_XDECREF(value);
+        return WF_WALK_FAILED;
+    }
+    *out = PyObject_CallOneArg(node->call, value);
+    shape_leave_call(w);
+    Py_DECREF(value);
+    if (*out != NULL) {
+        return WF_WALK_OK;
+    }
+    if (!PyErr_ExceptionMatches(PyExc_ValueError) && !PyErr_ExceptionMatches(PyExc_TypeError)) {
+        return WF_WALK_FAILED;
+    }
+    PyErr_Clear();
+    return shape_fail(w, WF_FAIL_VALUE, node);
+}
+
+static enum wf_walk_result choice_of_text(struct wf_walk *w, const struct wf_node *node,
+                                          struct wf_span s, PyObject **out) {
+    bool texts = false;
     for (unsigned i = 0; i < node->n; i++) {
         const struct wf_choice *c = &node->choices[i];
-        if (c->text.p != NULL && c->text.n == s.n && memcmp(c->text.p, s.p, s.n) == 0) {
-            return c;
+        if (c->text.p != NULL && wf_span_eq(c->text, s)) {
+            *out = Py_NewRef(c->value);
+            return WF_WALK_OK;
         }
+        texts |= c->text.p != NULL;
     }
-    return NULL;
+    w->fail.got = WF_CLASS_STR;
+    return texts && node->call != NULL
+               ? ask_class(w, node, PyUnicode_DecodeUTF8(s.p, (Py_ssize_t)s.n, NULL), out)
+               : shape_fail(w, WF_FAIL_VALUE, node);
 }
+
+enum wf_walk_result wf_walk_choice(struct wf_walk *w, const struct wf_node *node, int64_t number,
+                                   PyObject **out) {
+    bool numbers = false;
+    for (unsigned i = 0; i < node->n; i++) {
+        const struct wf_choice *c = &node->choices[i];
+        if (c->text.p == NULL && c->number == number) {
+            *out = Py_NewRef(c->value);
+            return WF_WALK_OK;
+        }
+        numbers |= c->text.p == NULL;
+    }
+    w->fail.got = WF_CLASS_INT;
+    return numbers && node->call != NULL ? ask_class(w, node, PyLong_FromLongLong(number), out)
+                                         : shape_fail(w, WF_FAIL_VALUE, node);
+}
+
+/* ---- all of them ---- */
 
 /* NULL without an exception where the text is none of it. */
 static PyObject *make_of_text(struct wf_state *state, const struct wf_node *node,
@@ -466,10 +514,6 @@ static PyObject *make_of_text(struct wf_state *state, const struct wf_node *node
                    : NULL;
     case WF_NODE_DECIMAL:
         return make_decimal(state, node, s);
-    case WF_NODE_CHOICE: {
-        const struct wf_choice *c = find_choice(node, s);
-        return c != NULL ? Py_NewRef(c->value) : NULL;
-    }
     case WF_NODE_TEXT:
         return make_by_call(node->type, s);
     default:
@@ -479,6 +523,9 @@ static PyObject *make_of_text(struct wf_state *state, const struct wf_node *node
 
 enum wf_walk_result wf_walk_text(struct wf_walk *w, const struct wf_node *node, struct wf_span text,
                                  PyObject **out) {
+    if (node->kind == WF_NODE_CHOICE) {
+        return choice_of_text(w, node, text, out);
+    }
     const bool calls = node->kind == WF_NODE_TEXT; /* a class, which may be the application's */
     if (wf_unlikely(calls) && shape_enter_call(w) < 0) {
         return WF_WALK_FAILED;

@@ -265,7 +265,9 @@ struct wf_node {
                        * callable(value, exception) -> JSON, where `call` has raised. Or NULL */
     PyObject *call; /* AFTER, HANDED: callable(value) -> value, when all else is valid; of a PART
                        * callable(value, fields) -> (raised, outcome, calls). SERIALIZER:
-                       * callable([object, ]value) -> value. Or NULL */
+                       * callable([object, ]value) -> value. CHOICE: callable(int or str) -> value for
+                       * what is none of the choices, ValueError or TypeError where that is none
+                       * either. Or NULL */
     PyObject *dump; /* output: callable(value, by_alias, exclude_unset, exclude_none) -> its JSON in
                       * bytes, which is pydantic's, for what is not as the node says; of a HANDED
                       * PART it gets the object, and writes it with this field alone. Or NULL */
@@ -499,6 +501,10 @@ static inline enum wf_walk_result wf_walk_checks(struct wf_walk *w, const struct
  * how a DICT's keys are made of text. */
 enum wf_walk_result wf_walk_text(struct wf_walk *w, const struct wf_node *node, struct wf_span text,
                                  PyObject **out);
+
+/* A number to the value of a CHOICE, which may ask the enum's class. INVALID: VALUE. */
+enum wf_walk_result wf_walk_choice(struct wf_walk *w, const struct wf_node *node, int64_t number,
+                                   PyObject **out);
 
 /* What a judge says of an object (borrowed), knowing w->calls. Owned; NULL with an exception. */
 PyObject *wf_walk_ask(struct wf_walk *w, const struct wf_node *node, PyObject *object);
