@@ -8,6 +8,7 @@ from typing import Any
 from .. import _core
 
 _sslproto: Any = sslproto  # its private names are not in typeshed
+_start_shutdown = _sslproto.SSLProtocol._start_shutdown
 
 
 class SSLTransport(_sslproto._SSLProtocolTransport):  # type: ignore[misc]
@@ -39,3 +40,10 @@ class SSLProtocol(_core.TLS, sslproto.SSLProtocol):
 
     def _read_later(self) -> None:
         self._loop.call_soon(self._do_read)
+
+    def _start_shutdown(self) -> None:
+        if self._state is _sslproto.SSLProtocolState.DO_HANDSHAKE:
+            # asyncio's own: what it asks of the transport differs between releases
+            _start_shutdown(self)
+        else:
+            super()._start_shutdown()
