@@ -15,6 +15,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 import pydantic
+import pydantic_core
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -506,3 +507,41 @@ def test_flags_of_enum_and_more() -> None:
         kind: Kind = Kind.one
 
     compare(Odd, Odd())
+
+
+@pytest.mark.parametrize(
+    ("config", "value"),
+    [
+        (ConfigDict(ser_json_bytes="base64"), b"\xfb\xff"),
+        (ConfigDict(ser_json_bytes="hex"), {"k": [b"\xfb\xff"]}),
+        (ConfigDict(ser_json_inf_nan="strings"), [float("nan")]),
+        (ConfigDict(ser_json_inf_nan="constants"), float("inf")),
+        (ConfigDict(ser_json_timedelta="float"), dt.timedelta(1)),
+    ],
+)
+def test_what_is_any_in_a_model_whose_config_says_how(config: ConfigDict, value: Any) -> None:
+    class Inner(BaseModel):
+        b: Any
+
+    class Outer(BaseModel):
+        model_config = config
+        a: Any
+        items: list[Any]
+        inner: Inner
+        tree: "Outer | None" = None
+
+    class Around(BaseModel):
+        outer: list[Outer]
+
+    inner = Inner(b=value)
+    outer = Outer(a=value, items=[value], inner=inner, tree=Outer(a=1, items=[], inner=inner))
+    assert encode(outer, type=Outer) == outer.model_dump_json().encode()
+    for root, of_type in ((Around(outer=[outer]), Around), ([outer], list[Outer])):
+        adapter = TypeAdapter[Any](of_type)
+        try:
+            expected = adapter.dump_json(root)
+        except pydantic_core.PydanticSerializationError:  # bytes that are no UTF-8
+            with pytest.raises(pydantic_core.PydanticSerializationError):
+                encode(root, type=of_type)
+        else:
+            assert encode(root, type=of_type) == expected

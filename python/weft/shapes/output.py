@@ -129,7 +129,7 @@ class _Handed(Exception):
 def describe_pydantic(adapter: Any) -> Node:
     """The description of what a TypeAdapter writes, and of what it would leave as it is when it
     validates before."""
-    node = _Writer(adapter.core_schema).root()
+    node = _Writer(adapter.core_schema, adapter.serializer).root()
     node.plain = _is_plain(node)
     node.direct = _is_direct(node)
     return node
@@ -170,6 +170,20 @@ def _is_plain(root: Node) -> bool:
 
 class _Writer(_pydantic._Reader):
     _ANY: typing.ClassVar[Any] = {"type": "any"}
+
+    def __init__(self, schema: Any, serializer: Any) -> None:
+        super().__init__(schema)
+        self.serializer = serializer
+
+    def config_of_root(self, schema: Any) -> Mapping[str, Any]:
+        """A class's own serializer writes what is declared as Any, however deep, as the class's
+        config says; what other types hold is written without one."""
+        while schema["type"] in (*_WRAPPERS, "definition-ref"):
+            inner = schema.get("schema")
+            schema = inner if inner is not None else self.by_ref[schema["schema_ref"]]
+        cls, config = schema.get("cls"), schema.get("config", {})
+        own = getattr(cls, "__pydantic_serializer__", None) is self.serializer
+        return config if own and not _SERIALIZATION.isdisjoint(config) else {}
 
     # What is put off is a matter of input.
     def not_repeated(self, node: Node, where: str) -> None:

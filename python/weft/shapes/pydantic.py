@@ -95,13 +95,16 @@ class _Reader(Scalars):
             self.definitions = schema["definitions"]
             self.by_ref = {definition["ref"]: definition for definition in self.definitions}
             schema = schema["schema"]
-        node = self.read(schema, {})
+        node = self.read(schema, self.config_of_root(schema))
         for inner, why in self.at_once:
             if inner.puts_off:
                 raise Unproved(why, runs_code=True)
         for inner in tuple(self.repeated):
             self.not_repeated(inner, "it")
         return node
+
+    def config_of_root(self, schema: Any) -> Mapping[str, Any]:
+        return {}
 
     # ---- validators ----
 
