@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime as dt
 import decimal
 import gc
 import os
+import pathlib
 import re
 import subprocess
 import sys
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import msgspec
 import pydantic
 import pytest
+from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
 
 from weft import bson, json
 
@@ -191,11 +195,47 @@ class Holder:
     x: frozenset[Hashed] | int = 0
 
 
+class Key(pathlib.PurePosixPath):
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return AGAIN[int(str(self))]()  # type: ignore[no-any-return]
+
+
+@dataclasses.dataclass
+class Keys:
+    n: Keys | None = None
+    x: dict[Key, int] | None = None
+
+
+@dataclasses.dataclass
+class Anything:
+    n: Anything | None = None
+    x: Any = None
+
+
+class Document(dict[str, Any]):
+    def __init__(self) -> None:
+        super().__init__()
+        AGAIN[9]()
+
+
+class Decoder(TypeDecoder):
+    bson_type = int
+
+    def transform_bson(self, value: Any) -> Any:
+        return AGAIN[10]()
+
+
+OF_CLASS: CodecOptions[Any] = CodecOptions(document_class=Document)
+OF_DECODER: CodecOptions[Any] = CodecOptions(type_registry=TypeRegistry([Decoder()]))
+
+
 DEPTH = 500
 DEEP = b'{"n":' * DEPTH + b'{"x":%d}' + b"}" * DEPTH
 
 
-def deep(x: int) -> bytes:
+def deep(x: Any) -> bytes:
     value: Any = {"x": x}
     for _ in range(DEPTH):
         value = {"n": value}
@@ -208,6 +248,10 @@ AGAIN: dict[int, Any] = {
     3: lambda: bson.to_json(deep(3), type=Again),
     5: lambda: json.decode(DEEP % 0, type=Factory),
     6: lambda: json.decode(DEEP.replace(b"%d", b"[{}]"), type=Holder),
+    7: lambda: json.decode(DEEP.replace(b"%d", b'{"7":1}'), type=Keys),
+    8: lambda: bson.decode(deep({"8": 1}), type=Keys),
+    9: lambda: bson.decode(deep({}), type=Anything, codec_options=OF_CLASS),
+    10: lambda: bson.decode(deep(1), type=Anything, codec_options=OF_DECODER),
 }
 
 
@@ -235,3 +279,47 @@ print(json.encode(json.decode('{"at":"2024-02-29T00:00:00Z"}', type=M), type=M).
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, '{"at":"2024-02-29T00:00:00Z"}\n'), done.stderr
+
+
+@dataclasses.dataclass(eq=False)
+class Grower:
+    """Adds to the container that it is in while it is written."""
+
+    inside: ClassVar[Any]
+    x: int = 0
+
+    def grow(self) -> int:
+        add = self.inside.add if isinstance(self.inside, set) else self.inside.append
+        add(Grower())
+        return 1
+
+
+Grower.x = property(Grower.grow, lambda self, value: None)  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("make", [set, collections.deque])
+def test_sets_and_deques_that_grow_while_they_are_encoded(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_type = dict[str, make[Grower]]
+    for error, call in (
+        (json.EncodeError, lambda o: json.encode(o, default=Grower.grow)),
+        (json.EncodeError, lambda o: json.encode(o, type=of_type)),
+        (bson.EncodeError, lambda o: bson.encode(o, type=of_type)),
+    ):
+        inside = make([Grower(), Grower()])
+        monkeypatch.setattr(Grower, "inside", inside, raising=False)
+        with pytest.raises(error, match="a set or deque changed while it was encoded") as info:
+            call({"a": inside})
+        assert info.value.path in ("a[1]", '["a"][1]')  # type: ignore[attr-defined]
+        assert type(info.value.__cause__) is RuntimeError
+
+
+def test_what_a_generator_raises_is_its_own() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise RuntimeError("mine")
+
+    for call in (lambda: json.encode(items()), lambda: json.encode(items(), type=list[int])):
+        with pytest.raises(RuntimeError, match="mine"):
+            call()

@@ -59,6 +59,19 @@ static inline void wf_err_put(PyObject *exc) {
 #endif
 }
 
+/* Has iteration over a container raised (in C: it has no traceback) that the container changed meanwhile? What a
+ * generator raises is the application's own. */
+static inline bool wf_err_is_of_change(void) {
+    if (!PyErr_ExceptionMatches(PyExc_RuntimeError)) {
+        return false;
+    }
+    PyObject *exc = wf_err_take(), *traceback = PyException_GetTraceback(exc);
+    bool changed = Py_IS_TYPE(exc, (PyTypeObject *)PyExc_RuntimeError) && traceback == NULL;
+    Py_XDECREF(traceback);
+    wf_err_put(exc);
+    return changed;
+}
+
 /* From here to wf_handled() `exc` (borrowed) is what sys.exc_info() says, as in an except clause: for who is told of
  * it. Returns what wf_handled() takes: owned, or NULL. */
 static inline PyObject *wf_handling(PyObject *exc) {

@@ -67,7 +67,16 @@ static inline enum wf_walk_result at(struct reader *r, const char *p, enum wf_wa
 
 /* What the untyped decoder makes of it: owned, or NULL with an exception. */
 static PyObject *plain(struct reader *r, const element *e) {
-    return wf_bson_decode_element(r->s, r->options, e, r->in.p, r->base, r->w->depth);
+    const bool calls = r->options != NULL; /* document_class and type_registry's decoders */
+    if (wf_unlikely(calls) && wf_walk_enter_call(r->w) < 0) {
+        return NULL;
+    }
+    PyObject *value =
+        wf_bson_decode_element(r->s, r->options, e, r->in.p, r->base, r->w->depth);
+    if (wf_unlikely(calls)) {
+        wf_walk_leave_call(r->w);
+    }
+    return value;
 }
 
 /* value  stolen, or NULL with an exception */
@@ -346,7 +355,7 @@ static enum wf_walk_result decode_dict(struct reader *r, const struct wf_node *n
         if (result == WF_WALK_OK) {
             const size_t before = w->nlater;
             result = decode(r, n->map.value, &item, &value);
-            if (result == WF_WALK_OK && PyDict_SetItem(dict, key, value) < 0) {
+            if (result == WF_WALK_OK && wf_walk_put(w, dict, key, value) < 0) {
                 result = WF_WALK_FAILED;
             }
             if (result == WF_WALK_OK && w->nlater != before) {

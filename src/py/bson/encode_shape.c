@@ -158,6 +158,9 @@ static int put_items(struct encoder *e, const struct wf_node *item, struct wf_sp
         PyObject *value = PyIter_Next(it);
         if (value == NULL) {
             rc = PyErr_Occurred() ? -1 : 1;
+            if (rc < 0 && wf_err_is_of_change()) {
+                FAIL(e, "a set or deque changed while it was encoded");
+            }
             break;
         }
         rc = put(e, item, wf_span(digits, wf_u64_write(digits, (uint64_t)place.index)), value);

@@ -130,7 +130,8 @@ static char *encode_iterated(struct encoder *e, char *d, PyObject *o) {
         return wf_json_encode_at_index(e, n);
     }
     if (PyErr_Occurred()) {
-        return NULL;
+        wf_json_encode_changed(e->s);
+        return wf_json_encode_at_index(e, n);
     }
     if (n == 0) {
         *d++ = ' ';

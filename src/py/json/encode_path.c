@@ -68,6 +68,12 @@ void wf_json_encode_forget(struct encoder *e) {
     e->steps = 0;
 }
 
+void wf_json_encode_changed(struct wf_json_state *s) {
+    if (wf_err_is_of_change()) {
+        wf_json_raise_from(s->encode_error, "a set or deque changed while it was encoded");
+    }
+}
+
 void wf_json_encode_raise_at(struct wf_json_state *s, PyObject *path) {
     PyObject *exc = wf_err_take();
     PyObject *text = PyUnicode_FromFormat("%S at %U", exc, path);

@@ -291,7 +291,7 @@ static WF_NOINLINE enum wf_walk_result decode_dict(struct reader *r, const struc
             Py_DECREF(key);
             goto fail;
         }
-        int rc = PyDict_SetItem(dict, key, value); /* the last of equal names wins */
+        int rc = wf_walk_put(w, dict, key, value); /* the last of equal names wins */
         if (wf_unlikely(w->nlater != before)) {
             wf_walk_later_in(w, before, dict, key);
         }

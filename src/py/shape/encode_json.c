@@ -143,6 +143,9 @@ static char *put_iterated(struct typed *t, char *d, const struct wf_node *item, 
     }
     Py_DECREF(it);
     if (d == NULL || PyErr_Occurred()) {
+        if (d != NULL) {
+            wf_json_encode_changed(t->e.s);
+        }
         wf_walk_at_index(&t->w, i);
         return NULL;
     }

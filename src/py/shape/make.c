@@ -36,7 +36,7 @@ static PyObject *make_tuple(struct wf_walk *w, size_t at, size_t n) {
 
 /* set  owned, new; given up on failure. Items may say themselves what they hash to */
 static PyObject *fill_set(struct wf_walk *w, size_t at, size_t n, PyObject *set) {
-    if (set != NULL && shape_enter_call(w) < 0) {
+    if (set != NULL && wf_walk_enter_call(w) < 0) {
         Py_DECREF(set);
         return NULL;
     }
@@ -47,7 +47,7 @@ static PyObject *fill_set(struct wf_walk *w, size_t at, size_t n, PyObject *set)
         }
     }
     if (entered) {
-        shape_leave_call(w);
+        wf_walk_leave_call(w);
     }
     return set;
 }
@@ -95,12 +95,12 @@ enum wf_walk_result wf_walk_items(struct wf_walk *w, const struct wf_node *node,
 
 /* function(argument), or function() where that is NULL. */
 static PyObject *call_default(struct wf_walk *w, PyObject *function, PyObject *argument) {
-    if (shape_enter_call(w) < 0) {
+    if (wf_walk_enter_call(w) < 0) {
         return NULL;
     }
     PyObject *made =
         argument != NULL ? PyObject_CallOneArg(function, argument) : PyObject_CallNoArgs(function);
-    shape_leave_call(w);
+    wf_walk_leave_call(w);
     return made;
 }
 
@@ -392,9 +392,9 @@ static PyObject *make_by_keywords(struct wf_walk *w, const struct wf_node *node,
     PyObject *kwargs = make_typed_dict(w, &node->object, at, 0);
     PyObject *empty = kwargs != NULL ? PyTuple_New(0) : NULL;
     PyObject *instance = NULL;
-    if (empty != NULL && shape_enter_call(w) == 0) {
+    if (empty != NULL && wf_walk_enter_call(w) == 0) {
         instance = PyObject_Call(node->type, empty, kwargs);
-        shape_leave_call(w);
+        wf_walk_leave_call(w);
     }
     Py_XDECREF(empty);
     Py_XDECREF(kwargs);
@@ -456,9 +456,9 @@ enum wf_walk_result wf_walk_object(struct wf_walk *w, const struct wf_node *node
     }
     if (wf_unlikely(result == WF_WALK_OK && node->object.post_init != NULL)) {
         PyObject *none = NULL;
-        if (shape_enter_call(w) == 0) {
+        if (wf_walk_enter_call(w) == 0) {
             none = PyObject_CallMethodNoArgs(*out, node->object.post_init);
-            shape_leave_call(w);
+            wf_walk_leave_call(w);
         }
         if (none == NULL) {
             Py_CLEAR(*out);

@@ -403,12 +403,12 @@ static PyObject *make_decimal(struct wf_state *state, const struct wf_node *node
  * value  stolen, or NULL with an exception */
 static enum wf_walk_result ask_class(struct wf_walk *w, const struct wf_node *node, PyObject *value,
                                      PyObject **out) {
-    if (value == NULL || shape_enter_call(w) < 0) {
+    if (value == NULL || wf_walk_enter_call(w) < 0) {
         Py_XDECREF(value);
         return WF_WALK_FAILED;
     }
     *out = PyObject_CallOneArg(node->call, value);
-    shape_leave_call(w);
+    wf_walk_leave_call(w);
     Py_DECREF(value);
     if (*out != NULL) {
         return WF_WALK_OK;
@@ -527,12 +527,12 @@ enum wf_walk_result wf_walk_text(struct wf_walk *w, const struct wf_node *node, 
         return choice_of_text(w, node, text, out);
     }
     const bool calls = node->kind == WF_NODE_TEXT; /* a class, which may be the application's */
-    if (wf_unlikely(calls) && shape_enter_call(w) < 0) {
+    if (wf_unlikely(calls) && wf_walk_enter_call(w) < 0) {
         return WF_WALK_FAILED;
     }
     *out = make_of_text(w->state, node, text);
     if (wf_unlikely(calls)) {
-        shape_leave_call(w);
+        wf_walk_leave_call(w);
     }
     if (*out == NULL) {
         if (PyErr_Occurred()) {

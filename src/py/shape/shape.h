@@ -506,6 +506,15 @@ enum wf_walk_result wf_walk_text(struct wf_walk *w, const struct wf_node *node, 
 enum wf_walk_result wf_walk_choice(struct wf_walk *w, const struct wf_node *node, int64_t number,
                                    PyObject **out);
 
+/* Around calls of application code in the middle of a walk: it may walk again, and so on, so that the
+ * containers that are open count against Python's recursion limit meanwhile. 0, or -1 with RecursionError
+ * and nothing to leave. */
+int wf_walk_enter_call(const struct wf_walk *w);
+void wf_walk_leave_call(const struct wf_walk *w);
+
+/* PyDict_SetItem of a key and value that were read: a key may say itself what it hashes to. */
+int wf_walk_put(const struct wf_walk *w, PyObject *dict, PyObject *key, PyObject *value);
+
 /* What a judge says of an object (borrowed), knowing w->calls. Owned; NULL with an exception. */
 PyObject *wf_walk_ask(struct wf_walk *w, const struct wf_node *node, PyObject *object);
 

@@ -53,12 +53,6 @@ static inline enum wf_walk_result shape_fail(struct wf_walk *w, enum wf_fail fai
  * TypeError) is moved to w->fail.cause, anything else stays set. */
 enum wf_walk_result shape_fail_raised(struct wf_walk *w, const struct wf_node *node);
 
-/* Around calls of application code in the middle of a walk: it may walk again, and so on, so that the
- * containers that are open count against Python's recursion limit meanwhile. 0, or -1 with RecursionError
- * and nothing to leave. */
-int shape_enter_call(const struct wf_walk *w);
-void shape_leave_call(const struct wf_walk *w);
-
 /* A datetime in UTC of unix seconds, or a timedelta of as many. Owned; NULL with an exception. */
 PyObject *shape_make_of_seconds(struct wf_state *state, enum wf_node_kind kind, PyObject *seconds);
 

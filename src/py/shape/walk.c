@@ -196,7 +196,7 @@ enum wf_walk_result wf_walk_checks_slow(struct wf_walk *w, const struct wf_node 
 
 /* ---- calls of application code ---- */
 
-int shape_enter_call(const struct wf_walk *w) {
+int wf_walk_enter_call(const struct wf_walk *w) {
     int *left = wf_recursion_left();
     if (Py_EnterRecursiveCall(" while decoding") != 0) {
         return -1;
@@ -213,12 +213,24 @@ int shape_enter_call(const struct wf_walk *w) {
     return 0;
 }
 
-void shape_leave_call(const struct wf_walk *w) {
+void wf_walk_leave_call(const struct wf_walk *w) {
     int *left = wf_recursion_left();
     if (left != NULL) {
         *left += (int)w->depth;
     }
     Py_LeaveRecursiveCall();
+}
+
+int wf_walk_put(const struct wf_walk *w, PyObject *dict, PyObject *key, PyObject *value) {
+    if (wf_likely(PyUnicode_CheckExact(key) || PyLong_CheckExact(key))) {
+        return PyDict_SetItem(dict, key, value);
+    }
+    if (wf_walk_enter_call(w) < 0) {
+        return -1;
+    }
+    int rc = PyDict_SetItem(dict, key, value);
+    wf_walk_leave_call(w);
+    return rc;
 }
 
 /* ---- judges ---- */
@@ -236,11 +248,11 @@ PyObject *wf_walk_ask(struct wf_walk *w, const struct wf_node *node, PyObject *o
 
 enum wf_walk_result wf_walk_judge(struct wf_walk *w, const struct wf_node *node, PyObject *object,
                                   PyObject **out) {
-    if (shape_enter_call(w) < 0) {
+    if (wf_walk_enter_call(w) < 0) {
         return WF_WALK_FAILED;
     }
     *out = wf_walk_ask(w, node, object);
-    shape_leave_call(w);
+    wf_walk_leave_call(w);
     if (*out != NULL) {
         return WF_WALK_OK;
     }
