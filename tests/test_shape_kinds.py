@@ -437,3 +437,22 @@ def test_a_decimal_may_be_past_a_double() -> None:
     for bad in (b"-", b"1e", b"1.", b"-Infinity", b"01"):
         with pytest.raises(json.DecodeError):
             json.decode(bad, type=decimal.Decimal)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text"),
+    [
+        *[(dt.timedelta, t) for t in ("P1Y", "P1M", "P1W", "p2w", "-P1M", "P1DT1M", "PT1M", "P1D")],
+        *[(dt.datetime, f"2020-01-01T00:00:00{z}") for z in ("+0130", "-0130", "+01:30", "+013")],
+        *[(dt.time, f"00:00:00.5{z}") for z in ("+0130", "-2359", "+2400", "0130")],
+    ],
+)
+def test_units_of_no_fixed_length_and_offsets_without_a_colon(annotation: Any, text: str) -> None:
+    document = msgspec.json.encode(text)
+    try:
+        expected = msgspec.json.decode(document, type=annotation)
+    except msgspec.ValidationError:
+        with pytest.raises(json.DecodeError, match="invalid"):
+            json.decode(document, type=annotation)
+    else:
+        assert json.decode(document, type=annotation) == expected

@@ -200,7 +200,7 @@ static bool looks(struct wf_span s, const char *pattern) {
     return true;
 }
 
-/* HH:MM:SS[.f][Z|+HH:MM] */
+/* HH:MM:SS[.f][Z|+HH:MM|+HHMM] */
 static bool is_strict_time(struct wf_span s) {
     if (!looks(s, "00:00:00")) {
         return false;
@@ -217,7 +217,8 @@ static bool is_strict_time(struct wf_span s) {
     }
     struct wf_span zone = wf_span(s.p + i, s.n - i);
     return zone.n == 0 || (zone.n == 1 && (zone.p[0] | 0x20) == 'z') ||
-           (zone.n == 6 && (looks(zone, "+00:00") || looks(zone, "-00:00")));
+           (zone.n == 6 && (looks(zone, "+00:00") || looks(zone, "-00:00"))) ||
+           (zone.n == 5 && (looks(zone, "+0000") || looks(zone, "-0000")));
 }
 
 static bool is_strict_date(struct wf_span s) {
@@ -244,9 +245,19 @@ static bool is_strict_uuid(struct wf_span s) {
            (s.n == 36 && s.p[8] == '-' && s.p[13] == '-' && s.p[18] == '-' && s.p[23] == '-');
 }
 
+/* Of days, hours, minutes and seconds; years, months and weeks are of no one length, or rare. */
 static bool is_strict_duration(struct wf_span s) {
     size_t sign = s.n != 0 && (s.p[0] == '-' || s.p[0] == '+');
-    return s.n > sign && (s.p[sign] | 0x20) == 'p';
+    if (s.n <= sign || (s.p[sign] | 0x20) != 'p') {
+        return false;
+    }
+    for (size_t i = sign + 1; i < s.n && (s.p[i] | 0x20) != 't'; i++) {
+        const char unit = (char)(s.p[i] | 0x20);
+        if (unit == 'y' || unit == 'm' || unit == 'w') {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* What is beyond microseconds is rounded, half up, as msgspec does. */
