@@ -71,8 +71,7 @@ static PyObject *plain(struct reader *r, const element *e) {
     if (wf_unlikely(calls) && wf_walk_enter_call(r->w) < 0) {
         return NULL;
     }
-    PyObject *value =
-        wf_bson_decode_element(r->s, r->options, e, r->in.p, r->base, r->w->depth);
+    PyObject *value = wf_bson_decode_element(r->s, r->options, e, r->in.p, r->base, r->w->depth);
     if (wf_unlikely(calls)) {
         wf_walk_leave_call(r->w);
     }
