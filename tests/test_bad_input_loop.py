@@ -601,3 +601,35 @@ def test_a_loop_that_cannot_be_made_says_so() -> None:
                 made += 1
         assert descriptors() == before
     assert 0 < made < 4
+
+
+def test_threads_that_do_nothing_but_call_leave_the_loop_its_turns(loop: Loop) -> None:
+    """Each turn took longer than the last, timers were late, and the queue grew without end."""
+    over = False
+    made = [0] * 4
+    ran = behind = 0
+
+    def ticked() -> None:
+        nonlocal ran, behind
+        ran += 1
+        behind = max(behind, sum(made) - ran)
+
+    def call(n: int) -> None:
+        while not over:
+            made[n] += 1
+            loop.call_soon_threadsafe(ticked)
+
+    async def main() -> None:
+        nonlocal over
+        threads = [threading.Thread(target=call, args=(n,)) for n in range(len(made))]
+        for thread in threads:
+            thread.start()
+        await asyncio.sleep(0.2)
+        over = True
+        for thread in threads:
+            thread.join()
+
+    loop.run_until_complete(main())
+    turn(loop)
+    assert ran == sum(made)
+    assert behind < 1_000_000, behind

@@ -1,6 +1,7 @@
 /* _core.Loop: what is native of an asyncio event loop. weft.loop.Loop puts asyncio's own classes
  * behind it for the rest, so a method that is missing here is inherited there. */
 #include <errno.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "py/loop/context.h"
@@ -202,6 +203,20 @@ static PyObject *call_soon(struct wf_pyloop *l, PyObject *const *args, Py_ssize_
     return (PyObject *)queue(l, args[0], args + 1, nargs - 1, context);
 }
 
+/* PAUSE_NS is longer than it takes a thread to wake up for the GIL, which a mere yield is not. */
+enum { PAUSE_EACH = 256 /* callbacks that wait */, PAUSE_NS = 50 * 1000 };
+
+/* A thread that does nothing but call us keeps the GIL until it is asked for it, after 5 ms; with some of them each
+ * turn of the loop would find more to do than the last one, and not come to its timers and descriptors. So whoever
+ * finds many that wait lets the loop have the GIL, which asyncio's does by writing to its pipe. */
+static void let_the_loop_run(const struct wf_pyloop *l) {
+    if (l->thread_id != 0 && l->thread_id != PyThread_get_thread_ident()) {
+        struct timespec pause = {.tv_nsec = PAUSE_NS};
+        Py_BEGIN_ALLOW_THREADS nanosleep(&pause, NULL);
+        Py_END_ALLOW_THREADS
+    }
+}
+
 /* The queue is the GIL's, so any thread may push; only a loop that waits has to be told. */
 static PyObject *call_soon_threadsafe(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
                                       PyObject *kwnames) {
@@ -220,6 +235,9 @@ static PyObject *call_soon_threadsafe(struct wf_pyloop *l, PyObject *const *args
     struct wf_handle *h = queue(l, args[0], args + 1, nargs - 1, context);
     if (wf_likely(h != NULL) && wf_pyloop_hands_off(l)) {
         wf_loop_wake(&l->reactor);
+    }
+    if (wf_unlikely(h != NULL && l->ready.len % PAUSE_EACH == 0)) {
+        let_the_loop_run(l);
     }
     return (PyObject *)h;
 }

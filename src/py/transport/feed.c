@@ -141,7 +141,7 @@ int wf_feed_reader(struct wf_socket *s, ssize_t *n) {
     } else if (*n <= 0) {
         rc = WF_FED_NOTHING;
     } else {
-        s->read_hint = (size_t)*n;
+        wf_socket_learn(s, (size_t)*n);
         if (wake_reader(st, reader) < 0 || pause_at_limit(st, reader, buffer) < 0) {
             rc = -1;
         }

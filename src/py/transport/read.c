@@ -81,7 +81,7 @@ static PyObject *recv_bytes(struct wf_socket *s, ssize_t *n) {
         data = *n > 0 ? PyBytes_FromStringAndSize(scratch, *n) : NULL;
     }
     if (*n > 0) {
-        s->read_hint = (size_t)*n;
+        wf_socket_learn(s, (size_t)*n);
     }
     return data;
 }

@@ -71,7 +71,7 @@ enum wf_feed {
 /* A stream: a connected TCP or unix socket, or what pipe.c makes of it. */
 struct wf_socket {
     struct wf_transport t;
-    size_t read_hint; /* bytes of the last read */
+    size_t read_hint; /* bytes that the next read is likely to bring */
     uint8_t feed;     /* enum wf_feed: how the protocol takes data */
     bool eof;         /* write_eof() was called */
 };
@@ -158,6 +158,10 @@ PyObject *wf_socket_write_ready(struct wf_socket *s, PyObject *unused);
 PyObject *wf_socket_write(struct wf_socket *s, PyObject *data); /* transport.write() */
 PyObject *wf_socket_writelines(struct wf_socket *s, PyObject *lines);
 PyObject *wf_socket_set_protocol(struct wf_socket *s, PyObject *protocol);
+/* n bytes have come. A short read between long ones, as unix sockets have them, makes no short reads of the rest. */
+static inline void wf_socket_learn(struct wf_socket *s, size_t n) {
+    s->read_hint = WF_MAX(n, s->read_hint / 2);
+}
 int wf_socket_choose_feed(struct wf_socket *s); /* by its protocol: 0, or -1 with an exception */
 /* recv() or, for a pipe, read(). */
 static inline ssize_t wf_socket_recv(const struct wf_socket *s, void *into, size_t n) {
