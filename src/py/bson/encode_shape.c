@@ -159,7 +159,7 @@ static int put_items(struct encoder *e, const struct wf_node *item, struct wf_sp
         if (value == NULL) {
             rc = PyErr_Occurred() ? -1 : 1;
             if (rc < 0 && wf_err_is_of_change()) {
-                FAIL(e, "a set or deque changed while it was encoded");
+                rc = FAIL(e, "a set or deque changed while it was encoded");
             }
             break;
         }
