@@ -334,3 +334,37 @@ def test_functions_without_a_name_are_pydantics() -> None:
 def test_a_reply_of_dicts_with_serializers_is_not_proved() -> None:
     adapter: Any = TypeAdapter(Plain)
     assert reply_of(adapter).judge_json({"size": 4}, 1) is None
+
+
+class Begun(BaseModel):
+    a: int = 1
+    b: str = "b"
+
+    @field_serializer("b")
+    def upper(self, value: str) -> str:
+        return value.upper()
+
+    @computed_field
+    def twice(self) -> int:
+        return self.a * 2
+
+    def model_post_init(self, context: Any) -> None:
+        self.b += "!"
+
+
+@dataclass
+class BegunData:
+    a: int = 1
+
+    @field_serializer("a")
+    def hexadecimal(self, value: int) -> str:
+        return hex(value)
+
+    def __post_init__(self) -> None:
+        self.a += 1
+
+
+def test_what_is_called_with_a_new_instance_does_not_hide_its_serializers() -> None:
+    compare(Begun, Begun())
+    compare(list[Begun], [Begun(), Begun(a=2)])
+    compare(BegunData, BegunData())

@@ -351,6 +351,12 @@ class _Writer(_pydantic._Reader):
             self._computed(node, schema, fields, config)
         return node
 
+    def _then(self, node: Node, after: Callable[[Any], Any] | None) -> Node:
+        """What is called with a new instance may change it: what its fields hold is not proved."""
+        if after is not None:
+            raise Unproved(f"{node.label} calls {after.__qualname__}")
+        return node
+
     def _fields_of(
         self, node: Node, schema: Any, fields: Any, config: Mapping[str, Any], root: bool
     ) -> None:
