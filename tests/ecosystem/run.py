@@ -61,7 +61,7 @@ SUITES = {
     "httpx": ["tests", "-k", "not trio"],
     "aiofiles": ["tests"],
     # packages whose sdists have no tests, and some that are used together
-    "scenarios": [str(HERE / "scenarios.py")],
+    "scenarios": [f"--confcutdir={HERE}", str(HERE / "scenarios.py")],  # not the conftest of ours
 }  # fmt: skip
 # asyncio's own behaviour where these suites make warnings errors; ours has tests of its own for it
 PYTEST = ["-q", "-p", "use_weft", "-W", "default", "-o", "addopts="]
