@@ -218,6 +218,26 @@ def test_errors_without_pydantic_are_in_its_words(body, error):
     assert run_plan(plan, Call(body=body, headers=list(JSON)))[1] == [error]
 
 
+class Move(msgspec.Struct, tag="move", array_like=True):
+    x: int
+
+
+class Stop(msgspec.Struct, tag="stop", array_like=True):
+    pass
+
+
+@pytest.mark.parametrize("annotation", [Move, Move | Stop])
+def test_structs_that_are_arrays_are_asked_for_as_lists(annotation):
+    def handler(body):
+        return body
+
+    handler.__annotations__["body"] = annotation
+    plan = compile_plan(handler, "")
+    errors = run_plan(plan, Call(body=b"{}", headers=list(JSON)))[1]
+    assert [error["type"] for error in errors] == ["list_type"]
+    assert run_plan(plan, Call(body=b'["move",1]', headers=list(JSON)))[1] == Move(1)
+
+
 def test_embedded_structs():
     def handler(a: Struct, b: Annotated[Struct | None, Body()] = None):
         return a, b

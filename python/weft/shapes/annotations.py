@@ -425,10 +425,12 @@ def _merged(members: list[Node]) -> list[Node]:
         flat.extend(member.items if member.kind == "union" and not member.judge else [member])
     merged: list[Node] = []
     choices: Node | None = None
-    objects = [m for m in flat if m.kind == "object" and m.tag is not None and not m.array]
-    tagged = [m for m in flat if m.kind == "tagged"]
-    several = len(objects) + sum(len(m.items) for m in tagged) > 1
-    tagger: Node | None = None
+    tagged = [m for m in flat if (m.kind == "object" and m.tag is not None) or m.kind == "tagged"]
+    several = {
+        array: sum(len(m.items) or 1 for m in tagged if m.array == array) > 1
+        for array in (False, True)
+    }
+    taggers: dict[bool, Node] = {}  # of objects and of arrays, which need not have one key
     for member in flat:
         if member.kind == "none" and any(m.kind == "none" for m in merged):
             continue
@@ -439,12 +441,12 @@ def _merged(members: list[Node]) -> list[Node]:
             else:
                 choices.choices += member.choices
                 choices.label += f" | {member.label}"
-        elif several and (member in objects or member in tagged):
-            if tagger is None:
-                tagger = Node("tagged")
-                merged.append(tagger)
+        elif member in tagged and several[member.array]:
+            if member.array not in taggers:
+                taggers[member.array] = Node("tagged", array=member.array)
+                merged.append(taggers[member.array])
             for item in member.items if member.kind == "tagged" else [member]:
-                _add_tagged(tagger, item)
+                _add_tagged(taggers[member.array], item)
         else:
             merged.append(member)
     return merged
@@ -473,7 +475,7 @@ def _classes(node: Node) -> list[str]:
     if node.kind == "choice":
         kinds = {"str" if isinstance(value, str) else "int" for value, _ in node.choices}
         return sorted(kinds)
-    if node.kind in _ARRAYS or (node.kind == "object" and node.array):
+    if node.kind in _ARRAYS or (node.kind in ("object", "tagged") and node.array):
         return ["array"]
     return ["object"]
 

@@ -167,6 +167,8 @@ class Walk:
             if "$ref" in item
         }
         unique = [item for n, item in enumerate(found) if item not in found[:n]]
+        if node.array:  # a discriminator is a property, which arrays have none of
+            return {"anyOf": unique}
         discriminator = {"propertyName": node.key, "mapping": mapping}
         return {"discriminator": discriminator, "oneOf": unique}
 

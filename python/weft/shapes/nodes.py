@@ -52,7 +52,7 @@ class Node:
     # choice: (str or int in the input, value) each; tagged: (str or int, None), as many as items
     choices: list[tuple[str | int, Any]] = field(default_factory=list)
     classes: dict[str, int] = field(default_factory=dict)  # union: class of the input to item
-    key: str = ""  # tagged: the discriminator
+    key: str = ""  # tagged: the discriminator; `array` says that it is in none
     # what is below belongs to it: called with plain objects where the walk finds them invalid
     judge: Callable[[Any], Any] | None = None
     annotation: Any = None  # of what is judged
@@ -70,7 +70,7 @@ class Node:
     fields: list[Field] = field(default_factory=list)
     make: str = ""  # dict, instance, struct, namedtuple, model, root_model, call
     extra: str = "ignore"  # ignore, forbid, allow
-    array: bool = False
+    array: bool = False  # msgspec's array_like
     tag: tuple[str, str | int] | None = None  # a Struct's own
     post_init: str | None = None
     private: dict[str, Any] | None = None  # a model's private attributes

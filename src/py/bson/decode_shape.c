@@ -573,12 +573,13 @@ static enum wf_walk_result decode_object(struct reader *r, const struct wf_node 
     return n->object.array ? decode_field_array(r, n, e, out) : decode_fields(r, n, e, out);
 }
 
-/* The member of a tagged union, by its tag, wherever that stands in the document. */
+/* The member of a tagged union, by its tag, wherever that stands in a document; in an array it is first. */
 static enum wf_walk_result decode_tagged(struct reader *r, const struct wf_node *n,
                                          const element *e, PyObject **out) {
+    const bool array = n->tagged.array;
     struct wf_bson_cursor c;
     element item;
-    if (e->type != WF_BSON_DOCUMENT) {
+    if (e->type != (array ? WF_BSON_ARRAY : WF_BSON_DOCUMENT)) {
         return fail_expected(r, n, e);
     }
     enum wf_walk_result result = open_container(r, e, &c);
@@ -587,13 +588,17 @@ static enum wf_walk_result decode_tagged(struct reader *r, const struct wf_node 
     }
     r->w->depth--;
     while ((result = next(r, &c, &item)) == WF_WALK_OK && item.type != 0) {
-        if (wf_span_eq(item.name, n->tagged.key)) {
+        if (array || wf_span_eq(item.name, n->tagged.key)) {
             const struct wf_choice *tag = tag_of(n->tagged.tags, n->tagged.n, &item);
             if (tag != NULL) {
                 return decode(r, n->tagged.nodes[tag - n->tagged.tags], e, out);
             }
             result = invalid(r, WF_FAIL_TAG, n, item.value);
-            wf_walk_at_key(r->w, n->tagged.key);
+            if (array) {
+                wf_walk_at_index(r->w, 0);
+            } else {
+                wf_walk_at_key(r->w, n->tagged.key);
+            }
             return result;
         }
         if (r->tag_budget-- == 0) {

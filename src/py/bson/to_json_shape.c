@@ -431,6 +431,9 @@ static result put_object(struct writer *w, const struct wf_node *n, const elemen
 static result put_tagged(struct writer *w, const struct wf_node *n, const element *e) {
     struct wf_bson_cursor c;
     element item;
+    if (n->tagged.array) { /* nor is a member of it written here */
+        return WF_WALK_INVALID;
+    }
     TRY(open_container(w, e, &c));
     w->depth--; /* the member opens it again */
     do {
@@ -472,7 +475,9 @@ static int takes(const struct wf_node *n, const element *e) {
     case WF_NODE_LIST:
         return e->type == WF_BSON_ARRAY;
     case WF_NODE_OBJECT:
+        return e->type == (n->object.array ? WF_BSON_ARRAY : WF_BSON_DOCUMENT);
     case WF_NODE_TAGGED:
+        return e->type == (n->tagged.array ? WF_BSON_ARRAY : WF_BSON_DOCUMENT);
     case WF_NODE_DICT:
         return e->type == WF_BSON_DOCUMENT;
     default:

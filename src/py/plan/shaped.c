@@ -97,6 +97,14 @@ static const struct {
     [WF_NODE_TAGGED] = {"dict_type", "Input should be a valid dictionary"},
 };
 
+/* The kind by which what was expected is called: objects that are arrays are lists to those who send
+ * them. */
+static enum wf_node_kind expected_kind(const struct wf_node *n) {
+    const bool array = (n->kind == WF_NODE_OBJECT && n->object.array) ||
+                       (n->kind == WF_NODE_TAGGED && n->tagged.array);
+    return array ? WF_NODE_LIST : (enum wf_node_kind)n->kind;
+}
+
 /* Type and message (owned) of a failure. */
 static PyObject *error_words(const struct wf_walk_fail *f, const char **type) {
     if (f->node != NULL && f->node->kind == WF_NODE_OBJECTID &&
@@ -114,9 +122,9 @@ static PyObject *error_words(const struct wf_walk_fail *f, const char **type) {
         return PyUnicode_FromString("Extra inputs are not permitted");
     case WF_FAIL_EXPECTED:
         WF_ASSERT(f->node != NULL); /* it is what was expected */
-        *type = expected_errors[f->node->kind].type;
+        *type = expected_errors[expected_kind(f->node)].type;
         if (*type != NULL) {
-            return PyUnicode_FromString(expected_errors[f->node->kind].message);
+            return PyUnicode_FromString(expected_errors[expected_kind(f->node)].message);
         }
         break;
     case WF_FAIL_RAISED: {

@@ -496,8 +496,9 @@ static int compile_object(struct compiler *c, PyObject *desc, struct wf_node *no
 
 static int compile_tagged(struct compiler *c, PyObject *desc, struct wf_node *node) {
     PyObject *key = attribute(c, desc, "key");
+    int array = attribute_flag(desc, "array");
     Py_ssize_t ntags = 0, nnodes = 0;
-    if (key == NULL || utf8_of(key, &node->tagged.key) < 0 ||
+    if (key == NULL || array < 0 || utf8_of(key, &node->tagged.key) < 0 ||
         (node->tagged.tags = compile_choices(c, desc, &ntags)) == NULL ||
         (node->tagged.nodes = compile_items(c, desc, &nnodes)) == NULL) {
         return -1;
@@ -507,13 +508,14 @@ static int compile_tagged(struct compiler *c, PyObject *desc, struct wf_node *no
         return -1;
     }
     node->tagged.n = (uint16_t)ntags;
+    node->tagged.array = array != 0;
     for (Py_ssize_t i = 0; i < nnodes; i++) {
         const struct wf_node *item = node->tagged.nodes[i];
         while (item->kind == WF_NODE_AFTER && item->item != NULL) {
             item = item->item;
         }
-        if (item->kind != WF_NODE_OBJECT) {
-            PyErr_SetString(PyExc_ValueError, "tags are of objects");
+        if (item->kind != WF_NODE_OBJECT || item->object.array != node->tagged.array) {
+            PyErr_SetString(PyExc_ValueError, "tags are of objects, or all of arrays");
             return -1;
         }
     }

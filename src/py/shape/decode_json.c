@@ -377,7 +377,7 @@ static WF_NOINLINE enum wf_walk_result decode_union(struct reader *r, const stru
 
 static WF_NOINLINE enum wf_walk_result decode_tagged(struct reader *r, const struct wf_node *n,
                                                      PyObject **out) {
-    if (wf_unlikely(peek(r) != '{')) {
+    if (wf_unlikely(peek(r) != (n->tagged.array ? '[' : '{'))) {
         return json_fail_expected(r, n, r->p);
     }
     const struct wf_node *member = NULL;

@@ -40,7 +40,8 @@ enum wf_walk_result json_decode_int_slow(struct reader *r, const struct wf_node 
                                          const char *first, const struct wf_json_number *number,
                                          PyObject **out);
 
-/* The member of the TAGGED object at r->p, by its tag, wherever that stands in it. r->p stays. */
+/* The member of the TAGGED object or array at r->p, by its tag, wherever that stands in an object.
+ * r->p stays. */
 enum wf_walk_result json_find_tag(struct reader *r, const struct wf_node *n,
                                   const struct wf_node **member);
 

@@ -295,16 +295,37 @@ static enum wf_walk_result decode_root(struct reader *r, const struct wf_node *n
     return at(r, first, wf_walk_object(r->w, n, bottom, out));
 }
 
-enum wf_walk_result json_find_tag(struct reader *r, const struct wf_node *n,
-                                  const struct wf_node **member) {
+/* The member of a TAGGED whose tag stands at r->p. */
+static enum wf_walk_result member_of_tag(struct reader *r, const struct wf_node *n,
+                                         const struct wf_node **member) {
     const char *first = r->p;
-    struct wf_json_text t;
-    enum wf_walk_result result = open_container(r);
-    if (result != WF_WALK_OK) {
-        return result;
+    const struct wf_choice *among = NULL;
+    if (tag_is(r, n->tagged.tags, &among, n->tagged.n) > 0) {
+        *member = n->tagged.nodes[among - n->tagged.tags];
+        return WF_WALK_OK;
     }
+    return PyErr_Occurred() ? WF_WALK_FAILED : at(r, first, shape_fail(r->w, WF_FAIL_TAG, n));
+}
+
+/* r->p is behind the bracket. */
+static enum wf_walk_result find_first_tag(struct reader *r, const struct wf_node *n,
+                                          const struct wf_node **member) {
+    if (r->p < r->end && *r->p == ']') {
+        return WF_WALK_OK;
+    }
+    enum wf_walk_result result = member_of_tag(r, n, member);
+    if (result == WF_WALK_INVALID) {
+        wf_walk_at_index(r->w, 0);
+    }
+    return result;
+}
+
+/* r->p is behind the brace. */
+static enum wf_walk_result find_named_tag(struct reader *r, const struct wf_node *n,
+                                          const struct wf_node **member) {
+    struct wf_json_text t;
+    enum wf_walk_result result = WF_WALK_OK;
     int more = r->p < r->end && *r->p == '}' ? 0 : 1;
-    int found = 0;
     while (more > 0 && result == WF_WALK_OK) {
         struct utf8 u;
         if ((result = read_key(r, &t)) != WF_WALK_OK ||
@@ -317,15 +338,8 @@ enum wf_walk_result json_find_tag(struct reader *r, const struct wf_node *n,
             break;
         }
         if (is_tag) {
-            const char *value_at = r->p;
-            const struct wf_choice *among = NULL;
-            found = tag_is(r, n->tagged.tags, &among, n->tagged.n);
-            if (found > 0) {
-                *member = n->tagged.nodes[among - n->tagged.tags];
-            } else if (PyErr_Occurred()) {
-                result = WF_WALK_FAILED;
-            } else {
-                result = at(r, value_at, shape_fail(r->w, WF_FAIL_TAG, n));
+            result = member_of_tag(r, n, member);
+            if (result == WF_WALK_INVALID) {
                 wf_walk_at_key(r->w, n->tagged.key);
             }
             break;
@@ -342,7 +356,19 @@ enum wf_walk_result json_find_tag(struct reader *r, const struct wf_node *n,
         }
         r->tag_budget -= WF_MIN(bytes, r->tag_budget);
     }
-    if (result == WF_WALK_OK && found == 0) {
+    return result;
+}
+
+enum wf_walk_result json_find_tag(struct reader *r, const struct wf_node *n,
+                                  const struct wf_node **member) {
+    const char *first = r->p;
+    enum wf_walk_result result = open_container(r);
+    if (result != WF_WALK_OK) {
+        return result;
+    }
+    *member = NULL;
+    result = n->tagged.array ? find_first_tag(r, n, member) : find_named_tag(r, n, member);
+    if (result == WF_WALK_OK && *member == NULL) {
         r->w->fail.field = NULL;
         result = at(r, first, shape_fail(r->w, WF_FAIL_MISSING, n));
     }

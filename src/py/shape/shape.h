@@ -73,7 +73,7 @@ enum {
     X(TUPLE, "tuple")   /* exactly `items` */                                                      \
     X(DICT, "dict")     /* `map.key` to `map.value` */                                             \
     X(UNION, "union")   /* the member its input's class selects */                                 \
-    X(TAGGED, "tagged") /* objects told apart by the value of one key */                           \
+    X(TAGGED, "tagged") /* objects told apart by the value of one key, or arrays by their first */ \
     X(OBJECT, "object") /* known fields */                                                         \
     X(AFTER, "after")   /* what `call` makes of `item`, when all else is valid */                  \
     X(SERIALIZER,                                                                                  \
@@ -243,6 +243,7 @@ struct wf_object {
 
 struct wf_tagged {
     struct wf_span key;
+    bool array; /* its objects are arrays, each with its tag in front; the key is in none */
     uint16_t n;
     const struct wf_choice *tags; /* value: unused */
     const struct wf_node *const *nodes;
