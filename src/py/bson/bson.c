@@ -225,7 +225,7 @@ static PyObject *to_json_of_type(struct wf_state *state, PyObject *raw, PyObject
     if (shape != NULL && wf_bson_input_open(&in, raw) == 0) {
         struct wf_buf out;
         wf_buf_init(&out, PY_SSIZE_T_MAX / 2);
-        if (wf_bson_shape_to_json(state, (struct wf_shape *)shape, in.span, &out) == 0) {
+        if (wf_bson_shape_to_json(state, (struct wf_shape *)shape, type, in.span, &out) == 0) {
             bytes = PyBytes_FromStringAndSize(out.p, (Py_ssize_t)out.len);
         }
         wf_buf_free(&out);
@@ -338,9 +338,11 @@ PyDoc_STRVAR(iter_doc,
              "DecodeError, whose position is in the batch.");
 PyDoc_STRVAR(validate_doc, "bson_validate($module, data, /)\n--\n\n"
                            "Raises DecodeError where data is not one BSON document.");
-PyDoc_STRVAR(to_json_doc, "bson_to_json($module, raw, /, *, canonical=False, type=None)\n--\n\n"
-                          "The Extended JSON of one BSON document, without making its objects.\n\n"
-                          "With a type the JSON that weft.json.encode makes of its value.");
+PyDoc_STRVAR(to_json_doc,
+             "bson_to_json($module, raw, /, *, canonical=False, type=None)\n--\n\n"
+             "The Extended JSON of one BSON document, without making its objects.\n\n"
+             "With a type the JSON that weft.json.encode(type=...) makes of its value, of\n"
+             "pydantic's by alias.");
 PyDoc_STRVAR(from_json_doc, "bson_from_json($module, data, /)\n--\n\n"
                             "The BSON of an Extended JSON document, without making its objects.");
 

@@ -28,10 +28,11 @@ enum wf_walk_result wf_bson_walk_shape(struct wf_walk *w, const struct wf_node *
  * returns  0; 1 where its class is none of documents; -1 with an exception. Then out->len is as before */
 int wf_bson_encode_object(struct wf_state *state, PyObject *o, bool dumped, struct wf_buf *out);
 
-/* Appends the JSON that weft.json.encode makes of the value of the document that is all of `in`, where
- * possible without making it. As above otherwise.
+/* Appends the JSON of the value of the document that is all of `in`, as its type is written (of pydantic's
+ * by alias), where possible without making it. As above otherwise.
+ * type     what the shape is of, to find that of output
  * returns  0, or -1 with an exception; then out->len is as before */
-int wf_bson_shape_to_json(struct wf_state *state, const struct wf_shape *shape, struct wf_span in,
-                          struct wf_buf *out);
+int wf_bson_shape_to_json(struct wf_state *state, const struct wf_shape *shape, PyObject *type,
+                          struct wf_span in, struct wf_buf *out);
 
 #endif

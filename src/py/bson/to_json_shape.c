@@ -1,10 +1,11 @@
 /* BSON to the JSON of a type, without making objects.
  *
- * What it writes is what weft.json.encode makes of weft.bson.decode(raw, type=T). Where that is not
- * certain (application code, pydantic's own conversions, a value that is not of the type), it gives up,
- * and the caller takes the way over objects, which also knows the errors. */
+ * What it writes is what the shape of output makes of weft.bson.decode(raw, type=T), of pydantic's types by
+ * alias. Where that is not certain (application code, pydantic's own conversions, a value that is not of the
+ * type), it gives up, and the caller takes the way over objects, which also knows the errors. */
 #include "py/bson/shapes.h"
 
+#include "base/num.h"
 #include "base/utf8.h"
 #include "py/json/json.h"
 #include "wire/bson/bson_read.h"
@@ -130,6 +131,12 @@ static result put_date(struct writer *w, int64_t ms, bool with_time) {
     }
     *d++ = '"';
     return put_bytes(w, text, (size_t)(d - text));
+}
+
+static result put_double(struct writer *w, const struct wf_node *n, double v) {
+    char text[WF_DOUBLE_CHARS_MAX];
+    const char *end = wf_json_write_typed_double(text, v, (n->flags & WF_NODE_PYDANTIC) != 0);
+    return put_bytes(w, text, (size_t)(end - text));
 }
 
 /* ---- containers ---- */
@@ -273,7 +280,15 @@ static bool is_plain_object(const struct wf_node *n) {
            o->post_init == NULL && o->tag_key.p == NULL && o->nfields <= FIELDS_MAX;
 }
 
-/* Does pydantic write the default, which it has not validated, as this room does, without a warning? */
+static bool is_choice(const struct wf_node *n, PyObject *v) {
+    unsigned i = 0;
+    while (i < n->n && n->choices[i].value != v) {
+        i++;
+    }
+    return i < n->n;
+}
+
+/* Is the default, which nobody has validated, written as this room does it: is it of the field's type? */
 static bool is_own_default(const struct wf_node *n, const struct wf_object_field *f) {
     PyObject *v = f->default_value;
     switch ((enum wf_node_kind)n->kind) {
@@ -290,6 +305,9 @@ static bool is_own_default(const struct wf_node *n, const struct wf_object_field
         return f->default_kind == WF_DEFAULT_VALUE && PyBool_Check(v);
     case WF_NODE_NONE:
         return f->default_kind == WF_DEFAULT_VALUE && v == Py_None;
+    case WF_NODE_CHOICE: /* of pydantic's, the member of an enum may stand where its value does */
+        return f->default_kind == WF_DEFAULT_VALUE && !(n->flags & WF_NODE_PYDANTIC) &&
+               is_choice(n, v);
     case WF_NODE_LIST:
         return f->default_kind == WF_DEFAULT_LIST;
     case WF_NODE_DICT:
@@ -310,23 +328,10 @@ static bool is_own_default(const struct wf_node *n, const struct wf_object_field
 
 /* Is a field that is not there left out (1), or has a value (0)? -1: not this way. */
 static int is_omitted(const struct wf_object *o, const struct wf_object_field *f) {
-    if (o->make == WF_MAKE_MODEL) {
-        return is_own_default(f->node, f) ? 0 : -1;
+    if (f->default_kind == WF_DEFAULT_OMIT && o->make == WF_MAKE_DICT) {
+        return 1;
     }
-    switch ((enum wf_default)f->default_kind) {
-    case WF_DEFAULT_VALUE:
-    case WF_DEFAULT_COPY:
-    case WF_DEFAULT_LIST:
-    case WF_DEFAULT_DICT:
-    case WF_DEFAULT_SET:
-        return 0;
-    case WF_DEFAULT_OMIT:
-        return o->make == WF_MAKE_DICT ? 1 : -1;
-    case WF_DEFAULT_REQUIRED:
-    case WF_DEFAULT_FACTORY:
-        break;
-    }
-    return -1;
+    return is_own_default(f->node, f) ? 0 : -1;
 }
 
 static result put_default(struct writer *w, const struct wf_object_field *f) {
@@ -338,6 +343,9 @@ static result put_default(struct writer *w, const struct wf_object_field *f) {
         return PUT(w, "{}");
     default:
         break;
+    }
+    if (PyFloat_CheckExact(f->default_value)) {
+        return put_double(w, f->node, PyFloat_AS_DOUBLE(f->default_value));
     }
     wf_json_buf_close(&w->to);
     int rc = wf_json_encode(w->state, f->default_value, NULL, w->to.buf);
@@ -522,8 +530,7 @@ static result put_any(struct writer *w, const struct wf_node *n, const element *
     case WF_BSON_INT64:
         return from_rc(wf_json_put_i64(&w->to.out, e->i));
     case WF_BSON_DOUBLE:
-        return __builtin_isfinite(e->d) ? from_rc(wf_json_put_double(&w->to.out, e->d))
-                                        : WF_WALK_INVALID;
+        return __builtin_isfinite(e->d) ? put_double(w, n, e->d) : WF_WALK_INVALID;
     case WF_BSON_BOOL:
         return e->i != 0 ? PUT(w, "true") : PUT(w, "false");
     case WF_BSON_NULL:
@@ -568,11 +575,10 @@ static result put_string(struct writer *w, const struct wf_node *n, const elemen
     return put_text(w, e->text);
 }
 
-static result put_float(struct writer *w, const element *e) {
+static result put_float(struct writer *w, const struct wf_node *n, const element *e) {
     double v = e->type == WF_BSON_DOUBLE ? e->d : (double)e->i;
-    return (e->type == WF_BSON_DOUBLE || is_int(e)) && __builtin_isfinite(v)
-               ? from_rc(wf_json_put_double(&w->to.out, v))
-               : WF_WALK_INVALID;
+    return (e->type == WF_BSON_DOUBLE || is_int(e)) && __builtin_isfinite(v) ? put_double(w, n, v)
+                                                                             : WF_WALK_INVALID;
 }
 
 /* Have its checks been read where they are, or has it none? */
@@ -594,7 +600,7 @@ static result put(struct writer *w, const struct wf_node *n, const element *e) {
         return is_int(e) && keeps_int(n, e->i) ? from_rc(wf_json_put_i64(&w->to.out, e->i))
                                                : WF_WALK_INVALID;
     case WF_NODE_FLOAT:
-        return put_float(w, e);
+        return put_float(w, n, e);
     case WF_NODE_BOOL:
         return e->type != WF_BSON_BOOL ? WF_WALK_INVALID
                : e->i != 0             ? PUT(w, "true")
@@ -646,16 +652,21 @@ static bool is_direct(struct wf_state *state, const struct wf_node *root) {
 }
 
 /* By way of objects: what is always right. */
-static int over_objects(struct wf_state *state, const struct wf_shape *shape, struct wf_span in,
-                        struct wf_buf *out) {
+static int over_objects(struct wf_state *state, const struct wf_shape *shape, PyObject *type,
+                        struct wf_span in, struct wf_buf *out) {
     PyObject *value = wf_bson_decode_shape(state, shape, NULL, in, 0);
-    int rc = value != NULL ? wf_json_encode(state, value, NULL, out) : -1;
+    PyObject *output = value != NULL ? wf_shape_find_output(state, type) : NULL;
+    result r = WF_WALK_FAILED;
+    if (output != NULL) {
+        r = wf_json_encode_shape((struct wf_shape *)output, value, WF_OUTPUT_BY_ALIAS, out);
+    }
+    Py_XDECREF(output);
     Py_XDECREF(value);
-    return rc;
+    return r == WF_WALK_OK ? 0 : -1;
 }
 
-int wf_bson_shape_to_json(struct wf_state *state, const struct wf_shape *shape, struct wf_span in,
-                          struct wf_buf *out) {
+int wf_bson_shape_to_json(struct wf_state *state, const struct wf_shape *shape, PyObject *type,
+                          struct wf_span in, struct wf_buf *out) {
     struct writer w = {.state = state, .model = is_direct(state, shape->root) ? shape->root : NULL};
     element e = {.type = WF_BSON_DOCUMENT, .name = WF_SPAN(""), .value = in.p, .text = in};
     size_t len = out->len;
@@ -666,5 +677,5 @@ int wf_bson_shape_to_json(struct wf_state *state, const struct wf_shape *shape, 
         return 0;
     }
     out->len = len;
-    return r == WF_WALK_FAILED ? -1 : over_objects(state, shape, in, out);
+    return r == WF_WALK_FAILED ? -1 : over_objects(state, shape, type, in, out);
 }

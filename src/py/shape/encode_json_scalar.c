@@ -130,11 +130,9 @@ bool json_is_of(struct typed *t, const struct wf_node *n, PyObject *o, bool exac
 
 /* ---- numbers ---- */
 
-char *json_put_double(struct typed *t, char *d, const struct wf_node *n, double v) {
-    d = room(&t->e, d, WF_DOUBLE_CHARS_MAX);
-    if (wf_unlikely(d == NULL)) {
-        return NULL;
-    }
+/* Its digits are repr's, whose exponents have a sign and two digits at least, as in 1e+16 and 1e-07, and
+ * begin at 1e-05. */
+char *wf_json_write_typed_double(char *d, double v, bool pydantic) {
     double size = fabs(v);
     if (wf_likely((size >= 1e-4 && size < 1e16) || size == 0)) {
         return d + wf_double_write(d, v);
@@ -143,7 +141,6 @@ char *json_put_double(struct typed *t, char *d, const struct wf_node *n, double 
         memcpy(d, "null", 4);
         return d + 4;
     }
-    /* repr's exponents have a sign and two digits at least, as in 1e+16 and 1e-07, and begin at 1e-05 */
     char text[WF_DOUBLE_CHARS_MAX];
     size_t length = wf_double_write(text, v);
     const char *e = memchr(text, 'e', length);
@@ -176,11 +173,18 @@ char *json_put_double(struct typed *t, char *d, const struct wf_node *n, double 
     d += mantissa + 1;
     if (negative) {
         *d++ = '-';
-    } else if (n->flags & WF_NODE_PYDANTIC) {
+    } else if (pydantic) {
         *d++ = '+';
     }
     memcpy(d, exponent, (size_t)(end - exponent));
     return d + (end - exponent);
+}
+
+char *json_put_double(struct typed *t, char *d, const struct wf_node *n, double v) {
+    d = room(&t->e, d, WF_DOUBLE_CHARS_MAX);
+    return wf_likely(d != NULL)
+               ? wf_json_write_typed_double(d, v, (n->flags & WF_NODE_PYDANTIC) != 0)
+               : NULL;
 }
 
 /* An int where a float is expected: pydantic makes it one. */

@@ -581,6 +581,10 @@ enum wf_output_flags {
 enum wf_walk_result wf_json_encode_shape(const struct wf_shape *shape, PyObject *obj,
                                          unsigned flags, struct wf_buf *out);
 
+/* Writes a float as msgspec does, or pydantic; null where it is not finite. d: WF_DOUBLE_CHARS_MAX bytes.
+ * Returns the end. */
+char *wf_json_write_typed_double(char *d, double v, bool pydantic);
+
 /* The output _core.Shape of a type, as wf_shape_find. */
 PyObject *wf_shape_find_output(struct wf_state *state, PyObject *type);
 
