@@ -56,8 +56,23 @@ def test_no_reply_leaks() -> None:
     def run() -> None:
         for judge, value in shapes:
             swallow(judge, value, 1)
+            swallow(judge, value, 1, b"data: ", b"\n\n")
+            swallow(judge, value, 1, b"data: ", "no bytes")
+            swallow(judge, value, 8)
 
     assert_no_leak(run)
+
+
+def test_what_stands_around_an_item() -> None:
+    judge = reply_of(pydantic.TypeAdapter(str)).judge_json
+    for size in (0, 1, 900, 1100, 10_000):  # before and behind what short JSON stays in
+        for before, after in ((b"", b"\n"), (b"data: ", b"\n\n"), (b"<" * size, b">" * size)):
+            expected = before + b'"%b"' % (b"x" * size) + after
+            assert judge("x" * size, 1, before, after) == expected
+    assert judge(1, 1, b"data: ", b"\n\n") is None
+    for wrong in (("x",), ("x", 1, b""), ("x", 1, b"", ""), ("x", 1, b"", b"", b""), ("x", -1)):
+        with pytest.raises(TypeError, match="judge_json"):
+            judge(*wrong)
 
 
 def test_references_are_as_before() -> None:
@@ -85,6 +100,7 @@ def test_without_memory_it_is_a_memory_error() -> None:
 
     rows = [Row("x" * 100, dt.datetime(2024, 1, 1, tzinfo=dt.UTC)) for _ in range(100)]
     encoder, buffer = Encoder(list[Row]), bytearray()
+    judge = reply_of(pydantic.TypeAdapter(list[Row])).judge_json
     expected = encoder.encode(rows)
     for nth in range(1, 20):
         _core._alloc_fail_from(nth)
@@ -92,6 +108,7 @@ def test_without_memory_it_is_a_memory_error() -> None:
             swallow(encoder.encode, rows)
             swallow(encoder.encode, [*rows, 1])
             swallow(encoder.encode_into, rows, buffer)
+            swallow(judge, rows, 1, b"x" * 2000, b"x" * 2000)
         finally:
             _core._alloc_fail_from(0)
     assert encoder.encode(rows) == expected

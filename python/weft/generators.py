@@ -13,7 +13,7 @@ from weft.routing import Route
 
 __all__ = ["reply_of_items"]
 
-Encode = Callable[[Any], bytes]
+Chunk = Callable[[Any], bytes]
 
 
 def reply_of_items(
@@ -21,27 +21,41 @@ def reply_of_items(
 ) -> Callable[[Any, int], StreamingResponse] | None:
     """What makes the reply of such a route from its generator and its status; None where its
     response class does. `model` is that of an item, where the items have a type."""
-    encode = model.judge if model is not None else sse.json_of
     if route.yields == "lines":
-        return _lines(encode)
-    return _events(encode) if route.yields == "events" else None
+        return _lines(_chunk(model, b"", b"\n"))
+    return _events(_chunk(model, b"data: ", b"\n\n")) if route.yields == "events" else None
 
 
-def _lines(encode: Encode) -> Callable[[Any, int], StreamingResponse]:
-    def line(item: Any) -> bytes:
-        return encode(item) + b"\n"
+def _chunk(model: ReplyModel | None, before: bytes, after: bytes) -> Chunk:
+    """What makes the JSON of an item, between these bytes: its shape, or where that is no proof its
+    judge."""
+    judge = model.judge if model is not None else sse.json_of
 
+    def judged(item: Any) -> bytes:
+        return before + judge(item) + after
+
+    if model is None or model.shape is None:
+        return judged
+    shape, flags = model.shape
+    write = shape.judge_json
+
+    def written(item: Any) -> bytes:
+        chunk = write(item, flags, before, after)
+        return judged(item) if chunk is None else chunk
+
+    return written
+
+
+def _lines(line: Chunk) -> Callable[[Any, int], StreamingResponse]:
     def reply(items: Any, status_code: int) -> StreamingResponse:
         return StreamingResponse(Items(items, line), status_code, media_type="application/jsonl")
 
     return reply
 
 
-def _events(encode: Encode) -> Callable[[Any, int], StreamingResponse]:
+def _events(chunk: Chunk) -> Callable[[Any, int], StreamingResponse]:
     def event(item: Any) -> bytes:
-        if isinstance(item, sse.ServerSentEvent):
-            return item.encode()
-        return b"data: %b\n\n" % encode(item)
+        return item.encode() if isinstance(item, sse.ServerSentEvent) else chunk(item)
 
     def reply(items: Any, status_code: int) -> StreamingResponse:
         content = Items(items, event, sse.KEEPALIVE_COMMENT, sse.PING_SECONDS)

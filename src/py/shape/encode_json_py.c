@@ -100,21 +100,39 @@ PyObject *shape_encode_json(PyObject *self, PyObject *obj) {
     return encode_to_bytes(self, obj, -1);
 }
 
-/* (obj, flags): the JSON of what obj is validated to; None where that is not proved. */
+static bool put_around(struct typed *t, PyObject *bytes) {
+    char *d =
+        put_bytes(&t->e, t->e.out.p, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
+    if (d != NULL) {
+        t->e.out.p = d;
+    }
+    return d != NULL;
+}
+
+/* (obj, flags[, before, after]): the JSON of what obj is validated to, between these bytes; None where
+ * that is not proved. */
 PyObject *shape_judge_json(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
     char first[WF_JSON_FIRST_BYTES];
     struct typed t;
-    long flags = nargs == 2 ? PyLong_AsLong(args[1]) : -1;
+    const bool around = nargs == 4 && PyBytes_Check(args[2]) && PyBytes_Check(args[3]);
+    long flags = nargs == 2 || around ? PyLong_AsLong(args[1]) : -1;
     if (flags < 0 || flags >= WF_OUTPUT_JUDGED) {
         if (!PyErr_Occurred()) {
-            PyErr_SetString(PyExc_TypeError, "judge_json() takes an object and flags");
+            PyErr_SetString(PyExc_TypeError,
+                            "judge_json() takes an object, flags, and bytes around it");
         }
         return NULL;
     }
     wf_json_open_bytes(&t.e.to_bytes, first);
     Py_INCREF(self);
-    enum wf_walk_result result =
-        encode_root(&t, (struct wf_shape *)self, args[0], (unsigned)flags | WF_OUTPUT_JUDGED);
+    enum wf_walk_result result = WF_WALK_FAILED;
+    if (!around || put_around(&t, args[2])) {
+        result =
+            encode_root(&t, (struct wf_shape *)self, args[0], (unsigned)flags | WF_OUTPUT_JUDGED);
+    }
+    if (result == WF_WALK_OK && around && !put_around(&t, args[3])) {
+        result = WF_WALK_FAILED;
+    }
     PyObject *json = NULL;
     if (result == WF_WALK_OK) {
         json = wf_json_close_bytes(&t.e.to_bytes);

@@ -73,7 +73,8 @@ static PyMethodDef shape_methods[] = {
      "json_encode_into with this type."},
     {"encode_json_lines", shape_encode_json_lines, METH_O, "json_encode_lines with this type."},
     {"judge_json", (PyCFunction)(void (*)(void))shape_judge_json, METH_FASTCALL,
-     "The JSON of what pydantic validates an object to; None where that is not proved."},
+     "The JSON of what pydantic validates an object to, between two bytes objects where they are "
+     "given; None where that is not proved."},
     {"encode_json_indented", (PyCFunction)(void (*)(void))shape_encode_json_indented, METH_FASTCALL,
      "json_encode with this type, and with indent as the second argument."},
     {NULL},
