@@ -112,6 +112,38 @@ def test_timers_from_before_and_after_a_replaced_clock_fire(loop: Loop) -> None:
     assert got == ["during", "before"]
 
 
+def test_a_callback_replaces_the_clock_by_one_that_says_less(loop: Loop) -> None:
+    clock = Clock(0.0)
+    got: list[str] = []
+
+    def replace() -> None:
+        loop.time = clock  # type: ignore[method-assign]
+        loop.call_later(1, got.append, "later")
+
+    turn(loop)
+    loop.call_soon(replace)
+    turn(loop)
+    turn(loop)
+    assert got == []
+    clock.advance(1)
+    turn(loop)
+    assert got == ["later"]
+
+
+def test_times_below_zero_are_in_order(loop: Loop) -> None:
+    clock = Clock(-3.0)
+    loop.time = clock  # type: ignore[method-assign]
+    got: list[float] = []
+    for delay in (2.0, 4.0, 1.0):
+        loop.call_later(delay, got.append, delay)
+    clock.advance(2.5)
+    turn(loop)
+    assert got == [1.0, 2.0]
+    clock.advance(2)
+    turn(loop)
+    assert got == [1.0, 2.0, 4.0]
+
+
 def test_a_wait_ends_by_the_clock_of_the_machine(loop: Loop) -> None:
     """A clock that runs, only elsewhere: nobody is woken by another thing than the timer."""
     real = loop.time

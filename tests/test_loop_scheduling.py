@@ -548,6 +548,41 @@ def test_a_timer_cancelled_by_an_earlier_one_of_the_same_turn(loop: Loop) -> Non
     assert got == []
 
 
+def test_what_a_timer_starts_in_the_past_waits_for_the_next_turn(loop: Loop) -> None:
+    got: list[str] = []
+    when = loop.time()
+
+    def first() -> None:
+        got.append("first")
+        loop.call_at(when - 1, got.append, "in the past")
+        loop.call_soon(got.append, "soon")
+
+    loop.call_at(when, first)
+    loop.call_at(when + 1e-6, got.append, "second")
+    time.sleep(0.001)  # both are due at once
+    turn(loop)
+    assert got == ["first", "second"]
+    turn(loop)
+    assert got == ["first", "second", "soon", "in the past"]
+
+
+def test_an_exception_that_ends_the_run_leaves_the_timers_that_are_due(loop: Loop) -> None:
+    got: list[int] = []
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    when = loop.time()
+    loop.call_at(when, interrupt)
+    loop.call_at(when + 1e-6, got.append, 1)
+    time.sleep(0.001)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+    assert got == []
+    turn(loop)
+    assert got == [1]
+
+
 def test_ten_thousand_cancelled_timers_hold_nothing() -> None:
     loop = weft.new_event_loop()
     handles = [loop.call_later(3600 + i, print) for i in range(10_000)]

@@ -132,3 +132,14 @@ void wf_heap_remove(struct wf_heap *h, struct wf_heap_node *n) {
         sift_down(h, i, last);
     }
 }
+
+int wf_heap_each(const struct wf_heap *h, int (*f)(struct wf_heap_node *n, void *arg), void *arg) {
+    int rc = 0;
+    for (struct wf_list *n = h->run.next; rc == 0 && n != &h->run; n = n->next) {
+        rc = f(wf_heap_run_slot(n).node, arg);
+    }
+    for (uint32_t i = 0; rc == 0 && i < h->len; i++) {
+        rc = f(h->slots[i].node, arg);
+    }
+    return rc;
+}

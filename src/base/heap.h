@@ -77,6 +77,9 @@ static inline uint64_t wf_heap_min_key(const struct wf_heap *h) {
     WF_ASSERT(wf_heap_min(h) != NULL);
     return wf_heap_first(h).key;
 }
+/* To look at all of them, in no order: f(n, arg) for each until it returns other than 0, which is returned
+ * then, else 0. Meanwhile the heap stays as it is. */
+int wf_heap_each(const struct wf_heap *h, int (*f)(struct wf_heap_node *n, void *arg), void *arg);
 static inline uint64_t wf_heap_key(const struct wf_heap *h, const struct wf_heap_node *n) {
     WF_ASSERT(n->at == WF_HEAP_IN_RUN || (n->at != 0 && n->at <= h->len));
     return n->at == WF_HEAP_IN_RUN ? n->key : h->slots[n->at - 1].key;

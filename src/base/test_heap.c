@@ -132,6 +132,40 @@ static void keys_in_order_need_no_memory_and_one_late_key_does_not_end_that(void
     wf_heap_free(&h);
 }
 
+struct seen {
+    int n, stop_at;
+    uint64_t sum;
+};
+
+static int look(struct wf_heap_node *n, void *arg) {
+    struct seen *seen = arg;
+    seen->sum += entry_of(n)->key;
+    return ++seen->n == seen->stop_at ? -7 : 0;
+}
+
+static void each_is_seen_once_until_one_says_stop(void **state) {
+    struct wf_heap h;
+    wf_heap_init(&h);
+    struct seen none = {0};
+    assert_int_equal(wf_heap_each(&h, look, &none), 0);
+    assert_int_equal(none.n, 0);
+    struct entry e[] = {{.key = 1}, {.key = 40}, {.key = 200}, {.key = 3000}, {.key = 20}};
+    for (int i = 0; i < 5; i++) { /* the last one goes to the heap proper */
+        assert_int_equal(wf_heap_insert(&h, &e[i].node, e[i].key), 0);
+    }
+    assert_int_equal(h.len, 1);
+    struct seen all = {0};
+    assert_int_equal(wf_heap_each(&h, look, &all), 0);
+    assert_int_equal(all.n, 5);
+    assert_int_equal(all.sum, 3261);
+    for (int stop_at = 1; stop_at <= 5; stop_at++) {
+        struct seen some = {.stop_at = stop_at};
+        assert_int_equal(wf_heap_each(&h, look, &some), -7);
+        assert_int_equal(some.n, stop_at);
+    }
+    wf_heap_free(&h);
+}
+
 static void insertion_changes_nothing_when_memory_is_out(void **state) {
     struct wf_heap h;
     wf_heap_init(&h);
@@ -165,6 +199,7 @@ int main(void) {
         cmocka_unit_test(removal_is_harmless_where_unlinked),
         cmocka_unit_test(agrees_with_a_search_through_everything),
         cmocka_unit_test(keys_in_order_need_no_memory_and_one_late_key_does_not_end_that),
+        cmocka_unit_test(each_is_seen_once_until_one_says_stop),
         cmocka_unit_test(insertion_changes_nothing_when_memory_is_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,11 +1,8 @@
 /* A clock of the program's own: asyncio asks loop.time() for every time it needs, and call_later() asks
  * loop.call_at(), so tests replace them, on a loop or in a class that inherits from it.
  *
- * While nobody does, timers are the reactor's, by the monotonic clock. While somebody does, none of
- * them is started there; each turn asks time() before and after its wait, and looks at them all. Tests
- * have few. */
-#include <math.h>
-
+ * While nobody does, the clock is the reactor's, which is monotonic. While somebody does, each turn asks
+ * time() before and after its wait. */
 #include "py/loop/loop_int.h"
 
 /* As asyncio's: a wait is never longer, whatever the clock says. */
@@ -38,6 +35,7 @@ int wf_pyloop_look_at_clock(struct wf_pyloop *l) {
         return -1;
     }
     l->own_clock = !time || !call_at;
+    l->due_before = 0; /* by another clock: what is due still waits for the next turn */
     return 0;
 }
 
@@ -84,77 +82,23 @@ PyObject *wf_pyloop_call_later_by_name(struct wf_pyloop *l, PyObject *const *arg
 
 /* ---- in a turn ---- */
 
-/* What loop.time() says; -1 with an exception set, or 0. */
-static int ask(struct wf_pyloop *l, double *now) {
+int wf_pyloop_ask_clock(struct wf_pyloop *l, double *now) {
     PyObject *said = PyObject_CallMethodNoArgs((PyObject *)l, l->state->loop.str_time);
     *now = said != NULL ? PyFloat_AsDouble(said) : -1.0;
     Py_XDECREF(said);
     return *now == -1.0 && PyErr_Occurred() ? -1 : 0;
 }
 
-static struct wf_timer_handle *timer_of(struct wf_list *node) {
-    return wf_container_of(node, struct wf_timer_handle, node);
-}
-
-/* Those on `due` are among the timers still, so that list can be made anew. */
-static void forget_due(struct wf_pyloop *l) {
-    l->due = NULL;
-    l->due_tail = &l->due;
-}
-
-int wf_pyloop_clock_before(struct wf_pyloop *l, bool *asked, int64_t *timeout_ns) {
-    *asked = l->own_clock;
-    *timeout_ns = -1;
-    if (!*asked && !l->unarmed) {
-        return 0;
-    }
-    forget_due(l);
-    double first = INFINITY;
-    for (struct wf_list *n = l->timers.next; n != &l->timers; n = n->next) {
-        struct wf_timer_handle *t = timer_of(n);
-        if (*asked) {
-            wf_timer_stop(&l->reactor, &t->timer);
-            first = t->h.cancelled || t->when > first ? first : t->when;
-        } else if (wf_pyloop_timer_arm(l, t) < 0) {
-            return -1;
-        }
-    }
-    l->unarmed = *asked;
-    double now;
-    if (!*asked || l->ready.len != 0 || l->stopping || first == INFINITY) {
-        return 0;
-    }
-    if (ask(l, &now) < 0) {
-        return -1;
-    }
-    double wait = first - now; /* rounded up to what a poller counts in by the poller */
-    *timeout_ns = !(wait > 0) ? 0 : (int64_t)(WF_MIN(wait, (double)WAIT_S_MAX) * 1e9);
-    return 0;
-}
-
-/* Puts t behind those that are due earlier or at the same time. */
-static void add_due(struct wf_pyloop *l, struct wf_timer_handle *t) {
-    struct wf_timer_handle **at = &l->due;
-    while (*at != NULL && (*at)->when <= t->when) {
-        at = &(*at)->next;
-    }
-    t->next = *at;
-    *at = t;
-    if (t->next == NULL) {
-        l->due_tail = &t->next;
-    }
+int64_t wf_pyloop_clock_wait(const struct wf_timer_handle *t, double now) {
+    double wait = t->when - now; /* rounded up to what a poller counts in by the poller */
+    return !(wait > 0) ? 0 : (int64_t)(WF_MIN(wait, (double)WAIT_S_MAX) * 1e9);
 }
 
 int wf_pyloop_clock_after(struct wf_pyloop *l) {
     double now;
-    if (ask(l, &now) < 0) {
+    if (wf_pyloop_ask_clock(l, &now) < 0) {
         return -1;
     }
-    for (struct wf_list *n = l->timers.next; n != &l->timers; n = n->next) {
-        struct wf_timer_handle *t = timer_of(n);
-        if (t->h.cancelled || !(t->when >= now + RESOLUTION_S)) {
-            add_due(l, t);
-        }
-    }
+    l->due_before = wf_timer_key(now + RESOLUTION_S);
     return 0;
 }

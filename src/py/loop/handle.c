@@ -77,6 +77,27 @@ static int make_context(struct wf_handle *h) {
     return 0;
 }
 
+/* In debug mode. item  stolen, NULL with an exception. 0, or -1 with an exception. */
+static int keep_debug_item(struct wf_handle *h, Py_ssize_t which, PyObject *item) {
+    if (item != NULL && h->debug == NULL) {
+        PyObject *list = PyList_New(WF_DEBUG_ITEMS);
+        for (Py_ssize_t i = 0; list != NULL && i < WF_DEBUG_ITEMS; i++) {
+            PyList_SET_ITEM(list, i, Py_NewRef(Py_None));
+        }
+        Py_XSETREF(h->debug, list);
+    }
+    if (item == NULL || h->debug == NULL) {
+        Py_XDECREF(item);
+        return -1;
+    }
+    return PyList_SetItem(h->debug, which, item);
+}
+
+/* Borrowed, None where there is none. */
+static PyObject *debug_item(const struct wf_handle *h, Py_ssize_t which) {
+    return h->debug != NULL ? PyList_GET_ITEM(h->debug, which) : Py_None;
+}
+
 /* Every field of the head. Returns 0 or -1; what is filled so far is then released by dealloc. */
 static int init_handle(struct wf_handle *h, struct wf_pyloop *l, PyObject *callback,
                        PyObject *const *args, Py_ssize_t nargs, PyObject *context) {
@@ -84,8 +105,7 @@ static int init_handle(struct wf_handle *h, struct wf_pyloop *l, PyObject *callb
     h->callback = Py_NewRef(callback);
     h->context = NULL;
     h->args[0] = h->args[1] = NULL;
-    h->source_traceback = NULL;
-    h->repr = NULL;
+    h->debug = NULL;
     h->weakrefs = NULL;
     h->nargs = 0;
     h->cancelled = h->timed = h->bare = false;
@@ -113,10 +133,8 @@ static int init_handle(struct wf_handle *h, struct wf_pyloop *l, PyObject *callb
     if (wf_unlikely(l->debug && l->state->loop.extract_stack != NULL)) {
         PyObject *frame = (PyObject *)PyEval_GetFrame(); /* borrowed: who called us */
         if (frame != NULL) {
-            h->source_traceback = PyObject_CallOneArg(l->state->loop.extract_stack, frame);
-            if (h->source_traceback == NULL) {
-                return -1;
-            }
+            PyObject *source = PyObject_CallOneArg(l->state->loop.extract_stack, frame);
+            return keep_debug_item(h, WF_DEBUG_SOURCE, source);
         }
     }
     return 0;
@@ -140,15 +158,6 @@ void wf_handle_track(struct wf_handle *h) {
     }
 }
 
-/* Only here does the reactor say that a timer is due: without the GIL, so no counting. */
-static void timer_due(struct wf_timer *timer) {
-    struct wf_timer_handle *t = wf_container_of(timer, struct wf_timer_handle, timer);
-    struct wf_pyloop *l = t->h.loop;
-    t->next = NULL;
-    *l->due_tail = t;
-    l->due_tail = &t->next;
-}
-
 struct wf_timer_handle *wf_timer_handle_new(struct wf_pyloop *l, double when, PyObject *callback,
                                             PyObject *const *args, Py_ssize_t nargs,
                                             PyObject *context) {
@@ -157,10 +166,7 @@ struct wf_timer_handle *wf_timer_handle_new(struct wf_pyloop *l, double when, Py
         return NULL;
     }
     t->when = when;
-    t->next = NULL;
-    t->scheduled = false;
-    wf_timer_init(&t->timer, timer_due);
-    wf_list_init(&t->node);
+    wf_heap_node_init(&t->node);
     int rc = init_handle(&t->h, l, callback, args, nargs, context);
     t->h.timed = true;
     if (wf_unlikely(rc < 0)) {
@@ -176,8 +182,7 @@ static int handle_traverse(struct wf_handle *h, visitproc visit, void *arg) {
     Py_VISIT(h->context);
     Py_VISIT(h->args[0]);
     Py_VISIT(h->args[1]);
-    Py_VISIT(h->source_traceback);
-    Py_VISIT(h->repr);
+    Py_VISIT(h->debug);
     return 0;
 }
 
@@ -196,8 +201,7 @@ static int handle_clear(struct wf_handle *h) {
     Py_CLEAR(h->context);
     Py_CLEAR(h->args[0]);
     Py_CLEAR(h->args[1]);
-    Py_CLEAR(h->source_traceback);
-    Py_CLEAR(h->repr);
+    Py_CLEAR(h->debug);
     Py_CLEAR(h->loop);
     return 0;
 }
@@ -211,8 +215,7 @@ static void bury(struct wf_handle *h) {
     Py_XDECREF(h->context);
     Py_XDECREF(h->args[0]);
     Py_XDECREF(h->args[1]);
-    Py_XDECREF(h->source_traceback);
-    Py_XDECREF(h->repr);
+    Py_XDECREF(h->debug);
     struct wf_pyloop *l = h->loop; /* owned still: it may die with us, and then takes no spares */
     if (l != NULL && l->fresh == h) {
         l->fresh = NULL;
@@ -282,9 +285,9 @@ static int report_exception(struct wf_handle *h, PyObject *callback) {
         goto done;
     }
     context = Py_BuildValue("{sOsOsO}", "message", message, "exception", exc, "handle", h);
+    PyObject *made = debug_item(h, WF_DEBUG_SOURCE);
     if (context == NULL ||
-        (h->source_traceback != NULL &&
-         PyDict_SetItemString(context, "source_traceback", h->source_traceback) < 0)) {
+        (made != Py_None && PyDict_SetItemString(context, "source_traceback", made) < 0)) {
         goto done;
     }
     PyObject *outer = wf_handling(exc);
@@ -377,10 +380,9 @@ int wf_handle_cancel(struct wf_handle *h) {
     if (wf_unlikely(l != NULL && l->debug)) {
         /* so that "Executing <Handle ...> took 2.5 seconds" can still say what it was */
         PyObject *repr = PyObject_Repr((PyObject *)h);
-        if (repr == NULL) {
+        if (keep_debug_item(h, WF_DEBUG_REPR, repr) < 0) {
             return -1;
         }
-        Py_XSETREF(h->repr, repr);
     }
     h->nargs = 0;
     Py_CLEAR(h->callback);
@@ -436,6 +438,14 @@ static PyObject *handle_args(struct wf_handle *h, void *unused) {
     }
 }
 
+static PyObject *get_source_traceback(struct wf_handle *h, void *unused) {
+    return Py_NewRef(debug_item(h, WF_DEBUG_SOURCE));
+}
+
+static PyObject *get_repr(struct wf_handle *h, void *unused) {
+    return Py_NewRef(debug_item(h, WF_DEBUG_REPR));
+}
+
 /* isinstance(handle, asyncio.Handle) holds, though the layout has nothing in common. */
 static PyObject *handle_class(struct wf_handle *h, void *unused) {
     struct wf_state *state = wf_state_of_type(Py_TYPE(h));
@@ -462,9 +472,6 @@ static PyMethodDef handle_methods[] = {
 static PyMemberDef handle_members[] = {
     {"_callback", T_OBJECT, offsetof(struct wf_handle, callback), Py_READONLY, NULL},
     {"_loop", T_OBJECT, offsetof(struct wf_handle, loop), Py_READONLY, NULL},
-    {"_source_traceback", T_OBJECT, offsetof(struct wf_handle, source_traceback), Py_READONLY,
-     NULL},
-    {"_repr", T_OBJECT, offsetof(struct wf_handle, repr), Py_READONLY, NULL},
     {"_cancelled", Py_T_BOOL, offsetof(struct wf_handle, cancelled), Py_READONLY, NULL},
     {"__weaklistoffset__", T_PYSSIZET, offsetof(struct wf_handle, weakrefs), Py_READONLY, NULL},
     {NULL},
@@ -473,6 +480,8 @@ static PyMemberDef handle_members[] = {
 static PyGetSetDef handle_getset[] = {
     {"_args", (getter)handle_args, NULL, NULL, NULL},
     {"_context", (getter)get_context, NULL, NULL, NULL},
+    {"_source_traceback", (getter)get_source_traceback, NULL, NULL, NULL},
+    {"_repr", (getter)get_repr, NULL, NULL, NULL},
     {"__class__", (getter)handle_class, NULL, NULL, NULL},
     {NULL},
 };
@@ -499,6 +508,10 @@ static PyType_Spec handle_spec = {
 
 static PyObject *timer_when(struct wf_timer_handle *t, PyObject *unused) {
     return PyFloat_FromDouble(t->when);
+}
+
+static PyObject *timer_scheduled(struct wf_timer_handle *t, void *unused) {
+    return PyBool_FromLong(wf_heap_node_linked(&t->node));
 }
 
 static Py_hash_t timer_hash(struct wf_timer_handle *t) {
@@ -568,7 +581,11 @@ static PyMethodDef timer_methods[] = {
 
 static PyMemberDef timer_members[] = {
     {"_when", T_DOUBLE, offsetof(struct wf_timer_handle, when), Py_READONLY, NULL},
-    {"_scheduled", Py_T_BOOL, offsetof(struct wf_timer_handle, scheduled), Py_READONLY, NULL},
+    {NULL},
+};
+
+static PyGetSetDef timer_getset[] = {
+    {"_scheduled", (getter)timer_scheduled, NULL, NULL, NULL},
     {NULL},
 };
 
@@ -581,6 +598,7 @@ static PyType_Slot timer_slots[] = {
     {Py_tp_richcompare, timer_compare},
     {Py_tp_methods, timer_methods},
     {Py_tp_members, timer_members},
+    {Py_tp_getset, timer_getset},
     {0, NULL},
 };
 

@@ -14,9 +14,8 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     if (l == NULL) {
         return NULL;
     }
-    wf_list_init(&l->timers);
+    wf_heap_init(&l->timers);
     wf_list_init(&l->guests);
-    l->due_tail = &l->due;
     l->ready_fds_tail = &l->ready_fds;
     l->module = Py_XNewRef(PyType_GetModuleByDef(type, &wf_core_module));
     l->state = l->module != NULL ? wf_state_of_module(l->module) : NULL;
@@ -62,14 +61,11 @@ static void release(struct wf_pyloop *l) {
         Py_DECREF(self);
     }
     wf_fd_release(l);
-    l->late = l->due = NULL;
-    l->due_tail = &l->due;
-    while ((n = wf_list_pop(&l->timers)) != NULL) {
-        struct wf_timer_handle *t = wf_container_of(n, struct wf_timer_handle, node);
-        wf_timer_stop(&l->reactor, &t->timer);
-        t->scheduled = false;
-        Py_DECREF(t);
+    struct wf_timer_handle *t;
+    while ((t = wf_pyloop_first_timer(l)) != NULL) {
+        wf_pyloop_timer_stop(l, t);
     }
+    wf_heap_free(&l->timers);
     while (l->ready.len != 0) {
         Py_DECREF(wf_queue_pop(&l->ready));
     }
@@ -79,6 +75,17 @@ static void release(struct wf_pyloop *l) {
     wf_free(l->ready.slots);
     l->ready = (struct wf_queue){0};
     wf_loop_close(&l->reactor);
+}
+
+struct visit {
+    visitproc f;
+    void *arg;
+};
+
+static int visit_timer(struct wf_heap_node *n, void *arg) {
+    const struct visit *v = arg;
+    struct wf_timer_handle *t = wf_container_of(n, struct wf_timer_handle, node);
+    return wf_handle_visit_queued(&t->h, v->f, v->arg);
 }
 
 static int loop_traverse(struct wf_pyloop *l, visitproc visit, void *arg) {
@@ -97,12 +104,9 @@ static int loop_traverse(struct wf_pyloop *l, visitproc visit, void *arg) {
             return rc;
         }
     }
-    for (struct wf_list *n = l->timers.next; n != NULL && n != &l->timers; n = n->next) {
-        struct wf_timer_handle *t = wf_container_of(n, struct wf_timer_handle, node);
-        int rc = wf_handle_visit_queued(&t->h, visit, arg);
-        if (rc != 0) {
-            return rc;
-        }
+    int rc = l->open ? wf_heap_each(&l->timers, visit_timer, &(struct visit){visit, arg}) : 0;
+    if (rc != 0) {
+        return rc;
     }
     for (struct wf_list *n = l->guests.next; n != NULL && n != &l->guests; n = n->next) {
         Py_VISIT(wf_container_of(n, struct wf_guest, node)->self);
@@ -528,14 +532,16 @@ static PyObject *get_ready(struct wf_pyloop *l, void *unused) {
     return list;
 }
 
+static int append_timer(struct wf_heap_node *n, void *list) {
+    struct wf_timer_handle *t = wf_container_of(n, struct wf_timer_handle, node);
+    wf_handle_track(&t->h);
+    return PyList_Append(list, (PyObject *)t);
+}
+
 static PyObject *get_scheduled(struct wf_pyloop *l, void *unused) {
     PyObject *list = PyList_New(0);
-    for (struct wf_list *n = l->timers.next; list != NULL && n != &l->timers; n = n->next) {
-        struct wf_timer_handle *t = wf_container_of(n, struct wf_timer_handle, node);
-        wf_handle_track(&t->h);
-        if (PyList_Append(list, (PyObject *)t) < 0) {
-            Py_CLEAR(list);
-        }
+    if (list != NULL && wf_heap_each(&l->timers, append_timer, list) < 0) {
+        Py_CLEAR(list);
     }
     return list;
 }

@@ -2,6 +2,10 @@
 #ifndef WF_PY_LOOP_INT_H
 #define WF_PY_LOOP_INT_H
 
+#include <math.h>
+#include <string.h>
+
+#include "base/heap.h"
 #include "py/loop/pyloop.h"
 #include "py/state.h"
 
@@ -16,8 +20,7 @@ struct wf_handle {
     PyObject *callback;         /* owned; NULL once cancelled. On the free list: the next one */
     PyObject *context;          /* owned: contextvars.Context; or what one is made of, see `bare` */
     PyObject *args[2];          /* owned: up to two arguments, or one tuple where there are more */
-    PyObject *source_traceback; /* owned; debug mode only, else NULL */
-    PyObject *repr;             /* owned; kept by cancel() in debug mode, else NULL */
+    PyObject *debug;            /* owned: see WF_DEBUG_ITEMS; debug mode only, else NULL */
     PyObject *weakrefs;
     uint32_t nargs;
     bool cancelled;
@@ -25,22 +28,16 @@ struct wf_handle {
     bool bare;  /* `context` is the variables of a Context that is made when somebody asks */
 };
 
-/* The same at a time.
- *
- *   scheduled: in loop->timers, which owns a reference; armed in the reactor
- *              ──fires──▶ on loop->due, still in loop->timers ──with the GIL──▶ the ready queue
- *              ──cancel──▶ taken off both at once
- *
- * Two lists, because the reactor's heap changes while the loop waits without the GIL, and a
- * collector on another thread may want to see what we own just then: `timers` changes only with the
- * GIL held. */
+/* What `debug` is a list of, None where there is none: where the handle was made, and how it printed
+ * before cancel() took its callback. */
+enum { WF_DEBUG_SOURCE, WF_DEBUG_REPR, WF_DEBUG_ITEMS };
+
+/* The same at a time. While scheduled it is in loop->timers, which owns a reference; what is due is run
+ * from there, and cancel() takes it out. Thousands may wait, so each word counts. */
 struct wf_timer_handle {
     struct wf_handle h;
     double when; /* seconds of loop.time() */
-    struct wf_timer timer;
-    struct wf_list node;          /* in loop->timers while scheduled */
-    struct wf_timer_handle *next; /* on loop->due or loop->late */
-    bool scheduled;
+    struct wf_heap_node node;
 };
 
 /* Each callback has a Context of its own, a copy from the moment it was asked for. Until it runs or
@@ -174,10 +171,10 @@ struct wf_pyloop {
     PyObject *spare_context; /* owned: empty; or NULL */
     struct wf_handle *fresh; /* borrowed: the last that was handed out, maybe untracked; or NULL */
 
-    struct wf_list timers;             /* scheduled timer handles, each owned once */
-    struct wf_timer_handle *due;       /* fired during this wait, in order */
-    struct wf_timer_handle **due_tail; /* where the next one goes */
-    struct wf_timer_handle *late;      /* started by another thread during the wait */
+    /* Scheduled timer handles, each owned once, by wf_timer_key(). They are not the reactor's, so they
+     * change with the GIL held only, by any thread, and wait for any clock. */
+    struct wf_heap timers;
+    uint64_t due_before; /* keys below are due in this turn; 0 between turns */
 
     struct wf_fd **fds; /* owned, by descriptor; entries stay until the loop closes */
     uint32_t nfds;
@@ -199,7 +196,6 @@ struct wf_pyloop {
                    */
     bool busy;    /* a guest has more to do */
     bool own_clock; /* time() or call_at() has been replaced: see clock.c */
-    bool unarmed;   /* some of `timers` are not started in the reactor */
 
     bool found;            /* the turn before this one looked, and found something */
     unsigned quiet;        /* turns in a row whose glance at the descriptors found nothing */
@@ -235,11 +231,26 @@ int wf_pyloop_turn(struct wf_pyloop *l); /* one turn: 0, or -1 with an exception
 /* The turns of run_forever: until stop(). */
 PyObject *wf_pyloop_run(struct wf_pyloop *l);
 
-/* A scheduled timer's way in and out. start takes its own reference. */
+/* A scheduled timer's way in and out. start takes its own reference; 0, or -1 with MemoryError. stop is
+ * harmless for one that is not scheduled; the caller has a reference. */
 int wf_pyloop_timer_start(struct wf_pyloop *l, struct wf_timer_handle *t);
-/* Starts it in the reactor, unless there is a clock of the program's own. 0, or -1 with MemoryError. */
-int wf_pyloop_timer_arm(struct wf_pyloop *l, struct wf_timer_handle *t);
 void wf_pyloop_timer_stop(struct wf_pyloop *l, struct wf_timer_handle *t);
+/* The one that is due first, borrowed; NULL where there is none. */
+static inline struct wf_timer_handle *wf_pyloop_first_timer(const struct wf_pyloop *l) {
+    struct wf_heap_node *n = wf_heap_min(&l->timers);
+    return n != NULL ? wf_container_of(n, struct wf_timer_handle, node) : NULL;
+}
+
+/* Keys are in the order of the times. NaN, which asyncio takes as due, comes first. */
+static inline uint64_t wf_timer_key(double when) {
+    if (wf_unlikely(isnan(when))) {
+        return 0;
+    }
+    uint64_t bits;
+    when += 0.0; /* of the two zeros one */
+    memcpy(&bits, &when, sizeof(bits));
+    return bits >> 63 ? ~bits : bits | 1ull << 63;
+}
 
 /* ---- keywords.c ---- */
 
@@ -261,11 +272,12 @@ int wf_pyloop_setattr(PyObject *self, PyObject *name, PyObject *value); /* tp_se
  * and its arguments; context borrowed or NULL. New reference. */
 PyObject *wf_pyloop_call_later_by_name(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
                                        PyObject *context);
-/* A turn's part before its wait. *asked: wf_pyloop_clock_after() has to be called after it;
- * *timeout_ns: how long it may wait at most, negative for as long as the reactor wants. Both return 0,
- * or -1 with an exception. */
-int wf_pyloop_clock_before(struct wf_pyloop *l, bool *asked, int64_t *timeout_ns);
-int wf_pyloop_clock_after(struct wf_pyloop *l); /* puts what is due on `due` */
+/* What self.time() says. 0, or -1 with an exception. */
+int wf_pyloop_ask_clock(struct wf_pyloop *l, double *now);
+/* How long a turn may wait for t, in nanoseconds, when it says that. */
+int64_t wf_pyloop_clock_wait(const struct wf_timer_handle *t, double now);
+/* After the wait: which timers are due? Sets due_before. 0, or -1 with an exception. */
+int wf_pyloop_clock_after(struct wf_pyloop *l);
 
 /* The methods that may be replaced. */
 PyObject *wf_pyloop_time(struct wf_pyloop *l, PyObject *unused);

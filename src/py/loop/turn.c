@@ -22,7 +22,7 @@ int wf_queue_grow(struct wf_queue *q) {
 
 /* ---- timers ---- */
 
-/* Rounded up: loop.time() must not be below `when` as the callback runs. */
+/* Rounded up: after a wait until then loop.time() is not below `when`. */
 static uint64_t ns_of(double when) {
     double ns = ceil(when * 1e9);
     if (!(ns > 0)) { /* the past, and NaN, which asyncio takes as due too */
@@ -31,91 +31,43 @@ static uint64_t ns_of(double when) {
     return ns < 9e18 ? (uint64_t)ns : INT64_MAX; /* three centuries: never */
 }
 
-int wf_pyloop_timer_arm(struct wf_pyloop *l, struct wf_timer_handle *t) {
-    if (wf_unlikely(l->own_clock)) {
-        l->unarmed = true;
-        return 0;
-    }
-    uint64_t when_ns = ns_of(t->when);
-    if (wf_timer_start(&l->reactor, &t->timer, when_ns) < 0) {
+int wf_pyloop_timer_start(struct wf_pyloop *l, struct wf_timer_handle *t) {
+    /* What a callback starts for a time in the past waits for the next turn, behind what is due. */
+    uint64_t key = WF_MAX(wf_timer_key(t->when), l->due_before);
+    if (wf_unlikely(wf_heap_insert(&l->timers, &t->node, key) < 0)) {
         PyErr_NoMemory();
         return -1;
     }
-    if (when_ns < l->glance_by_ns) {
-        l->glance_by_ns = when_ns;
-        l->unread = 0;
-    }
-    return 0;
-}
-
-int wf_pyloop_timer_start(struct wf_pyloop *l, struct wf_timer_handle *t) {
-    if (wf_unlikely(wf_pyloop_hands_off(l))) {
-        t->next = l->late;
-        l->late = t;
-        wf_loop_wake(&l->reactor);
-    } else if (wf_unlikely(wf_pyloop_timer_arm(l, t) < 0)) {
-        return -1;
-    }
-    t->scheduled = true;
-    wf_list_push(&l->timers, &t->node);
     Py_INCREF(t);
+    if (wf_unlikely(wf_pyloop_first_timer(l) == t)) {
+        l->glance_by_ns = WF_MIN(l->glance_by_ns, ns_of(t->when));
+        l->unread = 0;
+        if (wf_unlikely(wf_pyloop_hands_off(l))) { /* another thread's: the wait is to be shorter */
+            wf_loop_wake(&l->reactor);
+        }
+    }
     return 0;
-}
-
-/* Gives up the loop's reference. */
-static void forget_timer(struct wf_timer_handle *t) {
-    t->scheduled = false;
-    wf_list_remove(&t->node);
-    Py_DECREF(t);
 }
 
 void wf_pyloop_timer_stop(struct wf_pyloop *l, struct wf_timer_handle *t) {
-    /* One that has fired, or that another thread touches during the wait, is dropped by
-     * collect_timers or start_late: they see that it is cancelled. */
-    if (t->scheduled && !wf_pyloop_hands_off(l) && wf_timer_active(&t->timer)) {
-        wf_timer_stop(&l->reactor, &t->timer);
-        forget_timer(t);
+    if (wf_heap_node_linked(&t->node)) {
+        wf_heap_remove(&l->timers, &t->node);
+        Py_DECREF(t);
     }
 }
 
-/* What other threads asked for while we waited. */
-static int start_late(struct wf_pyloop *l) {
-    int rc = 0;
-    while (wf_unlikely(l->late != NULL)) {
-        struct wf_timer_handle *t = l->late;
-        l->late = t->next;
-        if (t->h.cancelled) {
-            forget_timer(t);
-        } else if (wf_pyloop_timer_arm(l, t) < 0) {
-            forget_timer(t);
-            rc = -1;
-        }
+/* How long the reactor may wait for our first timer; negative: for as long as it wants. now  what a clock
+ * of the program's own says, or NULL */
+static int64_t until_first_timer(const struct wf_pyloop *l, const double *now) {
+    const struct wf_timer_handle *t = wf_pyloop_first_timer(l);
+    if (t == NULL) {
+        return -1;
     }
-    if (wf_unlikely(l->late_fds != NULL)) {
-        wf_fd_apply_late(l);
+    if (wf_unlikely(now != NULL)) {
+        return wf_pyloop_clock_wait(t, *now);
     }
-    return rc;
-}
-
-static int collect_timers(struct wf_pyloop *l) {
-    int rc = 0;
-    struct wf_timer_handle *t = l->due;
-    l->due = NULL;
-    l->due_tail = &l->due;
-    while (t != NULL) {
-        struct wf_timer_handle *next = t->next;
-        if (t->h.cancelled) {
-            forget_timer(t);
-        } else if (wf_queue_push(&l->ready, &t->h) == 0) { /* takes over the reference */
-            t->scheduled = false;
-            wf_list_remove(&t->node);
-        } else {
-            forget_timer(t);
-            rc = -1;
-        }
-        t = next;
-    }
-    return rc;
+    uint64_t when_ns = ns_of(t->when), now_ns = wf_clock_mono_ns();
+    return when_ns > now_ns ? (int64_t)(when_ns - now_ns) : 0;
 }
 
 /* ---- the phases ---- */
@@ -153,15 +105,28 @@ static void plan_next_glance(struct wf_pyloop *l, bool found) {
     if (wf_heap_min(&l->reactor.timers) != NULL) {
         l->glance_by_ns = WF_MIN(l->glance_by_ns, wf_heap_min_key(&l->reactor.timers));
     }
+    const struct wf_timer_handle *t = wf_pyloop_first_timer(l);
+    if (t != NULL) {
+        l->glance_by_ns = WF_MIN(l->glance_by_ns, ns_of(t->when));
+    }
 }
 
-/* timeout_ns  the most to wait while nothing is ready; negative: until the reactor's next timer */
-static int wait_for_events(struct wf_pyloop *l, int64_t timeout_ns) {
+static bool is_idle(const struct wf_pyloop *l) {
+    return l->ready.len == 0 && !l->stopping && !l->busy;
+}
+
+static int wait_for_events(struct wf_pyloop *l) {
     if (may_skip_glance(l)) {
         l->found = false;
         return 0;
     }
-    bool idle = l->ready.len == 0 && !l->stopping && !l->busy;
+    double now;
+    bool ask = wf_unlikely(l->own_clock) && is_idle(l) && wf_pyloop_first_timer(l) != NULL;
+    if (ask && wf_pyloop_ask_clock(l, &now) < 0) {
+        return -1;
+    }
+    bool idle = is_idle(l); /* now: the clock is the program's, and may have done anything */
+    int64_t timeout_ns = idle ? until_first_timer(l, ask ? &now : NULL) : 0;
     PyThreadState *ts = NULL;
     int rc;
     if (!idle && wf_list_empty(&l->guests) && alone(PyThreadState_Get())) {
@@ -174,7 +139,7 @@ static int wait_for_events(struct wf_pyloop *l, int64_t timeout_ns) {
             struct wf_guest *g = wf_container_of(n, struct wf_guest, node);
             g->before_wait(g);
         }
-        rc = wf_loop_poll(&l->reactor, idle ? timeout_ns : 0);
+        rc = wf_loop_poll(&l->reactor, timeout_ns);
         PyEval_RestoreThread(ts);
         l->waiting = false;
     }
@@ -235,32 +200,51 @@ static int run_watched(struct wf_pyloop *l, struct wf_handle *h) {
     return rc;
 }
 
-/* What is queued now, and nothing that is queued meanwhile: descriptors have their turn first. */
+/* h (stolen) has its turn. */
+static int run_handle(struct wf_pyloop *l, struct wf_handle *h) {
+    int rc = 0;
+    if (wf_likely(!h->cancelled)) {
+        rc = wf_unlikely(l->debug) ? run_watched(l, h) : wf_handle_run(h);
+    }
+    wf_handle_done(h);
+    return rc;
+}
+
+/* What is queued now, and nothing that is queued meanwhile: descriptors have their turn first. Then the
+ * timers that are due, likewise. */
 static int run_handles(struct wf_pyloop *l) {
     for (uint32_t n = l->ready.len; n > 0 && l->ready.len > 0; n--) {
-        struct wf_handle *h = wf_queue_pop(&l->ready);
-        int rc = 0;
-        if (wf_likely(!h->cancelled)) {
-            rc = wf_unlikely(l->debug) ? run_watched(l, h) : wf_handle_run(h);
+        if (wf_unlikely(run_handle(l, wf_queue_pop(&l->ready)) < 0)) {
+            return -1;
         }
-        wf_handle_done(h);
-        if (wf_unlikely(rc < 0)) {
+    }
+    struct wf_heap_slot first;
+    while ((first = wf_heap_first(&l->timers)).node != NULL && first.key < l->due_before) {
+        struct wf_timer_handle *t = wf_container_of(first.node, struct wf_timer_handle, node);
+        wf_heap_remove(&l->timers, first.node); /* its reference is ours now */
+        if (wf_unlikely(run_handle(l, &t->h) < 0)) {
             return -1;
         }
     }
     return 0;
 }
 
-int wf_pyloop_turn(struct wf_pyloop *l) {
-    bool own_clock;
-    int64_t timeout_ns;
-    if (wf_pyloop_clock_before(l, &own_clock, &timeout_ns) < 0 ||
-        wait_for_events(l, timeout_ns) < 0) {
+static int turn(struct wf_pyloop *l) {
+    if (wait_for_events(l) < 0) {
         return -1;
     }
-    if (start_late(l) < 0 || wf_fd_collect(l) < 0 ||
-        (wf_unlikely(own_clock) && wf_pyloop_clock_after(l) < 0) || collect_timers(l) < 0) {
+    if (wf_unlikely(l->late_fds != NULL)) { /* what other threads asked for while we waited */
+        wf_fd_apply_late(l);
+    }
+    if (wf_fd_collect(l) < 0) {
         return -1;
+    }
+    if (wf_unlikely(l->own_clock)) {
+        if (wf_pyloop_clock_after(l) < 0) {
+            return -1;
+        }
+    } else { /* not before loop.time() says so too */
+        l->due_before = wf_timer_key((double)l->reactor.now_ns / 1e9) + 1;
     }
     if (PyErr_CheckSignals() < 0) {
         return -1;
@@ -269,6 +253,12 @@ int wf_pyloop_turn(struct wf_pyloop *l) {
         return -1;
     }
     return run_handles(l);
+}
+
+int wf_pyloop_turn(struct wf_pyloop *l) {
+    int rc = turn(l);
+    l->due_before = 0;
+    return rc;
 }
 
 PyObject *wf_pyloop_run(struct wf_pyloop *l) {
