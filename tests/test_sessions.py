@@ -230,12 +230,14 @@ def test_without_the_middleware_there_is_none() -> None:
 
 def test_middleware_in_python_shares_the_session() -> None:
     app = shop(weft_names())
+    sessions = app.middleware_stack.pop()
 
     @app.middleware("http")
     async def count(request: Request, call_next: Any) -> Any:
         request.session["count"] = request.session.get("count", 0) + 1
         return await call_next(request)
 
+    app.middleware_stack.insert(0, sessions)
     with TestClient(app) as client:
         client.get("/read")
         client.get("/set/x")

@@ -172,6 +172,15 @@ def _next(items: Iterator[Any]) -> tuple[Any, BaseException | None]:
         return _END, exc
 
 
+async def encoded(items: AsyncIterable[Any] | Iterable[Any], encoder: Any) -> AsyncIterator[bytes]:
+    """The chunks of a stream in the coding of a `_core.Encoder`."""
+    async with aclosing(as_async(items)) as chunks:
+        async for chunk in chunks:
+            if coded := encoder.encode(chunk):
+                yield coded
+    yield encoder.end()
+
+
 async def as_async(items: AsyncIterable[Any] | Iterable[Any]) -> AsyncGenerator[Any, None]:
     """Items of any iterable; each of a sync one is made in a thread."""
     if not isinstance(items, AsyncIterable):

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from weft.datastructures import State
-from weft.dispatch import BaseHTTPMiddleware, Dispatch, compose
+from weft.dispatch import BaseHTTPMiddleware, Dispatch
 from weft.middleware import Middleware
 from weft.middleware.layers import Declared
 from weft.paths import normalized_root
@@ -144,9 +144,8 @@ class App(Router):
         if documentation:
             raise TypeError(f"App() got an unexpected keyword argument {min(documentation)!r}")
         self._check_info()
-        self.middleware_stack: list[Middleware] = []
-        """What is around every request, the outermost first."""
-        self._dispatches: list[Dispatch] = []
+        self.middleware_stack: list[Middleware | Dispatch] = []
+        """What is around every request, the outermost first, in C or a function in Python."""
         self.state = State()
         self.lifespan_state: dict[str, Any] = {}
         self._dependency_overrides: dict[Callable[..., Any], Callable[..., Any]] = {}
@@ -200,7 +199,7 @@ class App(Router):
         """
         if callable(getattr(middleware, "dispatch", None)):
             in_python: Any = middleware
-            self._dispatches.insert(0, in_python(self, *args, **kwargs).dispatch)
+            self.middleware_stack.insert(0, in_python(self, *args, **kwargs).dispatch)
             return
         other = isinstance(middleware, type) and not issubclass(middleware, Middleware)
         made = None if other else middleware(*args, **kwargs)
@@ -232,14 +231,10 @@ class App(Router):
         def declare(dispatch: Dispatcher) -> Dispatcher:
             if not is_async_callable(dispatch):
                 raise TypeError(f"a middleware must be `async def`: {dispatch!r}")
-            self._dispatches.insert(0, dispatch)
+            self.middleware_stack.insert(0, dispatch)
             return dispatch
 
         return declare
-
-    def make_middleware(self) -> Dispatch | None:
-        """All middleware in Python as one function; None without any."""
-        return compose(self._dispatches)
 
     def add_exception_handler(
         self, exc_class_or_status_code: int | type[Exception], handler: ExceptionHandler

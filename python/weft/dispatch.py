@@ -46,7 +46,8 @@ def compose(dispatches: Sequence[Dispatch]) -> Dispatch | None:
 
 def _link(dispatch: Dispatch, following: Dispatch) -> Dispatch:
     def entry(request: Request, call_next: CallNext) -> Awaitable[Response]:
-        return dispatch(request, lambda request: following(request, call_next))
+        # the request that came in is what goes on, whatever it is called with
+        return dispatch(request, lambda _: following(request, call_next))
 
     return entry
 

@@ -308,6 +308,25 @@ class FileResponse(Response, _core.FileResponse):
         return super()._chunks(_read(self.file) if content is None else content)
 
 
+def copied(response: Response) -> Response:
+    """Another that is sent as this one is, for middleware to change."""
+    copy = type(response).__new__(type(response))
+    for cls in type(response).__mro__:
+        for name in (*_HELD.get(cls, ()), *getattr(cls, "__slots__", ())):
+            if hasattr(response, name):
+                setattr(copy, name, getattr(response, name))
+    copy.__dict__.update(response.__dict__)
+    if isinstance(response.raw_headers, list):
+        copy.raw_headers = list(response.raw_headers)
+    return copy
+
+
+_HELD: Mapping[type, tuple[str, ...]] = {
+    _core.Response: ("status_code", "body", "raw_headers", "background", "_body_iterator"),
+    _core.FileResponse: ("file",),
+}
+
+
 def _read(path: bytes) -> Generator[bytes, None, None]:
     with open(path, "rb") as file:
         while chunk := file.read(_FILE_CHUNK):

@@ -13,13 +13,15 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from weft import _core, forwarded, log
-from weft.dispatch import rescue
+from weft.dispatch import Dispatch, compose, rescue
 from weft.exceptions import SignatureError
 from weft.generators import reply_of_items
 from weft.loop import new_event_loop
+from weft.middleware.layers import Middleware
 from weft.mounts import Host, Mount
 from weft.paths import normalized_root
 from weft.requests import Request
@@ -30,7 +32,6 @@ from weft.sites import Compiled, Site, compile_site
 if TYPE_CHECKING:
     from weft.app import App
     from weft.dev.view import View
-    from weft.middleware import Middleware
 
 DRAIN_SECONDS = 30.0  # where drain_timeout_ms does not say; Kubernetes waits as long
 _BACKLOG = 2048
@@ -195,7 +196,7 @@ class Server:
         )
         if self.view is not None:
             self.view.watch(core, self._site)
-        _serve(core, self._site, 0, self._unsurrounded)
+        _serve(core, self._site, 0, (), self._unsurrounded)
         return core
 
     async def _drain(self, core: _core.Server) -> None:
@@ -254,11 +255,19 @@ def _limits_of_core(limits: Limits) -> dict[str, int]:
     return {name: value for name, value in named.items() if name != "drain_timeout_ms"}
 
 
-def _serve(core: _core.Server, site: Site, mount: int, unsurrounded: int = 0) -> None:
-    """Adds the routes of a router, and what is mounted in it, to the router `mount` of the core."""
+def _serve(
+    core: _core.Server,
+    site: Site,
+    mount: int,
+    around: tuple[Dispatch, ...] = (),
+    unsurrounded: int = 0,
+) -> None:
+    """Adds the routes of a router, and what is mounted in it, to the router `mount` of the core.
+
+    `around` is the middleware of the Apps around it, from the outermost in Python inwards.
+    """
     if site.is_app:
-        for layer in site.app.middleware_stack:
-            _add_layer(core, layer, mount)
+        around += _add_middleware(core, site.app, mount, around)
         handlers = site.app.exception_handlers
         core.set_exception_handlers(
             {key: handler for key, handler in handlers.items() if not isinstance(key, int)},
@@ -267,20 +276,51 @@ def _serve(core: _core.Server, site: Site, mount: int, unsurrounded: int = 0) ->
         )
         core.set_overrides(site.app.dependency_overrides, site.override, mount)
     for i, entry in enumerate(site.entries):
-        if i == unsurrounded and site.is_app and (middleware := site.middleware) is not None:
+        if i == unsurrounded and site.is_app and (middleware := compose(around)) is not None:
             core.set_middleware(middleware, rescue, mount)  # around the routes that come now
         if isinstance(entry, Compiled):
             _add_route(core, entry, mount)
         elif isinstance(entry, Site):
-            _serve(core, entry, _add_mount(core, entry, mount))
+            _serve(core, entry, _add_mount(core, entry, mount), around)
         else:
             _add_static(core, entry, mount)
 
 
-def _add_layer(core: _core.Server, layer: Middleware, mount: int) -> None:
+def _add_middleware(
+    core: _core.Server, app: App, mount: int, around: tuple[Dispatch, ...]
+) -> tuple[Dispatch, ...]:
+    """Tells the core of an App's steps in C. What comes back is its middleware from the first in
+    Python inwards; steps in C that stand side by side there are one of them."""
+    outer = next((step for step in reversed(around) if isinstance(step, _core.Layers)), None)
+    within: list[Dispatch] = []
+    for in_c, steps in groupby(app.middleware_stack, lambda step: isinstance(step, Middleware)):
+        if not in_c:
+            within += cast("Iterator[Dispatch]", steps)
+        elif within or around:
+            outer = _inner_layers(core, cast("Iterator[Middleware]", steps), outer, mount)
+            within.append(outer)
+        else:
+            for layer in cast("Iterator[Middleware]", steps):
+                with _named(layer):
+                    core.add_layer(*layer.layer(), mount)
+    return tuple(within)
+
+
+def _inner_layers(
+    core: _core.Server, steps: Iterator[Middleware], outer: _core.Layers | None, mount: int
+) -> _core.Layers:
+    layers = core.inner_layers(outer, mount)
+    for layer in steps:
+        with _named(layer):
+            layers.add(*layer.layer())
+    return layers
+
+
+@contextmanager
+def _named(layer: Middleware) -> Iterator[None]:
     """`StartupError` for what weft was built without."""
     try:
-        core.add_layer(*layer.layer(), mount)
+        yield
     except ValueError as exc:
         raise StartupError(f"{type(layer).__name__}: {exc}.") from exc
 

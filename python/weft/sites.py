@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from weft import _core
 from weft.dependencies import Overrides, Tree
-from weft.dispatch import Dispatch, compose
 from weft.exceptions import HTTPException, SignatureError
 from weft.frontend import Frontend
+from weft.middleware.layers import Middleware
 from weft.mounts import Host, Mount
 from weft.openapi.pages import documentation_routes
 from weft.reply_model import ReplyModel, compile_model
@@ -60,7 +60,7 @@ class Site:
     router: Router
     app: App
     at: Mount | Host | Literal["fallback"] | None  # None: the server's own App
-    dispatches: tuple[Dispatch, ...]  # middleware in Python, those of outer Apps first
+    surrounded: bool  # by middleware in Python, of its App or one around that
     entries: list[Compiled | Site | Mount] = field(default_factory=list)  # Mount: static files
     own: int = 0  # how many of them are weft's own, and come first
     overrides: Overrides = field(default_factory=dict)
@@ -75,12 +75,7 @@ class Site:
     def unrouted(self) -> bool:
         """Is there somebody to tell of 404 and 405? Else the core answers them by itself."""
         told = (401, 404, 405, HTTPException)
-        return bool(self.dispatches) or not self.app.exception_handlers.keys().isdisjoint(told)
-
-    @property
-    def middleware(self) -> Dispatch | None:
-        """Its middleware in Python as one function; None without any."""
-        return compose(self.dispatches)
+        return self.surrounded or not self.app.exception_handlers.keys().isdisjoint(told)
 
     def leaves(self, host: str = "", prefix: str = "") -> Iterator[Leaf]:
         """All, also of what is mounted, in the order in which the core is told of them."""
@@ -109,7 +104,11 @@ class Site:
 
 def compile_site(app: App, first: Sequence[Route] = ()) -> Site:
     """Of an App; `SignatureError` names the function and parameter that no plan can be made of."""
-    return _compile(Site(app, app, None, tuple(app._dispatches)), (), first)
+    return _compile(Site(app, app, None, _has_dispatches(app)), (), first)
+
+
+def _has_dispatches(app: App) -> bool:
+    return any(not isinstance(step, Middleware) for step in app.middleware_stack)
 
 
 def _compile(site: Site, outer: Params, first: Sequence[Route] = ()) -> Site:
@@ -123,9 +122,8 @@ def _compile(site: Site, outer: Params, first: Sequence[Route] = ()) -> Site:
         if isinstance(entry, Route):
             site.entries.append(_compile_route(entry, outer))
         elif isinstance(entry, Mount) and isinstance(entry.app, StaticFiles):
-            surrounded = bool(site.dispatches)
             site.entries.append(
-                _compile_route(_static_route(entry), outer) if surrounded else entry
+                _compile_route(_static_route(entry), outer) if site.surrounded else entry
             )
         else:
             site.entries.append(_compile_mounted(site, entry, outer))
@@ -136,7 +134,7 @@ def _compile(site: Site, outer: Params, first: Sequence[Route] = ()) -> Site:
 
 def _compile_frontends(site: Site, frontends: list[Frontend], outer: Params) -> Site:
     """What is asked last, the one with the longest path first."""
-    last = Site(site.router, site.app, "fallback", site.dispatches)
+    last = Site(site.router, site.app, "fallback", site.surrounded)
     for entry in sorted(frontends, key=lambda entry: -len(entry.path)):
         for path in entry.paths:
             route = Route(
@@ -153,16 +151,16 @@ def _compile_frontends(site: Site, frontends: list[Frontend], outer: Params) -> 
 
 def _compile_mounted(site: Site, entry: Mount | Host, outer: Params) -> Site:
     router: Any = entry.app
-    app, dispatches = site.app, site.dispatches
+    app, surrounded = site.app, site.surrounded
     if router is not site.app and hasattr(router, "exception_handlers"):
         app = router
-        dispatches += tuple(app._dispatches)
+        surrounded = surrounded or _has_dispatches(app)
         if app.root_path:
             raise SignatureError(
                 f"{app!r} is mounted, and its root_path {app.root_path!r} is what a proxy takes "
                 "off: give it to the outermost App"
             )
-    inner = Site(router, app, entry, dispatches)
+    inner = Site(router, app, entry, surrounded)
     return _compile(inner, (*outer, *entry.params.items()))
 
 

@@ -170,7 +170,9 @@ struct wf_server {
     struct wf_loop *loop;           /* borrowed */
     const struct wf_router *router; /* borrowed */
     struct wf_layers layers; /* owned: around all of it; its first is NULL where there are none */
-    struct wf_layers *router_layers; /* owned: of each router that has some, in no order */
+    struct wf_layers *router_layers; /* owned: of each router that has some, and those within the
+                                        embedder's steps, in no order */
+    struct wf_layer_answer *answer;  /* borrowed: where one of those answers to; else NULL */
     struct wf_server_config config;
     struct wf_http1_limits head_limits;
     struct wf_server_listener *listeners; /* owned, in order */

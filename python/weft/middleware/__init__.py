@@ -1,7 +1,8 @@
 """Steps around every request, in C: they cost no Python. And the class for those in Python.
 
 Declared by `app.add_middleware(CORSMiddleware, allow_origins=["https://example.com"])`; what is
-added later is further out, as in FastAPI; but those in Python are always inside of those in C.
+added later is further out, as in FastAPI, whether it is in C or in Python. Those in C that are
+outside of all in Python are reached without the interpreter.
 """
 
 from weft.dispatch import BaseHTTPMiddleware

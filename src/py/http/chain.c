@@ -404,9 +404,12 @@ static PySendResult answer_outer(struct wf_chain *c, PyObject **out) {
         c->at = AT_BACKGROUND;
         return PYGEN_ERROR;
     }
-    PyObject *response = c->result;
+    PyObject *response = wf_response_alone(c->result);
     c->result = NULL;
     c->at = AT_BACKGROUND; /* once the outermost has been sent */
+    if (response == NULL) {
+        return PYGEN_ERROR;
+    }
     if (c->call != NULL && wf_reply_settle(c->call, response, c->prepared) < 0) {
         Py_DECREF(response);
         return PYGEN_ERROR;

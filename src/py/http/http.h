@@ -27,6 +27,9 @@ struct wf_http_state {
     PyTypeObject *job_type;       /* owned: a sync handler on its way through the thread pool */
     PyTypeObject *chain_type;     /* owned: the coroutine of a request with dependencies */
     PyTypeObject *call_next_type, *answer_type; /* owned: what a middleware gets, and awaits */
+    PyTypeObject *layers_type,
+        *passage_type;          /* owned: layers within middleware, and its coroutine */
+    PyTypeObject *encoder_type; /* owned: _core.Encoder */
     PyObject
         *background_tasks; /* owned: weft.background.BackgroundTasks, or NULL before the first */
     /* owned: keyword names of a vectorcall */

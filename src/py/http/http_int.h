@@ -210,9 +210,13 @@ struct wf_request {
     PyObject *root_path;
     struct wf_http_app *app; /* borrowed from `server` */
     PyObject *session;       /* owned, or NULL before it is asked for */
-    PyObject *host;          /* owned, or NULL: str, as a trusted proxy has it */
+    struct wf_sessions *
+        sessions; /* borrowed from `server`: of layers within middleware, once it has come to them; or
+                                     NULL: its App's */
+    PyObject *host; /* owned, or NULL: str, as a trusted proxy has it */
     bool https;
     bool session_was_there; /* it came from a cookie */
+    bool session_over;      /* its SessionMiddleware has sent it */
     bool body_taken;        /* BUFFER: the one chunk has been handed over */
 };
 PyObject *wf_request_new(struct wf_plan_call *plan_call); /* wf_plan_call.make_request */
@@ -239,6 +243,12 @@ struct wf_writer {
 };
 struct wf_writer *wf_writer_new(struct wf_call *call, bool wanted);
 void wf_writer_drained(struct wf_writer *w);
+/* A chunk of a stream as bytes; *view, whose obj is NULL before, holds them, or the str itself does. 0, or -1 with an
+ * exception. */
+int wf_chunk_span(PyObject *chunk, Py_buffer *view, struct wf_span *out);
+/* The Response (stolen) where nobody else holds it, else a copy: what middleware changes is its own. New reference, or
+ * NULL with an exception. */
+PyObject *wf_response_alone(PyObject *response);
 
 /* reply.c, reply_response.c, reply_error.c: the result of a handler (borrowed) to a reply. 0: the call may be finished; 1: it is
  * streaming, the call goes on; -1: an exception is set and nothing has been sent. */
@@ -265,10 +275,20 @@ enum wf_plan_outcome wf_plan_call_recorded(struct wf_plan *plan, struct wf_plan_
                                            PyObject **out);
 /* session.c */
 struct wf_sessions;
-/* What SessionMiddleware describes, for the App and those mounted in it. 0, or -1 with an exception. */
-int wf_sessions_add(struct wf_http_server *s, struct wf_http_app *app, PyObject *config);
+/* What SessionMiddleware describes: the server's, or NULL with an exception. */
+struct wf_sessions *wf_sessions_new(struct wf_http_server *s, PyObject *config);
 void wf_sessions_free(struct wf_http_server *s);
 PyObject *wf_session_open(struct wf_request *r); /* request.session: new reference */
+/* The request comes to a SessionMiddleware within middleware in Python, and leaves it, its session being saved: one
+ * that was opened outside is put back; where there was none, that of the inside can still be read. */
+struct wf_outer_session {
+    PyObject *session; /* owned, or NULL */
+    struct wf_sessions *sessions;
+    bool was_there;
+};
+void wf_session_enter(struct wf_request *r, struct wf_sessions *sessions,
+                      struct wf_outer_session *outer);
+void wf_session_leave(struct wf_request *r, struct wf_outer_session *outer);
 int wf_session_save_slow(struct wf_call *call);
 /* Before a reply: what a session that was asked for sends along. 0, or -1 with an exception. */
 static inline int wf_session_save(struct wf_call *call) {
@@ -289,8 +309,21 @@ int wf_http_set_log_format(struct wf_server_config *c, const char *name);
 void wf_http_set_root_path(struct wf_http_server *s, PyObject *root_path, bool kept);
 int wf_http_set_server_name(struct wf_http_server *s, PyObject *name);
 
-/* layers.c: (kind, config) as weft.middleware describes it; the server is open and not started. 0 or -1. */
+/* layers.c: (kind, config, mount) as weft.middleware describes it; the server is open and not started. 0 or -1. */
 int wf_http_add_layer(struct wf_http_server *s, PyObject *args);
+/* (kind, config) likewise, as the innermost of a list within middleware.
+ * sessions  out: those of a SessionMiddleware; else as it was */
+struct wf_layers;
+int wf_http_add_inner_layer(struct wf_http_server *s, struct wf_layers *layers,
+                            struct wf_sessions **sessions, PyObject *args);
+
+/* inner_layers.c: inner_layers()'s arguments, the server being open and not started: _core.Layers, a new reference; or
+ * NULL with an exception. */
+PyObject *wf_http_inner_layers(struct wf_http_server *s, PyObject *args);
+
+/* encoder.c: the chunks of an iterator, through an encoder (taken, whatever comes): an async iterator, new reference; or
+ * NULL with an exception. */
+PyObject *wf_encoded(struct wf_http_server *s, PyObject *chunks, struct wf_encoder *encoder);
 /* Tells the module which content codings there are: content_codings, a tuple of their names. 0 or -1. */
 int wf_http_add_codings(PyObject *module);
 
@@ -361,7 +394,7 @@ void wf_garbage_collect(struct wf_http_server *s);
 
 extern PyType_Spec wf_server_spec, wf_request_spec, wf_response_spec, wf_streaming_spec,
     wf_file_response_spec, wf_writer_spec, wf_job_spec, wf_chain_spec, wf_answer_spec,
-    wf_call_next_spec;
+    wf_call_next_spec, wf_layers_spec, wf_passage_spec, wf_encoder_spec;
 
 /* Raises an exception of weft.exceptions; `fmt`, as of Py_BuildValue, makes the tuple of its arguments. NULL. */
 PyObject *wf_http_raise(const char *name, const char *fmt, ...);

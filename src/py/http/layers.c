@@ -149,8 +149,15 @@ static struct wf_layer *make_rate_limit(struct wf_http_server *s, PyObject *conf
     return wf_layer_rate_limit(&c);
 }
 
-static struct wf_layer *make_session(struct wf_http_server *s, PyObject *config) {
-    return wf_layer_session(); /* what it is told is session.c's */
+/* What it is told is session.c's, and is kept in *sessions. */
+static struct wf_layer *make_session(struct wf_http_server *s, PyObject *config,
+                                     struct wf_sessions **sessions) {
+    struct wf_sessions *made = wf_sessions_new(s, config);
+    struct wf_layer *layer = made != NULL ? wf_layer_session() : NULL;
+    if (layer != NULL) {
+        *sessions = made;
+    }
+    return layer;
 }
 
 static struct wf_layer *make_https(struct wf_http_server *s, PyObject *config) {
@@ -192,7 +199,10 @@ static struct wf_layer *make_concurrency(struct wf_http_server *s, PyObject *con
                : NULL;
 }
 
-int wf_http_add_layer(struct wf_http_server *s, PyObject *args) {
+/* config    borrowed: the server keeps it
+ * sessions  out: where the layer is of some; else as it was */
+static struct wf_layer *make_layer(struct wf_http_server *s, const char *kind, PyObject *config,
+                                   struct wf_sessions **sessions) {
     static const struct {
         const char *kind;
         struct wf_layer *(*make)(struct wf_http_server *, PyObject *);
@@ -204,43 +214,68 @@ int wf_http_add_layer(struct wf_http_server *s, PyObject *args) {
         {"compress", make_compress},
         {"https", make_https},
         {"rate_limit", make_rate_limit},
-        {"session", make_session},
         {"concurrency", make_concurrency},
     };
+    if (PyList_Append(s->layers, config) < 0) {
+        return NULL;
+    }
+    struct wf_layer *layer = NULL;
+    size_t i = 0;
+    if (strcmp(kind, "session") == 0) {
+        layer = make_session(s, config, sessions);
+    } else {
+        while (i < WF_ARRAY_LEN(kinds) && strcmp(kind, kinds[i].kind) != 0) {
+            i++;
+        }
+        if (i == WF_ARRAY_LEN(kinds)) {
+            PyErr_Format(PyExc_ValueError, "there is no layer '%s'", kind);
+            return NULL;
+        }
+        layer = kinds[i].make(s, config);
+    }
+    if (layer == NULL && !PyErr_Occurred()) {
+        PyErr_NoMemory();
+    }
+    return layer;
+}
+
+int wf_http_add_layer(struct wf_http_server *s, PyObject *args) {
     const char *kind;
     PyObject *config;
     unsigned mount = 0;
     struct wf_router *router = NULL;
     if (!PyArg_ParseTuple(args, "sO!|I", &kind, &PyTuple_Type, &config, &mount) ||
-        (mount != 0 && (router = wf_http_router(s, mount)) == NULL) ||
-        PyList_Append(s->layers, config) < 0) {
+        (mount != 0 && (router = wf_http_router(s, mount)) == NULL)) {
         return -1;
     }
     struct wf_http_app *app = wf_http_app_of(router != NULL ? router : s->router);
-    for (size_t i = 0; i < WF_ARRAY_LEN(kinds); i++) {
-        if (strcmp(kind, kinds[i].kind) == 0) {
-            if (kinds[i].make == make_session && wf_sessions_add(s, app, config) < 0) {
-                return -1;
-            }
-            struct wf_layer *layer = kinds[i].make(s, config);
-            if (layer == NULL) {
-                if (!PyErr_Occurred()) {
-                    PyErr_NoMemory();
-                }
-                return -1;
-            }
-            if (router == NULL) {
-                wf_server_add_layer(s->server, layer);
-            } else if (!wf_server_add_router_layer(s->server, router, layer)) {
-                layer->ops->free(layer);
-                PyErr_NoMemory();
-                return -1;
-            }
-            return 0;
-        }
+    struct wf_layer *layer = make_layer(s, kind, config, &app->sessions);
+    if (layer == NULL) {
+        return -1;
     }
-    PyErr_Format(PyExc_ValueError, "there is no layer '%s'", kind);
-    return -1;
+    if (router == NULL) {
+        wf_server_add_layer(s->server, layer);
+    } else if (!wf_server_add_router_layer(s->server, router, layer)) {
+        layer->ops->free(layer);
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+int wf_http_add_inner_layer(struct wf_http_server *s, struct wf_layers *layers,
+                            struct wf_sessions **sessions, PyObject *args) {
+    const char *kind;
+    PyObject *config;
+    if (!PyArg_ParseTuple(args, "sO!", &kind, &PyTuple_Type, &config)) {
+        return -1;
+    }
+    struct wf_layer *layer = make_layer(s, kind, config, sessions);
+    if (layer == NULL) {
+        return -1;
+    }
+    wf_layers_add(s->server, layers, layer);
+    return 0;
 }
 
 int wf_http_add_codings(PyObject *module) {

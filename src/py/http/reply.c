@@ -282,8 +282,13 @@ static void take_background(struct wf_call *call) {
 
 /* For middleware that looks for it: what is sent is of the server's making all the same. 0, or -1. */
 static int tell_length(const struct wf_http_state *s, struct wf_response *r) {
-    if (r->body == NULL || !PyObject_CheckBuffer(r->body) || r->raw_headers == NULL ||
-        !PyList_Check(r->raw_headers) || (r->file != NULL && r->file != Py_None) ||
+    int status = 200;
+    if (wf_response_status(r, &status) < 0) {
+        return -1;
+    }
+    if (!wf_status_has_body(status) || r->body == NULL || !PyObject_CheckBuffer(r->body) ||
+        r->raw_headers == NULL || !PyList_Check(r->raw_headers) ||
+        (r->file != NULL && r->file != Py_None) ||
         (r->body_iterator != NULL && r->body_iterator != Py_None)) {
         return 0;
     }

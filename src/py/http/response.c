@@ -101,6 +101,17 @@ PyType_Spec wf_file_response_spec = {
     .slots = file_slots,
 };
 
+PyObject *wf_response_alone(PyObject *response) {
+    if (wf_likely(Py_REFCNT(response) == 1)) {
+        return response;
+    }
+    PyObject *module = PyImport_ImportModule("weft.responses");
+    PyObject *copy = module != NULL ? PyObject_CallMethod(module, "copied", "O", response) : NULL;
+    Py_XDECREF(module);
+    Py_DECREF(response);
+    return copy;
+}
+
 /* ---- ReplyWriter ---- */
 
 struct wf_writer *wf_writer_new(struct wf_call *call, bool wanted) {
@@ -125,8 +136,7 @@ PyDoc_STRVAR(write_doc, "write($self, chunk, /)\n--\n\n"
                         "writing more: the client reads more slowly than this is written. Raises "
                         "ClientDisconnect once the client has gone.");
 
-/* A chunk as bytes; *view holds them, or the str itself does. */
-static int chunk_span(PyObject *chunk, Py_buffer *view, struct wf_span *out) {
+int wf_chunk_span(PyObject *chunk, Py_buffer *view, struct wf_span *out) {
     if (PyUnicode_Check(chunk)) {
         Py_ssize_t n;
         const char *p = PyUnicode_AsUTF8AndSize(chunk, &n);
@@ -149,7 +159,7 @@ static PyObject *writer_write(PyObject *self, PyObject *chunk) {
     struct wf_writer *w = (struct wf_writer *)self;
     Py_buffer view = {.obj = NULL};
     struct wf_span span;
-    if (chunk_span(chunk, &view, &span) < 0) {
+    if (wf_chunk_span(chunk, &view, &span) < 0) {
         return NULL;
     }
     int rc = w->call != NULL ? wf_reply_write(w->call->plan.ex, span) : WF_REPLY_GONE;

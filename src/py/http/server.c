@@ -521,6 +521,23 @@ static PyObject *server_add_layer(PyObject *self, PyObject *args) {
     return wf_http_add_layer(s, args) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
+PyDoc_STRVAR(inner_layers_doc,
+             "inner_layers($self, outer, mount, /)\n--\n\n"
+             "Layers, to be filled: C steps within middleware in Python. outer: those around them, "
+             "of this App or of one that it is mounted in, or None.");
+
+static PyObject *server_inner_layers(PyObject *self, PyObject *args) {
+    struct wf_http_server *s = (struct wf_http_server *)self;
+    if (server_open(s) < 0) {
+        return NULL;
+    }
+    if (s->started) {
+        PyErr_SetString(PyExc_RuntimeError, "layers are added before the server starts");
+        return NULL;
+    }
+    return wf_http_inner_layers(s, args);
+}
+
 PyDoc_STRVAR(handlers_doc,
              "set_exception_handlers($self, by_class, by_status, mount=0, /)\n--\n\n"
              "dict[type, handler] and dict[int, handler]; a handler is called with (request, exc), "
@@ -734,6 +751,7 @@ static PyGetSetDef server_getset[] = {
 
 static PyMethodDef server_methods[] = {
     {"add_layer", server_add_layer, METH_VARARGS, add_layer_doc},
+    {"inner_layers", server_inner_layers, METH_VARARGS, inner_layers_doc},
     {"add_route", (PyCFunction)(void (*)(void))server_add_route, METH_VARARGS | METH_KEYWORDS,
      add_route_doc},
     {"set_exception_handlers", server_set_exception_handlers, METH_VARARGS, handlers_doc},
@@ -850,6 +868,9 @@ int wf_http_exec(PyObject *module, struct wf_state *state) {
                    (h->chain_type = add_type(module, &wf_chain_spec, NULL)) != NULL &&
                    (h->answer_type = add_type(module, &wf_answer_spec, NULL)) != NULL &&
                    (h->call_next_type = add_type(module, &wf_call_next_spec, NULL)) != NULL &&
+                   (h->layers_type = add_type(module, &wf_layers_spec, NULL)) != NULL &&
+                   (h->passage_type = add_type(module, &wf_passage_spec, NULL)) != NULL &&
+                   (h->encoder_type = add_type(module, &wf_encoder_spec, NULL)) != NULL &&
                    (h->server_type = add_type(module, &wf_server_spec, NULL)) != NULL
                ? 0
                : -1;
@@ -866,6 +887,9 @@ int wf_http_traverse(struct wf_http_state *s, visitproc visit, void *arg) {
     Py_VISIT(s->chain_type);
     Py_VISIT(s->answer_type);
     Py_VISIT(s->call_next_type);
+    Py_VISIT(s->layers_type);
+    Py_VISIT(s->passage_type);
+    Py_VISIT(s->encoder_type);
     Py_VISIT(s->background_tasks);
     return 0;
 }
@@ -881,6 +905,9 @@ void wf_http_clear(struct wf_http_state *s) {
     Py_CLEAR(s->chain_type);
     Py_CLEAR(s->answer_type);
     Py_CLEAR(s->call_next_type);
+    Py_CLEAR(s->layers_type);
+    Py_CLEAR(s->passage_type);
+    Py_CLEAR(s->encoder_type);
     Py_CLEAR(s->background_tasks);
     Py_CLEAR(s->kw_body);
     Py_CLEAR(s->kw_exc_info);

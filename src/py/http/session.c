@@ -29,21 +29,21 @@ struct wf_sessions {
     int64_t max_age_s; /* negative: any */
 };
 
-int wf_sessions_add(struct wf_http_server *s, struct wf_http_app *app, PyObject *config) {
+struct wf_sessions *wf_sessions_new(struct wf_http_server *s, PyObject *config) {
     PyObject *texts[5];
     struct wf_sessions c = {0};
     const char *why;
     long long max_age;
     if (!PyArg_ParseTuple(config, "SSLSSSOO", &texts[0], &texts[1], &max_age, &texts[2], &texts[3],
                           &texts[4], &c.type, &c.dumps)) {
-        return -1;
+        return NULL;
     }
     struct wf_span *spans[] = {NULL, &c.name, &c.start, &c.end, &c.over};
     for (size_t i = 1; i < WF_ARRAY_LEN(texts); i++) {
         *spans[i] = wf_span(PyBytes_AS_STRING(texts[i]), (size_t)PyBytes_GET_SIZE(texts[i]));
         if (!wf_field_value_ok(*spans[i])) {
             PyErr_Format(PyExc_ValueError, "%R cannot be part of a cookie", texts[i]);
-            return -1;
+            return NULL;
         }
     }
     c.max_age_s = max_age;
@@ -51,18 +51,18 @@ int wf_sessions_add(struct wf_http_server *s, struct wf_http_app *app, PyObject 
         wf_span(PyBytes_AS_STRING(texts[0]), (size_t)PyBytes_GET_SIZE(texts[0])), &why);
     if (c.signer == NULL) {
         PyErr_SetString(PyExc_ValueError, why);
-        return -1;
+        return NULL;
     }
     struct wf_sessions *kept = wf_malloc(sizeof(*kept));
     if (kept == NULL) {
         wf_signer_free(c.signer);
         PyErr_NoMemory();
-        return -1;
+        return NULL;
     }
     c.next = s->sessions;
     *kept = c;
-    s->sessions = app->sessions = kept;
-    return 0;
+    s->sessions = kept;
+    return kept;
 }
 
 void wf_sessions_free(struct wf_http_server *s) {
@@ -74,8 +74,13 @@ void wf_sessions_free(struct wf_http_server *s) {
     }
 }
 
-/* Those of the App, or of the nearest one around it. */
-static struct wf_sessions *sessions_of(const struct wf_http_app *app) {
+/* Those of the innermost SessionMiddleware that the request has come to: within middleware in Python, else of its App
+ * or the nearest one around it. */
+static struct wf_sessions *sessions_of(const struct wf_request *r) {
+    const struct wf_http_app *app = r->app;
+    if (r->sessions != NULL) {
+        return r->sessions;
+    }
     while (app != NULL && app->sessions == NULL) {
         app = app->outer;
     }
@@ -151,7 +156,7 @@ PyObject *wf_session_open(struct wf_request *r) {
     if (r->session != NULL) {
         return Py_NewRef(r->session);
     }
-    const struct wf_sessions *c = sessions_of(r->app);
+    const struct wf_sessions *c = sessions_of(r);
     if (c == NULL) {
         PyErr_SetString(PyExc_AssertionError,
                         "SessionMiddleware must be installed to access request.session");
@@ -266,7 +271,7 @@ static int write_cookie(struct wf_state *state, const struct wf_sessions *c, PyO
 
 /* What Set-Cookie is to say, nothing where the session is as it was. 0, or -1 with an exception. */
 static int cookie_of(struct wf_request *r, PyObject *session, struct wf_buf *out) {
-    const struct wf_sessions *c = sessions_of(r->app); /* there is one: it was opened */
+    const struct wf_sessions *c = sessions_of(r); /* there is one: it was opened */
     PyObject *modified = PyObject_GetAttr(session, r->server->state->http.str.modified);
     int changed = modified != NULL ? PyObject_IsTrue(modified) : -1;
     Py_XDECREF(modified);
@@ -284,10 +289,34 @@ static int cookie_of(struct wf_request *r, PyObject *session, struct wf_buf *out
     return 0;
 }
 
+void wf_session_enter(struct wf_request *r, struct wf_sessions *sessions,
+                      struct wf_outer_session *outer) {
+    *outer = (struct wf_outer_session){r->session, r->sessions, r->session_was_there};
+    r->session = NULL;
+    r->sessions = sessions;
+    r->session_was_there = false;
+}
+
+void wf_session_leave(struct wf_request *r, struct wf_outer_session *outer) {
+    if (outer->session == NULL) {
+        r->session_over = true;
+        return;
+    }
+    PyObject *inner = r->session;
+    r->session = outer->session;
+    r->sessions = outer->sessions;
+    r->session_was_there = outer->was_there;
+    outer->session = NULL;
+    Py_XDECREF(inner);
+}
+
 int wf_session_save_slow(struct wf_call *call) {
     struct wf_request *r = (struct wf_request *)call->plan.request;
     struct wf_exchange *ex = call->plan.ex;
     struct wf_buf out;
+    if (r->session_over) {
+        return 0;
+    }
     wf_buf_init(&out, SESSION_CHARS_MAX);
     PyObject *session = Py_NewRef(r->session); /* its methods may be anyone's */
     ex->vary_cookie = false;

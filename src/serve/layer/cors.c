@@ -117,7 +117,7 @@ static bool answer_preflight(const struct wf_cors_config *c, struct wf_exchange 
         }
     }
     e->head.status = p.n != 0 ? 400 : 200;
-    return wf_reply_send(ex, &e->head, p.n != 0 ? wf_span(p.text, p.n) : WF_SPAN("OK")) >= 0;
+    return wf_layer_answer(ex, &e->head, p.n != 0 ? wf_span(p.text, p.n) : WF_SPAN("OK"));
 }
 
 static bool before(struct wf_layer *l, struct wf_exchange *ex) {

@@ -1,7 +1,18 @@
 /* What all layers share: running them, and editing heads. */
+#include <stdio.h>
+
 #include "base/alloc.h"
 #include "base/check.h"
 #include "serve/server_int.h"
+
+static void all_passed(const struct wf_layers *layers, struct wf_exchange *ex) {
+    ex->passed = layers->innermost;
+    for (struct wf_layer *l = layers->first; l != NULL; l = l->next) {
+        if (l->ops->passed != NULL) {
+            l->ops->passed(l);
+        }
+    }
+}
 
 static bool run_before(const struct wf_layers *layers, struct wf_exchange *ex) {
     for (struct wf_layer *l = layers->first; l != NULL; l = l->next) {
@@ -10,12 +21,8 @@ static bool run_before(const struct wf_layers *layers, struct wf_exchange *ex) {
             return true;
         }
     }
-    ex->around = ex->passed = layers->innermost;
-    for (struct wf_layer *l = layers->first; l != NULL; l = l->next) {
-        if (l->ops->passed != NULL) {
-            l->ops->passed(l);
-        }
-    }
+    ex->around = layers->innermost;
+    all_passed(layers, ex);
     return false;
 }
 
@@ -45,8 +52,7 @@ void wf_layers_over(struct wf_exchange *ex) {
 }
 
 /* edit->content, length and body are set already. */
-bool wf_layers_edit(struct wf_exchange *ex, const struct wf_reply_head *head,
-                    struct wf_head_edit *edit) {
+static bool begin_edit(const struct wf_reply_head *head, struct wf_head_edit *edit) {
     if (head->nfields > WF_EDIT_FIELDS_MAX) {
         return false;
     }
@@ -57,6 +63,14 @@ bool wf_layers_edit(struct wf_exchange *ex, const struct wf_reply_head *head,
         memcpy(edit->fields, head->fields, head->nfields * sizeof(*head->fields));
     }
     edit->head.fields = edit->fields;
+    return true;
+}
+
+bool wf_layers_edit(struct wf_exchange *ex, const struct wf_reply_head *head,
+                    struct wf_head_edit *edit) {
+    if (!begin_edit(head, edit)) {
+        return false;
+    }
     for (struct wf_layer *l = ex->around; l != NULL; l = l->outer) {
         if (l->ops->reply != NULL) {
             l->ops->reply(l, ex, edit);
@@ -65,7 +79,7 @@ bool wf_layers_edit(struct wf_exchange *ex, const struct wf_reply_head *head,
     return true;
 }
 
-static void append(struct wf_server *s, struct wf_layers *layers, struct wf_layer *layer) {
+static void append(const struct wf_server *s, struct wf_layers *layers, struct wf_layer *layer) {
     if (layers->first == NULL) {
         layers->first = layer;
         layer->outer = layers->outer != NULL    ? layers->outer->innermost
@@ -76,28 +90,42 @@ static void append(struct wf_server *s, struct wf_layers *layers, struct wf_laye
         layer->outer->next = layer;
     }
     layers->innermost = layer;
-    s->recodes |= layer->ops->recodes;
 }
 
 void wf_server_add_layer(struct wf_server *s, struct wf_layer *layer) {
     append(s, &s->layers, layer);
+    s->recodes |= layer->ops->recodes;
+}
+
+struct wf_layers *wf_server_inner_layers(struct wf_server *s, struct wf_router *router,
+                                         struct wf_layers *outer) {
+    struct wf_layers *layers = wf_calloc(1, sizeof(*layers));
+    if (layers != NULL) {
+        layers->outer = outer != NULL ? outer : wf_router_options(router)->layers;
+        layers->router = router;
+        layers->next = s->router_layers;
+        s->router_layers = layers;
+    }
+    return layers;
 }
 
 bool wf_server_add_router_layer(struct wf_server *s, struct wf_router *r, struct wf_layer *layer) {
     struct wf_router_options *options = wf_router_options(r);
     struct wf_layers *layers = options->layers;
     if (layers == NULL || layers->router != r) { /* those of a router around it */
-        layers = wf_calloc(1, sizeof(*layers));
+        layers = wf_server_inner_layers(s, r, NULL);
         if (layers == NULL) {
             return false;
         }
-        layers->outer = options->layers;
-        layers->router = r;
-        layers->next = s->router_layers;
-        s->router_layers = options->layers = layers;
+        options->layers = layers;
     }
     append(s, layers, layer);
+    s->recodes |= layer->ops->recodes;
     return true;
+}
+
+void wf_layers_add(struct wf_server *s, struct wf_layers *layers, struct wf_layer *layer) {
+    append(s, layers, layer);
 }
 
 static void free_list(struct wf_layer *l) {
@@ -116,6 +144,92 @@ void wf_layers_free(struct wf_server *s) {
         free_list(layers->first);
         wf_free(layers);
     }
+}
+
+/* ---- answers of layers ---- */
+
+/* All of it into the arena: what `head` points to goes when the layer's `before` returns. */
+static bool keep_answer(struct wf_exchange *ex, const struct wf_reply_head *head,
+                        struct wf_span body, struct wf_layer_answer *answer) {
+    struct wf_arena *a = &ex->arena;
+    struct wf_reply_field *fields = wf_arena_alloc(a, head->nfields * sizeof(*fields) + 1);
+    answer->head = *head;
+    answer->head.fields = fields;
+    answer->head.content_type = wf_arena_copy(a, head->content_type);
+    answer->body = wf_arena_copy(a, body);
+    bool kept = fields != NULL && answer->head.content_type.p != NULL && answer->body.p != NULL;
+    for (uint32_t i = 0; kept && i < head->nfields; i++) {
+        fields[i].name = wf_arena_copy(a, head->fields[i].name);
+        fields[i].value = wf_arena_copy(a, head->fields[i].value);
+        kept = fields[i].name.p != NULL && fields[i].value.p != NULL;
+    }
+    return kept;
+}
+
+bool wf_layer_answer(struct wf_exchange *ex, const struct wf_reply_head *head,
+                     struct wf_span body) {
+    struct wf_layer_answer *answer = ex->server->answer;
+    if (answer == NULL) {
+        if (wf_reply_send(ex, head, body) < 0) { /* no memory: the least that can be said */
+            ex->conn->broken = true;
+        }
+    } else if (!keep_answer(ex, head, body, answer)) {
+        answer->head.status = 0;
+    }
+    return true;
+}
+
+bool wf_layer_refuse(struct wf_exchange *ex, int status, const struct wf_reply_field *field) {
+    char text[96];
+    struct wf_span reason = wf_status_reason(status);
+    int n = snprintf(text, sizeof(text), "{\"detail\":\"%.*s\"}", (int)reason.n, reason.p);
+    WF_ASSERT(n > 0 && (size_t)n < sizeof(text));
+    struct wf_reply_head head = {.status = status,
+                                 .content_type = WF_SPAN("application/json"),
+                                 .fields = field,
+                                 .nfields = field != NULL};
+    return wf_layer_answer(ex, &head, wf_span(text, (size_t)n));
+}
+
+/* ---- within the embedder's steps ---- */
+
+/* Has the exchange been let in already, as by a step that goes on twice? */
+static bool is_in(const struct wf_layers *layers, const struct wf_exchange *ex) {
+    const struct wf_layer *l = ex->passed;
+    while (l != NULL && l != layers->innermost) {
+        l = l->outer;
+    }
+    return l != NULL;
+}
+
+struct wf_layer *wf_layers_enter(struct wf_layers *layers, struct wf_exchange *ex,
+                                 struct wf_layer_answer *answer) {
+    struct wf_layer *l = layers->first;
+    ex->server->answer = answer;
+    while (l != NULL && (l->ops->before == NULL || !l->ops->before(l, ex))) {
+        l = l->next;
+    }
+    ex->server->answer = NULL;
+    if (l == NULL && !is_in(layers, ex)) {
+        all_passed(layers, ex);
+    }
+    return l;
+}
+
+bool wf_layers_leave(const struct wf_layers *layers, const struct wf_layer *answered,
+                     struct wf_exchange *ex, const struct wf_reply_head *head,
+                     struct wf_head_edit *edit) {
+    if (!begin_edit(head, edit)) {
+        return false;
+    }
+    const struct wf_layer *end = layers->first->outer;
+    for (struct wf_layer *l = answered != NULL ? answered->outer : layers->innermost; l != end;
+         l = l->outer) {
+        if (l->ops->reply != NULL) {
+            l->ops->reply(l, ex, edit);
+        }
+    }
+    return true;
 }
 
 /* ---- edits ---- */

@@ -6,8 +6,9 @@
  *   head of a reply ◀─ reply: ..., 2nd, 1st ◀─ only the layers around who answered
  *
  * The first is the outermost. A router may have layers of its own, around what it answers and what is mounted in it:
- * they are inside of the server's, and their `before` comes once the request is routed. A layer is added before the
- * server listens and lives as long as the server.
+ * they are inside of the server's, and their `before` comes once the request is routed. And the embedder may have some
+ * inside of its own steps (docs/adr/0037): it calls them by wf_layers_enter and wf_layers_leave. A layer is added before
+ * the server listens and lives as long as the server.
  * thread   the loop's; nothing here needs the GIL */
 #ifndef WF_SERVE_LAYER_H
 #define WF_SERVE_LAYER_H
@@ -19,8 +20,8 @@ struct wf_head_edit;
 struct wf_origin;
 
 struct wf_layer_ops {
-    /* The head is there, not its body; the request is routed only where the layer is a router's. true: it has
-     * answered by wf_reply_*. May be NULL, as the others. */
+    /* The head is there, not its body; the request is routed only where the layer is no server's. true: it has
+     * answered by wf_layer_answer. May be NULL, as the others. */
     bool (*before)(struct wf_layer *l, struct wf_exchange *ex);
     /* A reply's head is about to be written, also of refusals (their request may have no fields). */
     void (*reply)(struct wf_layer *l, struct wf_exchange *ex, struct wf_head_edit *edit);
@@ -42,12 +43,12 @@ struct wf_layer {
     struct wf_layer *outer; /* the one around it, of whichever list; NULL for the outermost */
 };
 
-/* Those around a server, or around one of its routers. */
+/* Those around a server, around one of its routers, or within the embedder's steps. */
 struct wf_layers {
     struct wf_layer *first, *innermost;
     struct wf_layers *outer;        /* around these; NULL where that is the server's */
     const struct wf_router *router; /* NULL: the server's */
-    struct wf_layers *next;         /* in the server's list of all routers' */
+    struct wf_layers *next;         /* in the server's list of all that are not its own */
 };
 
 enum { WF_EDIT_FIELDS_MAX = 256 + 32 }; /* an application's, and what layers add */
@@ -71,6 +72,41 @@ struct wf_head_edit {
     struct wf_reply_head head;
     struct wf_reply_field fields[WF_EDIT_FIELDS_MAX];
 };
+
+/* For `before`: answers with a whole reply, which is copied. Returns true. */
+bool wf_layer_answer(struct wf_exchange *ex, const struct wf_reply_head *head, struct wf_span body);
+/* The same with the JSON that a refusal has, {"detail":"<reason phrase>"}.
+ * field  one more for its head, or NULL */
+bool wf_layer_refuse(struct wf_exchange *ex, int status, const struct wf_reply_field *field);
+
+/* ---- within the embedder's steps ---- */
+
+/* What a layer has answered: all of it in the exchange's arena. A status of 0: there was no memory. */
+struct wf_layer_answer {
+    struct wf_reply_head head;
+    struct wf_span body;
+};
+/* A list without layers, which is the server's; wf_layers_add fills it, before it is entered.
+ * outer  the list around it within the same steps, or NULL: then it stands in those of `router`, to which none may
+ *        be added any more
+ * NULL without memory */
+struct wf_layers *wf_server_inner_layers(struct wf_server *s, struct wf_router *router,
+                                         struct wf_layers *outer);
+void wf_layers_add(struct wf_server *s, struct wf_layers *layers, struct wf_layer *layer);
+/* `before` of each, and `passed`; then `over` comes when the exchange is over. The client may have gone.
+ * returns  NULL; or the layer that has answered, with *answer: nothing has been sent */
+struct wf_layer *wf_layers_enter(struct wf_layers *layers, struct wf_exchange *ex,
+                                 struct wf_layer_answer *answer);
+/* `reply` of each, from the innermost, or from the one around that which has `answered`.
+ * head  has no content_type: that is a field
+ * edit  in: content, length and body; out: all of it. An encoder in it is the caller's
+ * false: it has too many fields */
+bool wf_layers_leave(const struct wf_layers *layers, const struct wf_layer *answered,
+                     struct wf_exchange *ex, const struct wf_reply_head *head,
+                     struct wf_head_edit *edit);
+
+/* ---- edits ---- */
+
 /* The first field of that name, or NULL. */
 struct wf_reply_field *wf_edit_find(struct wf_head_edit *edit, struct wf_span lower);
 /* In place of a field of that name, or as a new one. Spans live until the head is written. */

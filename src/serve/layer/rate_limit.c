@@ -86,16 +86,12 @@ static struct client *find(struct rate_limit *r, uint64_t key) {
     return least;
 }
 
-static bool refuse(const struct rate_limit *r, struct wf_exchange *ex, uint64_t wait_ns) {
+static bool refuse(struct wf_exchange *ex, uint64_t wait_ns) {
     char digits[WF_U64_DIGITS_MAX];
     struct wf_reply_field retry = {
         WF_SPAN("retry-after"),
         wf_span(digits, wf_u64_write(digits, (wait_ns + WF_NS_PER_S - 1) / WF_NS_PER_S))};
-    (void)r;
-    if (wf_reply_error_with(ex, 429, wf_span("", 0), &retry, 1) < 0) {
-        ex->conn->broken = true;
-    }
-    return true;
+    return wf_layer_refuse(ex, 429, &retry);
 }
 
 static bool before(struct wf_layer *l, struct wf_exchange *ex) {
@@ -104,7 +100,7 @@ static bool before(struct wf_layer *l, struct wf_exchange *ex) {
     struct client *c = find(r, key_of(r, ex));
     uint64_t due = WF_MAX(c->due_ns, now);
     if (wf_unlikely(due - now > r->burst_ns)) {
-        return refuse(r, ex, due - now - r->burst_ns);
+        return refuse(ex, due - now - r->burst_ns);
     }
     c->due_ns = due + r->interval_ns;
     return false;

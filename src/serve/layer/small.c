@@ -11,20 +11,13 @@ static void free_layer(struct wf_layer *l) {
     wf_free(l);
 }
 
-static bool answered(struct wf_exchange *ex, int rc) {
-    if (rc < 0) { /* no memory: the least that can be said */
-        ex->conn->broken = true;
-    }
-    return true;
-}
-
 static bool answer_text(struct wf_exchange *ex, int status, struct wf_span text,
                         const struct wf_reply_field *field) {
     struct wf_reply_head head = {.status = status,
                                  .content_type = WF_SPAN("text/plain; charset=utf-8"),
                                  .fields = field,
                                  .nfields = field != NULL};
-    return answered(ex, wf_reply_send(ex, &head, text));
+    return wf_layer_answer(ex, &head, text);
 }
 
 /* 307 to the parts, one behind the other. */
@@ -35,7 +28,7 @@ static bool redirect(struct wf_exchange *ex, const struct wf_span *parts, size_t
     }
     char *text = wf_arena_alloc(&ex->arena, n), *at = text;
     if (text == NULL) {
-        return answered(ex, WF_REPLY_NOMEM);
+        return wf_layer_refuse(ex, 503, NULL);
     }
     for (size_t i = 0; i < count; i++) {
         if (parts[i].n != 0) {
@@ -45,7 +38,7 @@ static bool redirect(struct wf_exchange *ex, const struct wf_span *parts, size_t
     }
     struct wf_reply_field location = {WF_SPAN("location"), wf_span(text, n)};
     struct wf_reply_head head = {.status = 307, .fields = &location, .nfields = 1};
-    return answered(ex, wf_reply_send(ex, &head, wf_span("", 0)));
+    return wf_layer_answer(ex, &head, wf_span("", 0));
 }
 
 /* ---- trusted hosts ---- */
@@ -264,7 +257,7 @@ static bool concurrency_before(struct wf_layer *l, struct wf_exchange *ex) {
         return false;
     }
     struct wf_reply_field retry = {WF_SPAN("retry-after"), wf_span(c->retry_after, c->digits)};
-    return answered(ex, wf_reply_error_with(ex, 503, wf_span("", 0), &retry, 1));
+    return wf_layer_refuse(ex, 503, &retry);
 }
 
 /* Those that an inner layer answers were never running: so the count is kept where all have passed. */
