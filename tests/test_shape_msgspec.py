@@ -92,6 +92,19 @@ def test_values_and_errors(strict: bool) -> None:
     compare()
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["", "Zg==", "Zm8=", "Zm9v", "+/8=", "Zh==", "Zm9=", "Zg", "Z===", "-_8=", "Zm=8", "Z g="],
+)
+@pytest.mark.parametrize("annotation", [bytes, bytearray])
+def test_base64(annotation: type, text: str) -> None:
+    document = f'"{text}"'.encode()
+    expected = outcome(msgspec.json.Decoder(annotation).decode, document, ValueError)
+    got = outcome(shape(annotation).decode_json, document, DecodeError)
+    assert got[0] == expected[0]
+    assert not got[0] or got[1] == expected[1]
+
+
 def test_ints_of_literals_and_enums_may_stand_in_strings_where_it_is_not_strict() -> None:
     for annotation in (Level, Level | None, Literal[1, 2]):
         for document in (

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "py/http/http_int.h"
+#include "wire/base64/base64.h"
 #include "wire/signed/signed.h"
 #include "wire/url/url.h"
 
@@ -112,7 +113,7 @@ static bool find_cookie(const struct wf_request *r, struct wf_span name, struct 
 
 /* The JSON that was signed: owned; NULL without an exception for what is none. `room` has room for it. */
 static PyObject *read_text(struct wf_state *state, struct wf_span text, char *room) {
-    ssize_t n = wf_base64_decode(room, text);
+    ssize_t n = wf_base64_decode(room, text, WF_BASE64_CANONICAL);
     if (n < 0) {
         return NULL; /* whoever has the key signed something else with it */
     }

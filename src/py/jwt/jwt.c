@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "py/json/json.h"
 #include "py/state.h"
+#include "wire/base64/base64.h"
 #include "wire/jwt/jwt.h"
 
 enum {

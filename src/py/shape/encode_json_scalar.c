@@ -4,6 +4,7 @@
 #include <datetime.h>
 
 #include "base/utf8.h"
+#include "wire/base64/base64.h"
 
 static PyDateTime_CAPI *datetime_of(struct typed *t) {
     (void)PyDateTimeAPI; /* datetime.h's static of this file; ours is the state's */
@@ -225,8 +226,6 @@ static char *put_decimal(struct typed *t, char *d, const struct wf_node *n, PyOb
 /* ---- bytes ---- */
 
 static char *put_bytes_of(struct typed *t, char *d, const struct wf_node *n, PyObject *o) {
-    static const char letters[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const bool array = PyByteArray_Check(o);
     const char *s = array ? PyByteArray_AS_STRING(o) : PyBytes_AS_STRING(o);
     size_t size = (size_t)(array ? PyByteArray_GET_SIZE(o) : PyBytes_GET_SIZE(o));
@@ -234,19 +233,11 @@ static char *put_bytes_of(struct typed *t, char *d, const struct wf_node *n, PyO
         return wf_utf8_valid(wf_span(s, size)) ? put_text(&t->e, d, s, size, false)
                                                : json_put_other(t, d, n, o);
     }
-    if ((d = room(&t->e, d, size / 3 * 4 + 8)) == NULL) {
+    if ((d = room(&t->e, d, WF_BASE64_CHARS(size) + 2)) == NULL) {
         return NULL;
     }
     *d++ = '"';
-    for (size_t i = 0; i < size; i += 3) {
-        uint32_t v = (uint32_t)(unsigned char)s[i] << 16;
-        v |= i + 1 < size ? (uint32_t)(unsigned char)s[i + 1] << 8 : 0;
-        v |= i + 2 < size ? (uint32_t)(unsigned char)s[i + 2] : 0;
-        *d++ = letters[v >> 18];
-        *d++ = letters[v >> 12 & 63];
-        *d++ = i + 1 < size ? letters[v >> 6 & 63] : '=';
-        *d++ = i + 2 < size ? letters[v & 63] : '=';
-    }
+    d += wf_base64_encode(d, wf_span(s, size));
     *d++ = '"';
     return d;
 }

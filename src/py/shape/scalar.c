@@ -7,6 +7,7 @@
 #include "base/num.h"
 #include "py/bson/bson.h"
 #include "py/json/json_make.h"
+#include "wire/base64/base64.h"
 #include "wire/bson/bson.h"
 
 static int prepare_uuid(struct wf_shape_state *s) {
@@ -273,35 +274,9 @@ static void round_fraction(struct wf_span s, struct wf_time *t) {
 
 /* Base64 (RFC 4648 section 4) with its padding. NULL without an exception where it is not. */
 static PyObject *make_base64(struct wf_span s) {
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    if (s.n % 4 != 0) {
-        return NULL;
-    }
-    size_t pad = s.n == 0 ? 0 : (size_t)(s.p[s.n - 1] == '=') + (s.p[s.n - 2] == '=');
-    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(s.n / 4 * 3 - pad));
-    if (bytes == NULL) {
-        return NULL;
-    }
-    int8_t values[256];
-    memset(values, -1, sizeof(values));
-    for (int i = 0; i < 64; i++) {
-        values[(unsigned char)alphabet[i]] = (int8_t)i;
-    }
-    char *out = PyBytes_AS_STRING(bytes), *out_end = out + PyBytes_GET_SIZE(bytes);
-    for (size_t i = 0; i < s.n; i += 4) {
-        uint32_t group = 0;
-        for (size_t j = 0; j < 4; j++) {
-            int v = i + j >= s.n - pad ? 0 : values[(unsigned char)s.p[i + j]];
-            if (v < 0) {
-                Py_DECREF(bytes);
-                return NULL;
-            }
-            group = group << 6 | (uint32_t)v;
-        }
-        for (int shift = 16; shift >= 0 && out < out_end; shift -= 8) {
-            *out++ = (char)(group >> shift);
-        }
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)wf_base64_bytes(s));
+    if (bytes != NULL && wf_base64_decode(PyBytes_AS_STRING(bytes), s, WF_BASE64_LAX) < 0) {
+        Py_CLEAR(bytes);
     }
     return bytes;
 }

@@ -1,6 +1,7 @@
 /* Extended JSON's objects: those whose first key is one of its own are values. The three keys that
  * are query operators as well ($regex, $options, $type) are values only where all of the object
  * fits, else documents. */
+#include "wire/base64/base64.h"
 #include "wire/bson/bson_read.h"
 #include "wire/bson/from_json_int.h"
 #include "wire/scalar/scalar.h"
@@ -157,7 +158,8 @@ static bool put_binary(struct reader *r, size_t type_at, const struct wf_json_te
     if (!text_put_utf8(r, base64)) {
         return false;
     }
-    ptrdiff_t n = text_base64(r->out->p + bytes, r->out->len - bytes);
+    char *text = r->out->p + bytes;
+    ssize_t n = wf_base64_decode(text, wf_span(text, r->out->len - bytes), WF_BASE64_LAX);
     if (n < 0) {
         return fail(r, WF_BSON_ERROR_EXTENDED, base64->p);
     }

@@ -124,9 +124,6 @@ bool text_double(struct wf_span s, double *out);
 bool text_hex(struct wf_span s, size_t n, char *out);
 bool text_date(struct wf_span s, int64_t *ms);
 
-/* Decodes n bytes in place; returns how many there are then, or -1. */
-ptrdiff_t text_base64(char *p, size_t n);
-
 /* ---- extended.c ---- */
 
 enum extended { EXTENDED_FAILED = -1, EXTENDED_NOT, EXTENDED_READ };

@@ -175,39 +175,3 @@ bool text_date(struct wf_span s, int64_t *ms) {
     *ms = wf_bson_date_to_ms(&d) - (int64_t)v.time.offset_s * 1000;
     return true;
 }
-
-static const signed char base64_values[256] = {
-    /* one more than the value, so that 0 is no letter */
-    ['A'] = 1,  ['B'] = 2,  ['C'] = 3,  ['D'] = 4,  ['E'] = 5,  ['F'] = 6,  ['G'] = 7,  ['H'] = 8,
-    ['I'] = 9,  ['J'] = 10, ['K'] = 11, ['L'] = 12, ['M'] = 13, ['N'] = 14, ['O'] = 15, ['P'] = 16,
-    ['Q'] = 17, ['R'] = 18, ['S'] = 19, ['T'] = 20, ['U'] = 21, ['V'] = 22, ['W'] = 23, ['X'] = 24,
-    ['Y'] = 25, ['Z'] = 26, ['a'] = 27, ['b'] = 28, ['c'] = 29, ['d'] = 30, ['e'] = 31, ['f'] = 32,
-    ['g'] = 33, ['h'] = 34, ['i'] = 35, ['j'] = 36, ['k'] = 37, ['l'] = 38, ['m'] = 39, ['n'] = 40,
-    ['o'] = 41, ['p'] = 42, ['q'] = 43, ['r'] = 44, ['s'] = 45, ['t'] = 46, ['u'] = 47, ['v'] = 48,
-    ['w'] = 49, ['x'] = 50, ['y'] = 51, ['z'] = 52, ['0'] = 53, ['1'] = 54, ['2'] = 55, ['3'] = 56,
-    ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60, ['8'] = 61, ['9'] = 62, ['+'] = 63, ['/'] = 64,
-};
-
-/* Decodes n bytes in place; returns how many there are then, or -1. */
-ptrdiff_t text_base64(char *p, size_t n) {
-    if (n % 4 != 0) {
-        return -1;
-    }
-    size_t padding = n == 0 ? 0 : (size_t)(p[n - 1] == '=') + (p[n - 1] == '=' && p[n - 2] == '=');
-    char *d = p;
-    for (size_t i = 0; i < n; i += 4) {
-        uint32_t v = 0;
-        size_t letters = i + 4 == n ? 4 - padding : 4;
-        for (size_t j = 0; j < 4; j++) {
-            int letter = j < letters ? base64_values[(unsigned char)p[i + j]] : 1;
-            if (letter == 0) {
-                return -1;
-            }
-            v = v << 6 | (uint32_t)(letter - 1);
-        }
-        for (size_t j = 0; j + 1 < letters; j++) {
-            *d++ = (char)(v >> (16 - 8 * j));
-        }
-    }
-    return d - p;
-}

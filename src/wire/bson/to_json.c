@@ -1,5 +1,6 @@
 /* BSON to Extended JSON: the cursor on one side, the JSON writer on the other, nothing between. */
 #include "base/utf8.h"
+#include "wire/base64/base64.h"
 #include "wire/bson/bson_read.h"
 #include "wire/bson/date.h"
 #include "wire/json/json_write.h"
@@ -52,29 +53,8 @@ static enum wf_bson_error put_hex(struct writer *w, const char *p, size_t n) {
 }
 
 static enum wf_bson_error put_base64(struct writer *w, struct wf_span s) {
-    static const char letters[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    TRY(from_rc(wf_json_need(&w->to.out, s.n / 3 * 4 + 4)));
-    char *d = w->to.out.p;
-    size_t i = 0;
-    for (; s.n - i >= 3; i += 3) {
-        uint32_t v = (uint32_t)(uint8_t)s.p[i] << 16 | (uint32_t)(uint8_t)s.p[i + 1] << 8 |
-                     (uint8_t)s.p[i + 2];
-        *d++ = letters[v >> 18];
-        *d++ = letters[v >> 12 & 63];
-        *d++ = letters[v >> 6 & 63];
-        *d++ = letters[v & 63];
-    }
-    if (i < s.n) {
-        bool two = s.n - i == 2;
-        uint32_t v =
-            (uint32_t)(uint8_t)s.p[i] << 16 | (two ? (uint32_t)(uint8_t)s.p[i + 1] << 8 : 0);
-        *d++ = letters[v >> 18];
-        *d++ = letters[v >> 12 & 63];
-        *d++ = two ? letters[v >> 6 & 63] : '=';
-        *d++ = '=';
-    }
-    w->to.out.p = d;
+    TRY(from_rc(wf_json_need(&w->to.out, WF_BASE64_CHARS(s.n))));
+    w->to.out.p += wf_base64_encode(w->to.out.p, s);
     return WF_BSON_OK;
 }
 

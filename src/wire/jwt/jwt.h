@@ -59,13 +59,6 @@ struct wf_jwt {
 /* Three parts, none of them empty; true, or false for what is no token. Spans point into `token`. */
 bool wf_jwt_split(struct wf_span token, struct wf_jwt *out);
 
-/* Bytes that base64url of n characters can hold at most. */
-#define WF_BASE64URL_BYTES(n) ((n) / 4 * 3 + 2)
-/* Strictly RFC 7515 section 2: no padding, nothing outside of the alphabet, no bits left over.
- * out      room for WF_BASE64URL_BYTES(in.n)
- * returns  bytes written, or -1 */
-ssize_t wf_base64url_decode(char *out, struct wf_span in);
-
 struct wf_jwt_key; /* opaque */
 
 /* A secret for HS*, copied. NULL with *why, a sentence. */

@@ -37,14 +37,4 @@ int wf_signer_verify(struct wf_signer *s, struct wf_span in, int64_t now_s, int6
 int wf_signer_sign(struct wf_signer *s, struct wf_span text, int64_t now_s,
                    struct wf_buf *out) WF_MUST_USE;
 
-/* ---- base64 (RFC 4648 section 4), with its padding ---- */
-
-#define WF_BASE64_CHARS(n) (((n) + 2) / 3 * 4)
-/* out has room for WF_BASE64_CHARS(in.n); returns the characters written. */
-size_t wf_base64_encode(char *out, struct wf_span in);
-/* The same in section 5's alphabet and without padding. */
-size_t wf_base64url_encode(char *out, struct wf_span in);
-/* out has room for in.n bytes and may be in.p. Bytes written, or -1 for what is not base64. */
-ssize_t wf_base64_decode(char *out, struct wf_span in);
-
 #endif

@@ -5,7 +5,7 @@
 #include <openssl/evp.h>
 
 #include "base/alloc.h"
-#include "wire/jwt/jwt.h"
+#include "wire/base64/base64.h"
 #include "wire/signed/signed.h"
 
 enum { MAC_BYTES = 20, MAC_CHARS = 27, STAMP_BYTES = 8 /* of a number of seconds */ };

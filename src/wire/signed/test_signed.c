@@ -92,39 +92,12 @@ static void what_is_signed_has_room(void **state) {
     wf_signer_free(s);
 }
 
-static void base64(void **state) {
-    static const char *const rows[][2] = {
-        /* RFC 4648 section 10 */
-        {"", ""},
-        {"f", "Zg=="},
-        {"fo", "Zm8="},
-        {"foo", "Zm9v"},
-        {"foob", "Zm9vYg=="},
-        {"fooba", "Zm9vYmE="},
-        {"foobar", "Zm9vYmFy"},
-        {"\xfb\xff", "+/8="},
-    };
-    char out[16];
-    for (size_t i = 0; i < WF_ARRAY_LEN(rows); i++) {
-        size_t n = wf_base64_encode(out, wf_span_str(rows[i][0]));
-        assert_true(wf_span_eq(wf_span(out, n), wf_span_str(rows[i][1])));
-        ssize_t bytes = wf_base64_decode(out, wf_span_str(rows[i][1]));
-        assert_true(wf_span_eq(wf_span(out, (size_t)bytes), wf_span_str(rows[i][0])));
-    }
-    static const char *const bad[] = {
-        "Zg", "Zg=", "Z===", "====", "Zh==", "-_8=", "Zg==Zg==", "a b="};
-    for (size_t i = 0; i < WF_ARRAY_LEN(bad); i++) {
-        assert_int_equal(wf_base64_decode(out, wf_span_str(bad[i])), -1);
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(itsdangerous_is_read_and_written),
         cmocka_unit_test(it_has_an_age),
         cmocka_unit_test(whatever_is_changed_is_nobodys),
         cmocka_unit_test(what_is_signed_has_room),
-        cmocka_unit_test(base64),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
