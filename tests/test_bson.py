@@ -90,7 +90,7 @@ def test_extended_json_is_read_as_pymongo_reads_it(text: str, canonical: str) ->
     try:
         theirs = json_util.loads(text, json_options=json_util.CANONICAL_JSON_OPTIONS)
         expected = pymongo_bson.encode(theirs)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, AttributeError):
         return  # theirs is stricter with keys that are not its own, and has no int of 65 bits
     # what it makes objects of it cannot always write the same way: symbols, DBPointers, naive dates
     if "$dbPointer" not in text and "$symbol" not in text and "$regex" not in text:

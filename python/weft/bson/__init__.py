@@ -36,10 +36,16 @@ As a field of a pydantic model it is one where it is declared as `JsonObjectId`.
 UUIDs, the class of documents (raw ones too), damaged text, dates, and custom types.
 
 `to_json` writes Extended JSON v2, relaxed or canonical, and `from_json` reads both, neither making
-an object of any value. `to_json(raw, type=T)` is `weft.json.encode(decode(raw, type=T), type=T)`,
-of pydantic's models by alias, as they are read: the one form of that type, which
-`weft.json.decode(data, type=T)` reads. It goes without the objects where that is known to be the
-same: of models those without validators and serializers.
+an object of any value. `from_json` also reads what was written before v2, as PyMongo's `json_util`
+does: `{"$date": milliseconds}` and dates without a zone, which are UTC, `{"$numberLong": 5}`,
+`{"$binary": text, "$type": subtype}`, `{"$regex": text, "$options": text}` and `{"$uuid": text}`.
+`$symbol`, `$undefined` and `$dbPointer` become these types of BSON, members of one name stay
+several, and NaN and Infinity, where they are no text, are a DecodeError.
+
+`to_json(raw, type=T)` is `weft.json.encode(decode(raw, type=T), type=T)`, of pydantic's models by
+alias, as they are read: the one form of that type, which `weft.json.decode(data, type=T)` reads. It
+goes without the objects where that is known to be the same: of models those without validators and
+serializers.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ enum { BIAS = 6176, EXPONENT_MIN = -6176, EXPONENT_MAX = 6111, DIGITS_MAX = 34 }
 static const uint64_t SIGN = 1ull << 63;
 static const uint64_t SPECIAL = 0x7800000000000000u; /* infinity or NaN */
 static const uint64_t NOT_A_NUMBER = 0x7c00000000000000u;
+static const uint64_t SIGNALING = 0x7e00000000000000u;
 static const uint64_t LARGE = 0x6000000000000000u;
 
 /* ---- to text ---- */
@@ -228,6 +229,10 @@ enum wf_decimal128_error wf_decimal128_read(struct wf_span s, struct wf_decimal1
     }
     if (is_word(s, "nan")) {
         out->high |= NOT_A_NUMBER;
+        return WF_DECIMAL128_OK;
+    }
+    if (is_word(s, "snan")) {
+        out->high |= SIGNALING;
         return WF_DECIMAL128_OK;
     }
     if (is_word(s, "inf") || is_word(s, "infinity")) {

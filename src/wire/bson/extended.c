@@ -1,6 +1,7 @@
 /* Extended JSON's objects: those whose first key is one of its own are values. The three keys that
  * are query operators as well ($regex, $options, $type) are values only where all of the object
- * fits, else documents. */
+ * fits, else documents. What was written before version 2 is read too, as PyMongo's json_util does:
+ * dates in milliseconds or without a zone, "$numberLong" of a number, "$binary" beside its "$type". */
 #include "wire/base64/base64.h"
 #include "wire/bson/bson_read.h"
 #include "wire/bson/from_json_int.h"
@@ -137,17 +138,39 @@ static bool put_regex(struct reader *r, size_t type_at, const struct wf_json_tex
     return true;
 }
 
-static bool put_binary(struct reader *r, size_t type_at, const struct wf_json_text *base64,
-                       const struct wf_json_text *subtype) {
-    char buf[SHORT_MAX], padded[2] = {'0', '0'}, byte;
-    struct wf_span s = text_short(subtype, buf);
-    if (s.n == 1) { /* one digit is read, two are written */
+/* A subtype in hex: one digit is read, two are written; mongoexport wrote eight of those from 80 on. */
+static bool text_subtype(const struct wf_json_text *t, bool legacy, char *byte) {
+    char buf[SHORT_MAX], padded[2] = {'0', '0'}, sign[3];
+    struct wf_span s = text_short(t, buf);
+    if (s.n == 1) {
         padded[1] = *s.p;
         s = wf_span(padded, 2);
+    } else if (legacy && s.n == 8 && text_hex(wf_span(s.p, 6), 3, sign) &&
+               memcmp(sign, "\xff\xff\xff", 3) == 0) {
+        return text_hex(wf_span(s.p + 6, 2), 1, byte) && ((unsigned char)*byte & 0x80) != 0;
     }
-    if (!text_hex(s, 1, &byte)) {
-        return fail(r, WF_BSON_ERROR_EXTENDED, subtype->p);
+    return text_hex(s, 1, byte);
+}
+
+/* The value of "$type": a subtype in hex, or as a number. */
+static bool read_type(struct reader *r, char *byte) {
+    struct wf_json_text t;
+    struct wf_json_number n;
+    const char *first = r->p;
+    if (*first == '"') {
+        return read_text(r, &t) &&
+               (text_subtype(&t, true, byte) || fail(r, WF_BSON_ERROR_EXTENDED, first));
     }
+    if (!wf_json_is_digit(*first) || wf_json_number_read(&r->p, r->end, 0, &n) != WF_JSON_OK ||
+        n.kind != WF_JSON_INT || n.i > 255) {
+        return fail(r, WF_BSON_ERROR_EXTENDED, first);
+    }
+    *byte = (char)n.i;
+    return true;
+}
+
+static bool put_binary(struct reader *r, size_t type_at, const struct wf_json_text *base64,
+                       char byte) {
     bool old = byte == 2;
     set_type(r, type_at, WF_BSON_BINARY);
     size_t start = r->out->len;
@@ -177,11 +200,13 @@ static bool put_binary(struct reader *r, size_t type_at, const struct wf_json_te
 /* {"$binary": {"base64": b, "subType": s}}, or as it was once {"$binary": b, "$type": s} */
 static bool read_binary(struct reader *r, size_t type_at) {
     struct wf_json_text t[2], key;
-    if (*r->p != '"') {
-        return read_pair(r, "base64", "subType", t) && read_close(r) &&
-               put_binary(r, type_at, &t[0], &t[1]);
-    }
+    char byte;
     const char *first = r->p;
+    if (*first != '"') {
+        return read_pair(r, "base64", "subType", t) && read_close(r) &&
+               (text_subtype(&t[1], false, &byte) || fail(r, WF_BSON_ERROR_EXTENDED, t[1].p)) &&
+               put_binary(r, type_at, &t[0], byte);
+    }
     if (!read_text(r, &t[0]) || !skip_space(r)) {
         return false;
     }
@@ -195,7 +220,22 @@ static bool read_binary(struct reader *r, size_t type_at) {
     if (!text_is(&key, "$type")) {
         return fail(r, WF_BSON_ERROR_EXTENDED, key.p);
     }
-    return read_string_value(r, &t[1]) && read_close(r) && put_binary(r, type_at, &t[0], &t[1]);
+    return read_type(r, &byte) && read_close(r) && put_binary(r, type_at, &t[0], byte);
+}
+
+/* Behind the key of {"$type": s, "$binary": b}; else it is the query operator, and nothing is written. */
+static bool looks_like_binary(struct reader *r, char *byte, struct wf_json_text *base64) {
+    struct wf_json_text key;
+    if (!read_type(r, byte) || !skip_space(r) || *r->p != ',') {
+        return false;
+    }
+    r->p++;
+    if (!read_key(r, &key) || !text_is(&key, "$binary") || *r->p != '"' || !read_text(r, base64) ||
+        !skip_space(r) || *r->p != '}') {
+        return false;
+    }
+    r->p++;
+    return true;
 }
 
 /* {"$code": text} or {"$code": text, "$scope": document} */
@@ -326,30 +366,68 @@ static bool read_dbpointer(struct reader *r) {
     return read_close(r) && text_put_string(r, &ns) && check(r, wf_buf_append(r->out, id, 12));
 }
 
-/* text of ISO 8601, or {"$numberLong": milliseconds} */
+/* A number, not text. whole: it has to be; else what is behind the point is cut. */
+static bool read_int64(struct reader *r, bool whole, int64_t *out) {
+    struct wf_json_number n;
+    const char *first = r->p;
+    if (*first != '-' && !wf_json_is_digit(*first)) {
+        return fail(r, WF_BSON_ERROR_EXTENDED, first);
+    }
+    enum wf_json_error e = wf_json_number_read(&r->p, r->end, 0, &n);
+    if (e != WF_JSON_OK) {
+        return fail_json(r, e, r->p);
+    }
+    bool ok = false;
+    switch (n.kind) {
+    case WF_JSON_INT:
+        *out = n.i;
+        ok = true;
+        break;
+    case WF_JSON_BIG:
+        ok = text_int(n.digits, INT64_MIN, INT64_MAX, out); /* -2^63 */
+        break;
+    case WF_JSON_DOUBLE:
+        ok = !whole && n.d > -0x1p63 && n.d < 0x1p63;
+        *out = ok ? (int64_t)n.d : 0;
+        break;
+    case WF_JSON_UINT:
+        break;
+    }
+    return ok || fail(r, WF_BSON_ERROR_EXTENDED, first);
+}
+
+/* The value of "$numberLong": digits, or once a number. */
+static bool read_long(struct reader *r, int64_t *out) {
+    struct wf_json_text t;
+    char buf[SHORT_MAX];
+    if (*r->p != '"') {
+        return read_int64(r, true, out);
+    }
+    return read_text(r, &t) && (text_int(text_short(&t, buf), INT64_MIN, INT64_MAX, out) ||
+                                fail(r, WF_BSON_ERROR_EXTENDED, t.p));
+}
+
+/* text of ISO 8601, {"$numberLong": milliseconds}, or once just these */
 static bool read_date(struct reader *r) {
     struct wf_json_text t, key;
     char buf[SHORT_MAX];
     int64_t ms;
-    bool ok;
     if (*r->p == '"') {
-        if (!read_text(r, &t)) {
-            return false;
-        }
-        ok = text_date(text_short(&t, buf), &ms);
-    } else {
-        if (!open_object(r) || !read_key(r, &key)) {
-            return false;
-        }
-        if (!text_is(&key, "$numberLong")) {
-            return fail(r, WF_BSON_ERROR_EXTENDED, key.p);
-        }
-        if (!read_string_value(r, &t) || !read_close(r)) {
-            return false;
-        }
-        ok = text_int(text_short(&t, buf), INT64_MIN, INT64_MAX, &ms);
+        return read_text(r, &t) &&
+               (text_date(text_short(&t, buf), &ms) ? put64(r, (uint64_t)ms)
+                                                    : fail(r, WF_BSON_ERROR_EXTENDED, t.p));
     }
-    return ok ? put64(r, (uint64_t)ms) : fail(r, WF_BSON_ERROR_EXTENDED, t.p);
+    if (*r->p != '{') {
+        return read_int64(r, false, &ms) && put64(r, (uint64_t)ms);
+    }
+    r->p++;
+    if (!read_key(r, &key)) {
+        return false;
+    }
+    if (!text_is(&key, "$numberLong")) {
+        return fail(r, WF_BSON_ERROR_EXTENDED, key.p);
+    }
+    return read_long(r, &ms) && read_close(r) && put64(r, (uint64_t)ms);
 }
 
 /* The values that are one short text. */
@@ -375,12 +453,6 @@ static bool read_short(struct reader *r, size_t type_at, enum key key) {
         set_type(r, type_at, WF_BSON_INT32);
         if (text_int(s, INT32_MIN, INT32_MAX, &i)) {
             return put32(r, (uint32_t)i);
-        }
-        break;
-    case KEY_LONG:
-        set_type(r, type_at, WF_BSON_INT64);
-        if (text_int(s, INT64_MIN, INT64_MAX, &i)) {
-            return put64(r, (uint64_t)i);
         }
         break;
     case KEY_DOUBLE:
@@ -464,6 +536,8 @@ static enum extended extended_if(bool ok) {
 
 enum extended extended_read(struct reader *r, size_t type_at, unsigned depth) {
     struct wf_json_text t, first, second;
+    int64_t i;
+    char byte;
     const char *start = r->p;
     if (r->end - r->p < 3 || (r->p[1] != '$' && r->p[1] != '\\') || !read_text(r, &t)) {
         r->p = start;
@@ -480,10 +554,12 @@ enum extended extended_read(struct reader *r, size_t type_at, unsigned depth) {
     switch (key) {
     case KEY_OID:
     case KEY_INT:
-    case KEY_LONG:
     case KEY_DOUBLE:
     case KEY_UUID:
         return extended_if(read_short(r, type_at, key) && read_close(r));
+    case KEY_LONG:
+        set_type(r, type_at, WF_BSON_INT64);
+        return extended_if(read_long(r, &i) && put64(r, (uint64_t)i) && read_close(r));
     case KEY_DECIMAL:
         set_type(r, type_at, WF_BSON_DECIMAL128);
         return extended_if(read_decimal(r) && read_close(r));
@@ -528,8 +604,8 @@ enum extended extended_read(struct reader *r, size_t type_at, unsigned depth) {
         }
         break;
     case KEY_TYPE:
-        if (looks_like_pair(r, "$binary", false, &first, &second)) {
-            return extended_if(put_binary(r, type_at, &second, &first));
+        if (looks_like_binary(r, &byte, &first)) {
+            return extended_if(put_binary(r, type_at, &first, byte));
         }
         break;
     case KEY_NONE:

@@ -118,7 +118,7 @@ bool text_put_string(struct reader *r, const struct wf_json_text *t);
 bool text_put_cstring(struct reader *r, const struct wf_json_text *t);
 
 /* All of s as -?digits within [min, max]; a double or NaN, Infinity, -Infinity; 2n digits of hex to n
- * bytes; YYYY-MM-DDThh:mm:ss[.fff](Z|offset). False where it is not that; no error is set. */
+ * bytes; YYYY-MM-DDThh:mm:ss[.fff][Z|offset]. False where it is not that; no error is set. */
 bool text_int(struct wf_span s, int64_t min, int64_t max, int64_t *out);
 bool text_double(struct wf_span s, double *out);
 bool text_hex(struct wf_span s, size_t n, char *out);

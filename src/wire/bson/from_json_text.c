@@ -135,7 +135,7 @@ bool text_double(struct wf_span s, double *out) {
         *out = -__builtin_inf();
     } else {
         const char *end = s.n == 0 ? NULL : wf_double_read(s.p, s.p + s.n, out);
-        return end != NULL && end == s.p + s.n && !__builtin_isinf(*out);
+        return end != NULL && end == s.p + s.n; /* too large is infinite, as in Python */
     }
     return true;
 }
@@ -158,11 +158,11 @@ bool wf_bson_read_objectid(struct wf_span text, char id[12]) {
     return text_hex(text, 12, id);
 }
 
-/* YYYY-MM-DDThh:mm:ss[.fff](Z|offset) */
+/* YYYY-MM-DDThh:mm:ss[.fff][Z|offset]; UTC without either */
 bool text_date(struct wf_span s, int64_t *ms) {
     struct wf_datetime v;
-    if (s.n < 20 || s.p[4] != '-' || s.p[10] != 'T' || s.p[16] != ':' ||
-        wf_scalar_datetime(s, &v) != WF_SCALAR_OK || !v.time.has_offset) {
+    if (s.n < 19 || s.p[4] != '-' || s.p[10] != 'T' || s.p[16] != ':' ||
+        wf_scalar_datetime(s, &v) != WF_SCALAR_OK) {
         return false;
     }
     struct wf_bson_date d = {.year = v.date.year,
@@ -172,6 +172,6 @@ bool text_date(struct wf_span s, int64_t *ms) {
                              .minute = v.time.minute,
                              .second = v.time.second,
                              .millisecond = (int)(v.time.microsecond / 1000)};
-    *ms = wf_bson_date_to_ms(&d) - (int64_t)v.time.offset_s * 1000;
+    *ms = wf_bson_date_to_ms(&d) - (v.time.has_offset ? (int64_t)v.time.offset_s * 1000 : 0);
     return true;
 }
