@@ -4,10 +4,13 @@ import asyncio
 import base64
 import gzip
 import json
+import logging
 import re
 import socket
 import threading
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +23,9 @@ from starlette.middleware.sessions import SessionMiddleware as StarlettesSession
 
 import weft
 from tests.connections import wait_until
-from tests.peer import Answer, Ask, Framework, answers, ask, get, on_weft
+from tests.peer import Answer, Ask, Framework, answers, ask, get, on_weft, weft_names
+from tests.test_bad_input_leaks import leaves_nothing
+from tests.wire import head, served
 from weft.middleware import (
     BaseHTTPMiddleware,
     ConcurrencyLimitMiddleware,
@@ -33,6 +38,7 @@ from weft.middleware import (
     SessionMiddleware,
     TrustedHostMiddleware,
 )
+from weft.staticfiles import StaticFiles
 
 LONG = "long " * 400
 _STARLETTES = {
@@ -663,3 +669,115 @@ def test_what_a_middleware_within_returns_is_a_response() -> None:
             assert b"bytes" in got[0].body
             assert got[1].fields["vary"] == "Origin"
             assert got[2].status == 200
+
+
+def test_files_within(tmp_path: Path) -> None:
+    """The head is the layers'; the content is left to the kernel, which codes nothing."""
+    (tmp_path / "a.txt").write_text(LONG)
+    app, seen = weft.App(), []
+
+    @app.get("/file")
+    async def file() -> Any:
+        return weft.FileResponse(tmp_path / "a.txt")
+
+    app.mount("/static", StaticFiles(directory=tmp_path))
+
+    async def mw(request: Any, call_next: Any) -> Any:
+        response = await call_next(request)
+        seen.append(response.headers["vary"])
+        return response
+
+    app.add_middleware(GZipMiddleware)
+    app.add_middleware(CORSMiddleware, allow_origins=["*"])
+    app.add_middleware(BaseHTTPMiddleware, dispatch=mw)
+    with on_weft(app) as port:
+        for target in ("/file", "/static/a.txt"):
+            whole = ask(port, get(target, **ORIGIN, **CODED))
+            assert whole.body.decode() == LONG
+            assert whole.fields["access-control-allow-origin"] == "*"
+            part = ask(port, get(target, range="bytes=0-3", **ORIGIN))
+            assert (part.status, part.body) == (206, b"long")
+            assert part.fields["access-control-allow-origin"] == "*"
+            known = ask(port, get(target, if_none_match=whole.fields["etag"], **ORIGIN))
+            assert (known.status, known.body) == (304, b"")
+            assert known.fields["access-control-allow-origin"] == "*"
+            short = ask(port, Ask("HEAD", target, [("accept-encoding", "gzip")]))
+            assert short.fields["content-length"] == whole.fields["content-length"]
+    assert set(seen) == {"Origin"}
+
+
+def test_head_has_the_fields_of_get() -> None:
+    app = routes(weft_names(), weft.App())
+    add(weft_names(), app, GZIP, CORS, "a")
+    with on_weft(app) as port:
+        for target in ("/long", "/stream", "/", "/empty"):
+            asks = [Ask(m, target, [("accept-encoding", "gzip")]) for m in ("GET", "HEAD")]
+            got = [ask(port, request) for request in asks]
+            assert got[0].fields == got[1].fields
+            assert got[1].body == b""
+
+
+def test_each_chunk_of_a_coded_stream_arrives() -> None:
+    app, go = weft.App(), threading.Semaphore(0)
+
+    @app.get("/")
+    async def root() -> Any:
+        def ticks() -> Any:
+            for i in range(3):
+                yield f"tick {i}\n"
+                go.acquire(timeout=20)
+
+        return weft.StreamingResponse(ticks())
+
+    add(weft_names(), app, GZIP, "a")
+    with on_weft(app) as port, socket.create_connection(("127.0.0.1", port), 20) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n")
+        stream, decoder, got = sock.makefile("rb"), zlib.decompressobj(31), b""
+        while stream.readline() != b"\r\n":
+            pass
+        for i in range(3):
+            while f"tick {i}\n".encode() not in got:
+                size = int(stream.readline(), 16)
+                got += decoder.decompress(stream.read(size))
+                stream.readline()
+            go.release()
+        assert got == b"tick 0\ntick 1\ntick 2\n"
+
+
+def test_nothing_stays_behind() -> None:
+    fw = weft_names()
+    app = routes(fw, weft.App())
+
+    async def both(request: Any, call_next: Any) -> Any:
+        _session(request)
+        if request.url.query == "never":
+            call_next(request)
+        return await call_next(request)
+
+    kept = weft.Response(LONG)
+    app.add_api_route("/kept", _returning(kept), methods=["GET"])
+    add(fw, app, (BaseHTTPMiddleware, {"dispatch": both}), SESSIONS, GZIP, CORS)
+    hosts = ("TrustedHostMiddleware", {"allowed_hosts": ["a"]})
+    add(fw, app, hosts, (BaseHTTPMiddleware, {"dispatch": both}), CORS)
+    paths = ("/", "/long", "/stream", "/plain-stream", "/empty", "/known", "/raises", "/nothing")
+    fields = (b"origin: https://a.example", b"accept-encoding: gzip", b"connection: close")
+    names = (b"host: a", b"host: evil.example")
+    raw = [
+        head(b"GET " + path.encode() + b" HTTP/1.1", name, *fields)
+        for path in (*paths, "/kept", "/?never")
+        for name in names
+    ]
+    logging.getLogger("weft.error").disabled = True
+    try:
+        with served(app) as server:
+            leaves_nothing(server, lambda: [server.ask(data) for data in raw], 30)
+    finally:
+        logging.getLogger("weft.error").disabled = False
+    assert kept.raw_headers == []
+
+
+def _returning(value: Any) -> Callable[..., Any]:
+    async def endpoint() -> Any:
+        return value
+
+    return endpoint

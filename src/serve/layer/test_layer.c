@@ -390,6 +390,89 @@ static void layers_of_routers(void **state) {
     stop(f);
 }
 
+/* What the layers make of a reply of the embedder's, or of an answer: the names of its fields. */
+static void leaves_with(const struct wf_layers *layers, const struct wf_layer *answered,
+                        struct wf_exchange *ex, const struct wf_reply_head *head,
+                        const char *names) {
+    struct wf_head_edit edit = {.content = WF_CONTENT_WHOLE, .body = WF_SPAN("x"), .length = 1};
+    char got[256] = "";
+    assert_true(wf_layers_leave(layers, answered, ex, head, &edit));
+    for (uint32_t i = 0; i < edit.head.nfields; i++) {
+        strncat(got, edit.fields[i].name.p, edit.fields[i].name.n);
+        strcat(got, " ");
+    }
+    assert_string_equal(got, names);
+}
+
+/* The exchange of a new request to /park. */
+static struct wf_exchange *parked(struct fixture *f, int *fd, const char *host) {
+    char what[64];
+    snprintf(what, sizeof(what), "GET /park HTTP/1.1\nHost: %s\n\n", host);
+    *fd = dial(f);
+    say(f, *fd, what);
+    unsigned before = f->nparked;
+    for (int i = 0; i < 1000 && f->nparked == before; i++) {
+        turn(f, 1);
+    }
+    assert_int_equal(f->nparked, before + 1);
+    return f->parked[f->nparked - 1];
+}
+
+/* Two lists within the embedder's steps, one inside of the other. */
+static void layers_within(void **state) {
+    static const struct wf_reply_field around[] = {{WF_SPAN("x-around"), WF_SPAN("1")}},
+                                       inside[] = {{WF_SPAN("x-inside"), WF_SPAN("1")}};
+    static const struct wf_span hosts[] = {WF_SPAN("a")};
+    struct fixture *f = start_with(wf_layer_concurrency(9, 1), NULL);
+    struct wf_layers *outer = wf_server_inner_layers(f->server, f->router, NULL);
+    struct wf_layers *inner = wf_server_inner_layers(f->server, f->router, outer);
+    if (outer == NULL || inner == NULL) {
+        fail();
+        return;
+    }
+    wf_layers_add(f->server, outer, wf_layer_fields(around, 1));
+    wf_layers_add(f->server, outer, wf_layer_hosts(hosts, 1, false));
+    wf_layers_add(f->server, outer, wf_layer_fields(inside, 1));
+    wf_layers_add(f->server, inner, wf_layer_concurrency(1, 7));
+    wf_layers_add(f->server, inner, wf_layer_fields(inside, 1));
+    struct wf_layer_answer answer;
+    int fds[3];
+
+    struct wf_exchange *ex = parked(f, &fds[0], "b");
+    struct wf_layer *answered = wf_layers_enter(outer, ex, &answer);
+    assert_ptr_equal(answered, outer->first->next);
+    assert_int_equal(answer.head.status, 400);
+    assert_true(wf_span_eq(answer.body, WF_SPAN("Invalid host header")));
+    assert_int_equal(ex->reply, WF_REPLY_NONE);
+    leaves_with(outer, answered, ex, &answer.head, "x-around ");
+
+    ex = parked(f, &fds[1], "a");
+    assert_null(wf_layers_enter(outer, ex, &answer));
+    assert_null(wf_layers_enter(outer, ex, &answer)); /* as a step may that goes on twice */
+    assert_null(wf_layers_enter(inner, ex, &answer));
+    leaves_with(inner, NULL, ex, &text, "x-inside ");
+    leaves_with(outer, NULL, ex, &text, "x-inside x-around ");
+
+    ex = parked(f, &fds[2], "a");
+    assert_null(wf_layers_enter(outer, ex, &answer));
+    assert_ptr_equal(wf_layers_enter(inner, ex, &answer), inner->first);
+    assert_int_equal(answer.head.status, 503);
+    assert_true(wf_span_eq(answer.body, WF_SPAN("{\"detail\":\"Service Unavailable\"}")));
+    leaves_with(inner, inner->first, ex, &answer.head, "retry-after ");
+    close(fds[1]); /* the one that was let in is over */
+    turns(f, 3);
+    assert_int_equal(f->ngone, 1);
+    assert_null(wf_layers_enter(inner, ex, &answer));
+
+    wf_alloc_fail_from(1);
+    assert_null(wf_server_inner_layers(f->server, f->router, outer));
+    wf_alloc_fail_from(0);
+    close(fds[0]);
+    close(fds[2]);
+    turns(f, 3);
+    stop(f);
+}
+
 static void without_memory(void **state) {
     for (int i = 0; i < LAYERS; i++) {
         wf_alloc_fail_from(1);
@@ -447,6 +530,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_table_that_is_full_forgets_who_owes_least),
         cmocka_unit_test(origins_that_match),
         cmocka_unit_test(layers_of_routers),
+        cmocka_unit_test(layers_within),
         cmocka_unit_test(without_memory),
     };
     return RUN_OVER_EVERY_POLLER(tests, argc, argv);
