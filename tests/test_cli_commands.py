@@ -78,6 +78,41 @@ def test_routes_show_a_default_on_its_line_whatever_its_repr(project, capsys):
     assert d == "'" + r"\x1b" * 19 + "..."
 
 
+FILES = """
+import weft
+from weft.staticfiles import StaticFiles
+app = weft.App()
+sub = weft.App()
+async def user(): ...
+app.frontend("/", directory=".", check_dir=False)
+router = weft.Router(dependencies=[weft.Depends(user)])
+router.frontend("/ui", directory="dist", check_dir=False)
+app.include_router(router)
+app.mount("/files", StaticFiles(directory="."))
+app.mount("/sub", sub)
+sub.mount("/files", StaticFiles(directory="."))
+@sub.middleware("http")
+async def around(request, call_next): ...
+"""
+
+
+def test_routes_say_of_files_what_they_are(project, capsys):
+    """A frontend was shown as the method that answers for it, and files beneath middleware too."""
+    (project / "listed.py").write_text(FILES)
+    assert cli.main(["routes", "listed:app", "--json"]) == 0
+    routes = json.loads(capsys.readouterr().out)
+    assert [(r["path"], r["endpoint"], r["kind"], r["methods"]) for r in routes] == [
+        ("/files/{path:path}", "StaticFiles('.')", "files", ["GET", "HEAD"]),
+        ("/sub/files/{path:path}", "StaticFiles('.')", "files", ["GET", "HEAD"]),
+        ("/ui", "frontend('dist')", "frontend", ["GET", "HEAD"]),
+        ("/ui/{path:path}", "frontend('dist')", "frontend", ["GET", "HEAD"]),
+        ("/{path:path}", "frontend('.')", "frontend", ["GET", "HEAD"]),
+    ]
+    assert [call["call"] for call in routes[2]["calls"]] == ["user", "respond"]
+    assert cli.main(["routes", "listed:app"]) == 0
+    assert "frontend('dist')" in capsys.readouterr().out
+
+
 def test_help_names_every_command(capsys):
     with pytest.raises(SystemExit):
         cli.main(["--help"])

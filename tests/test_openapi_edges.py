@@ -2,6 +2,7 @@
 
 import http
 import importlib
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from weft.openapi import SchemaError
 from weft.openapi.document import openapi
 from weft.security import APIKeyHeader
 from weft.testing import TestClient
+
+from . import peer
 
 FIELD = pydantic.Field(description="fd", title="ft", examples=[1], deprecated=True)
 Positive = Annotated[int, pydantic.Field(gt=0, description="pos")]
@@ -137,7 +140,7 @@ def test_operation_that_json_cannot_hold_is_named(extra):
         app.openapi()
 
 
-@pytest.mark.parametrize("model", [Unreadable, "NoSuch", Callable[[], int]])
+@pytest.mark.parametrize("model", [Unreadable, Callable[[], int]])
 def test_model_without_a_schema_is_named_with_its_route(model):
     app = weft.App()
 
@@ -255,15 +258,82 @@ def test_app_without_a_document_needs_no_title():
     assert weft.App(title="", version="", openapi_url=None).title == ""
 
 
-def test_reply_model_in_quotes_that_is_nowhere_is_named():
+QUOTED = ["NoSuch", "Value", "Route", "list[Value]", list["Value"], "not valid("]  # noqa: F821
+
+
+@pytest.mark.parametrize("model", QUOTED, ids=str)
+def test_reply_model_in_quotes_is_not_looked_up_in_modules_of_weft(model):
+    """It was in one of the document's, whose class of that name was then shown. With FastAPI both the
+    request and the document end in an exception."""
     app = weft.App()
 
-    @app.get("/a", response_model="NoSuch")
+    @app.get("/a", response_model=model)
     async def a(): ...
 
-    what = r"the reply of a\(\) .* is 'NoSuch'.*not defined"
+    what = rf"the reply of a\(\) .* is {re.escape(repr(model))}: .*give the type itself"
     with pytest.raises(SignatureError, match=what), TestClient(app):
         pass
+    with pytest.raises(SignatureError, match=what):
+        app.openapi()
+
+    theirs = fastapi.FastAPI()
+    if model == "not valid(":
+        with pytest.raises(SyntaxError):
+            theirs.get("/a", response_model=model)(a)
+        return
+    theirs.get("/a", response_model=model)(a)
+    with peer.on_uvicorn(theirs) as port:
+        assert peer.ask(port, peer.get("/a")).status == 500
+        assert peer.ask(port, peer.get("/openapi.json")).status == 500
+
+
+@pytest.mark.parametrize("model", ["int", "dict[str, int]", list["int"], ""], ids=repr)
+def test_reply_model_in_quotes_of_pythons_own_names(model):
+    ours, theirs = weft.App(title="t"), fastapi.FastAPI(title="t")
+
+    async def a():
+        return {"a": 1}
+
+    for app in (ours, theirs):
+        app.get("/a", response_model=model)(a)
+    written, judged = (app.openapi()["paths"]["/a"]["get"] for app in (ours, theirs))
+    assert written["responses"]["200"] == judged["responses"]["200"]
+    with peer.on_weft(ours) as mine, peer.on_uvicorn(theirs) as other:
+        got, asked = peer.ask(mine, peer.get("/a")), peer.ask(other, peer.get("/a"))
+    assert got.status == asked.status
+    assert got.status == 500 or got.body == asked.body
+
+
+def test_model_of_another_reply_in_quotes_is_refused_with_its_route():
+    app = weft.App()
+
+    @app.get("/a", responses={404: {"model": "Value"}})
+    async def a(): ...
+
+    with pytest.raises(SignatureError, match=r"the reply of a\(\) .* is 'Value'"):
+        app.openapi()
+
+
+@pytest.mark.parametrize(
+    ("function", "what"),
+    [
+        (lambda route: route.nothing, "failed: AttributeError"),
+        (lambda route: None, "gave None, not a str"),
+    ],
+)
+def test_function_of_unique_ids_that_fails_is_named_with_its_route(function, what):
+    app = weft.App(generate_unique_id_function=function)
+
+    @app.get("/a", operation_id="said")
+    async def a(): ...
+
+    assert app.openapi()["paths"]["/a"]["get"]["operationId"] == "said"
+
+    @app.post("/b")
+    async def b(): ...
+
+    with pytest.raises(SignatureError, match=rf"function of b\(\) \(.*\.py:\d+\) {what}"):
+        app.openapi()
 
 
 def test_what_only_callbacks_refer_to_is_there():

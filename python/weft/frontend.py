@@ -41,6 +41,9 @@ class FrontendFiles(StaticFiles):
             if fallback in ("index.html", "404.html") and self._file(fallback) is None:
                 raise RuntimeError(f"There is no {fallback} in the frontend directory {where}")
 
+    def __repr__(self) -> str:
+        return f"frontend({os.fspath(self.all_directories[0])!r})"
+
     def respond(self, request: Request) -> Response:
         """The file at a path, or the fallback."""
         path = request.path_params.get("path", "")

@@ -9,12 +9,14 @@ from typing import Any
 
 from weft.app import App
 from weft.dependencies import Node, Tree
+from weft.frontend import FrontendFiles
 from weft.mounts import Mount
 from weft.routing import Route, endpoint_name
 from weft.shapes.compiled import lines
 from weft.shapes.nodes import type_name
 from weft.signature import Step
 from weft.sites import Leaf, compile_site
+from weft.staticfiles import StaticFiles
 
 __all__ = ["routes_list", "routes_table"]
 
@@ -34,9 +36,13 @@ def routes_list(app: App) -> list[dict[str, Any]]:
 
 def describe(leaf: Leaf) -> dict[str, Any]:
     if isinstance(leaf.entry, Mount):
-        return _files(leaf, leaf.entry)
+        return _files(leaf, f"{leaf.entry.path}/{{path:path}}", leaf.entry.app)
     route = leaf.entry.route
     tree = Tree.of(route)
+    calls = [_call(node, tree, route, again) for node, again in _in_order(tree)]
+    files = getattr(route.endpoint, "__self__", None)
+    if isinstance(files, StaticFiles):  # a frontend's, or those beneath Python middleware
+        return {**_files(leaf, route.path, files), "calls": calls}
     return {
         "methods": list(route.methods),
         "host": leaf.host,
@@ -44,22 +50,20 @@ def describe(leaf: Leaf) -> dict[str, Any]:
         "endpoint": _full_name(route.endpoint),
         "where": _where(route.endpoint),
         "kind": route.kind,
-        "calls": [_call(node, tree, route, again) for node, again in _in_order(tree)],
+        "calls": calls,
         "reply": _reply(route),
         "max_body_size": route.max_body_size,
     }
 
 
-def _files(leaf: Leaf, mount: Mount) -> dict[str, Any]:
-    files: Any = mount.app
-    directories = ", ".join(map(repr, files.all_directories))
+def _files(leaf: Leaf, path: str, files: Any) -> dict[str, Any]:
     return {
         "methods": ["GET", "HEAD"],
         "host": leaf.host,
-        "path": f"{leaf.prefix}{mount.path}/{{path:path}}",
-        "endpoint": f"StaticFiles({directories})",
+        "path": leaf.prefix + path,
+        "endpoint": repr(files),
         "where": None,
-        "kind": "files",
+        "kind": "frontend" if isinstance(files, FrontendFiles) else "files",
         "calls": [],
         "reply": {"status": 200, "model": None, "response_class": "FileResponse"},
         "max_body_size": None,

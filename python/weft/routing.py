@@ -19,7 +19,7 @@ from collections.abc import (
 )
 from copy import copy
 from dataclasses import dataclass, field, replace
-from types import FunctionType, MappingProxyType
+from types import FunctionType, MappingProxyType, SimpleNamespace
 from typing import (
     Any,
     Literal,
@@ -33,6 +33,7 @@ from typing import (
 )
 
 from weft.datastructures import URLPath
+from weft.exceptions import SignatureError
 from weft.frontend import Fallback, Frontend, FrontendFiles
 from weft.mounts import Host, Mount, url_path_in
 from weft.params import Dependency
@@ -158,9 +159,18 @@ class Route:
 
     @property
     def unique_id(self) -> str:
-        """Its operation id in the OpenAPI document; of several methods, that of the first."""
-        if self.operation_id is None and self.generate_unique_id_function is not None:
-            return self.generate_unique_id_function(self)
+        """Its operation id in the OpenAPI document; of several methods, that of the first.
+
+        `SignatureError` where a function of the application's gives none."""
+        if self.operation_id is None and (make := self.generate_unique_id_function) is not None:
+            whose = f"the generate_unique_id_function of {self.name}(){place(self.endpoint)}"
+            try:
+                made = make(self)
+            except Exception as exc:
+                raise SignatureError(f"{whose} failed: {exc!r}") from exc
+            if not isinstance(made, str):
+                raise SignatureError(f"{whose} gave {made!r}, not a str")
+            return made
         text = f"{self.name}{self.path_format}_{self.methods[0].lower()}"
         return self.operation_id or re.sub(r"\W", "_", text)
 
@@ -198,11 +208,23 @@ class Route:
         if self.yields:
             return None
         model = self.response_model
-        if model is UNSET:
-            model = _returned(self.endpoint)
+        model = _returned(self.endpoint) if model is UNSET else self.resolved(model)
         if model is None or (inspect.isclass(model) and issubclass(model, Response)):
             return None
         return model
+
+    def resolved(self, model: Any) -> Any:
+        """A model that was given as one, with what stands in it in quotes. Its names are those of
+        Python itself, as with FastAPI: `SignatureError` for any other, as nothing says whose it is.
+        """
+        if not model or not (isinstance(model, str) or get_args(model)):
+            return model or None
+        quoted = SimpleNamespace(__annotations__={"return": model})
+        try:
+            return get_type_hints(quoted, {}, include_extras=True)["return"]
+        except Exception as exc:  # evaluating it can raise anything
+            whose = f"the reply of {endpoint_name(self.endpoint)}(){place(self.endpoint)}"
+            raise SignatureError(f"{whose} is {model!r}: {exc}; give the type itself") from exc
 
     @property
     def default_status(self) -> int:

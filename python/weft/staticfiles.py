@@ -50,6 +50,9 @@ class StaticFiles:
         if check_dir and directory is not None and not os.path.isdir(directory):
             raise RuntimeError(f"Directory '{directory}' does not exist")
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.all_directories))})"
+
     def arguments(
         self,
     ) -> tuple[tuple[bytes, ...], tuple[tuple[bytes, bytes], ...], bool, bool, bool]:

@@ -262,7 +262,7 @@ class _Operation:
         self.replies = {
             status: Value(model, "serialization", f"Response_{status}_{route.unique_id}")
             for status, reply in route.responses.items()
-            if (model := reply.get("model")) is not None
+            if (model := route.resolved(reply.get("model"))) is not None
         }
         self.callbacks = [
             _Operation(callback) for callback in route.callbacks if callback.include_in_schema
