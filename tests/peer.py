@@ -21,7 +21,7 @@ from weft.testing import Worker
 # What depends on the server, not on the application.
 _SERVERS_OWN = {"date", "server"}
 _MODULES = (
-    *("", ".security", ".security.http", ".responses", ".requests", ".exceptions"),
+    *("", ".routing", ".security", ".security.http", ".responses", ".requests", ".exceptions"),
     *(".encoders", ".exception_handlers", ".concurrency"),
     *(".background", ".sse", ".staticfiles", ".templating", ".middleware", ".middleware.cors"),
 )

@@ -121,6 +121,7 @@ SHOWN = {
     "parameters": 7,
     "replies": 3,
     "errors": 4,
+    "route-classes": 3,
     "background": 1,
 }
 

@@ -263,8 +263,8 @@ QUOTED = ["NoSuch", "Value", "Route", "list[Value]", list["Value"], "not valid("
 
 @pytest.mark.parametrize("model", QUOTED, ids=str)
 def test_reply_model_in_quotes_is_not_looked_up_in_modules_of_weft(model):
-    """It was in one of the document's, whose class of that name was then shown. With FastAPI both the
-    request and the document end in an exception."""
+    """It was in one of the document's, whose class of that name was then shown. With FastAPI both
+    the request and the document end in an exception."""
     app = weft.App()
 
     @app.get("/a", response_model=model)

@@ -17,13 +17,14 @@ from weft.responses import (
     Response,
     StreamingResponse,
 )
-from weft.routing import Router
+from weft.routing import APIRoute, Router
 from weft.shapes import Shape, shape
 from weft.sse import ServerSentEvent
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "APIRoute",
     "App",
     "BackgroundTask",
     "BackgroundTasks",

@@ -118,6 +118,7 @@ class App(Router):
         include_in_schema: bool = True,
         generate_unique_id_function: Callable[[Route], str] | None = None,
         root_path: str = "",
+        route_class: type[Route] = Route,
         **documentation: Unpack[Documentation],
     ) -> None:
         super().__init__(
@@ -133,6 +134,7 @@ class App(Router):
             deprecated=deprecated,
             include_in_schema=include_in_schema,
             generate_unique_id_function=generate_unique_id_function,
+            route_class=route_class,
         )
         self.title = title
         self.version = version
@@ -172,6 +174,11 @@ class App(Router):
         super()._check_path(path)
         if not path:
             raise ValueError(f"a path must start with '/': {path!r}")
+
+    @property
+    def router(self) -> App:
+        """Itself: where FastAPI's users look for its Router, as in `app.router.route_class`."""
+        return self
 
     def __repr__(self) -> str:
         return f"<App {self.title!r}, {len(self.routes)} routes>"

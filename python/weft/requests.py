@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Coroutine, Generator
+import weakref
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Mapping,
+    MutableMapping,
+)
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import SplitResult
 
 from weft import _core
@@ -23,12 +32,38 @@ __all__ = ["ClientDisconnect", "HTTPConnection", "Request", "parse_cookies"]
 # RFC 3986 section 3.2, without userinfo. Anything else in a Host field is not repeated in a URL.
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]*)?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_REQUEST = "weft.request"  # in a scope: a weak reference to the request that it is of
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
 class HTTPConnection(_core.Request):
-    """A request's head, made into Python objects as they are asked for."""
+    """A request's head, made into Python objects as they are asked for.
+
+    A class of one's own is made of the scope of the request that is handled,
+    `Own(request.scope, request.receive)`, and has all that this one has; `TypeError` for any other
+    scope. What has been changed in `headers` there holds for its own `headers`, not for parameters.
+    """
 
     app: App
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        scope = args[0] if args else kwargs.get("scope")
+        other = scope
+        if isinstance(scope, Mapping) and (found := scope.get(_REQUEST)) is not None:
+            other = found()
+        if not isinstance(other, HTTPConnection):
+            raise TypeError(f"{cls.__name__} is made of the scope of a request, not of {scope!r}")
+        return super().__new__(cls, other)
+
+    def __init__(
+        self, scope: Mapping[str, Any], receive: Receive | None = None, send: Any = None
+    ) -> None:
+        vars(self)["scope"] = scope
+        if "state" in scope:
+            vars(self)["state"] = scope["state"]
+        if (headers := scope.get("headers", self.raw_headers)) is not self.raw_headers:
+            vars(self)["headers"] = Headers(raw=headers)
 
     @cached_property
     def scope(self) -> dict[str, Any]:
@@ -51,6 +86,7 @@ class HTTPConnection(_core.Request):
             "app": self.app,
             "path_params": self.path_params,
             "state": self.state,
+            _REQUEST: weakref.ref(self),
         }
         return scope if route is None else {**scope, "route": route, "endpoint": route.endpoint}
 
@@ -137,24 +173,55 @@ class Request(HTTPConnection):
     too large.
     """
 
-    _body: bytes | None = None
+    _body: bytes  # once it has been read; others may set it
     _json: tuple[Any] | None = None
     _form: FormData | None = None
     _streamed = False
     _waiting = False
+    _receive: Receive | None = None  # of somebody's own, to be asked in place of the connection
+    _send: Any = None  # there is none, but others pass it on
+    _of: Request | None = None  # the one whose scope it was made of, which reads the body for both
+
+    def __init__(
+        self, scope: Mapping[str, Any], receive: Receive | None = None, send: Any = None
+    ) -> None:
+        super().__init__(scope, receive, send)
+        if receive is None or getattr(receive, "__func__", None) is Request._messages:
+            self._of = scope[_REQUEST]()
+        else:
+            self._receive = receive
+
+    @property
+    def receive(self) -> Receive:
+        """What gives its body as messages of ASGI (`http.request`), for a Request made of its
+        scope."""
+        return self._receive or self._messages
+
+    async def _messages(self) -> MutableMapping[str, Any]:
+        chunk = await self._chunk()
+        return {"type": "http.request", "body": chunk, "more_body": bool(chunk)}
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """The body chunk by chunk as it arrives, then `b""`; `RuntimeError` once that is read."""
-        if self._body is not None:
+        if hasattr(self, "_body"):
             yield self._body
             yield b""
             return
         if self._streamed:
             raise RuntimeError("the request's body has been read as a stream already")
-        while chunk := await self._chunk():
+        if self._of is not None:
+            async for chunk in self._of.stream():
+                yield chunk
+            return
+        chunks = self._chunks() if self._receive is None else _chunks_of(self._receive)
+        async for chunk in chunks:
             yield chunk
         self._streamed = True
         yield b""
+
+    async def _chunks(self) -> AsyncGenerator[bytes, None]:
+        while chunk := await self._chunk():
+            yield chunk
 
     async def _chunk(self) -> bytes:
         if self._waiting:
@@ -169,8 +236,11 @@ class Request(HTTPConnection):
 
     async def body(self) -> bytes:
         """The whole body; read once, then kept."""
-        if self._body is None:
-            self._body = b"".join([chunk async for chunk in self.stream()])
+        if not hasattr(self, "_body"):
+            if self._of is not None and type(self).stream is Request.stream:
+                self._body = await self._of.body()
+            else:
+                self._body = b"".join([chunk async for chunk in self.stream()])
         return self._body
 
     async def json(self) -> Any:
@@ -202,6 +272,8 @@ class Request(HTTPConnection):
         return FormRead(self._read_form(max_files, max_fields, max_part_size))
 
     async def _read_form(self, max_files: float, max_fields: float, max_part_size: int) -> FormData:
+        if self._of is not None and type(self).stream is Request.stream:
+            return await self._of._read_form(max_files, max_fields, max_part_size)
         if self._form is None:
             items = self._form_items()  # the route's parameters have had it read
             if items is None:
@@ -247,6 +319,18 @@ class FormRead:
     async def __aexit__(self, *exc_info: object) -> None:
         if self._form is not None:
             await self._form.close()
+
+
+async def _chunks_of(receive: Receive) -> AsyncGenerator[bytes, None]:
+    """The body as the messages of somebody's own have it."""
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        if message.get("body"):
+            yield message["body"]
+        more = message.get("more_body", False)
 
 
 def _limit(value: float) -> int:

@@ -18,12 +18,14 @@ from collections.abc import (
     Sequence,
 )
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import FrozenInstanceError, dataclass, field, replace
+from dataclasses import fields as dataclass_fields
 from types import FunctionType, MappingProxyType, SimpleNamespace
 from typing import (
     Any,
     Literal,
     NamedTuple,
+    Self,
     TypedDict,
     TypeVar,
     Unpack,
@@ -35,6 +37,7 @@ from typing import (
 from weft.datastructures import URLPath
 from weft.exceptions import SignatureError
 from weft.frontend import Fallback, Frontend, FrontendFiles
+from weft.handling import RouteHandler, handle
 from weft.mounts import Host, Mount, url_path_in
 from weft.params import Dependency
 from weft.paths import check_path, fill, parameters, without_convertors
@@ -118,12 +121,16 @@ class RouteOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One endpoint and what it answers."""
+    """One endpoint and what it answers; as `APIRoute` what an application derives its own from, for
+    `route_class` of a Router.
 
-    path: str
-    endpoint: Callable[..., Any]
-    methods: tuple[str, ...]
-    name: str
+    Its fields cannot be changed; attributes that a class of one's own adds can.
+    """
+
+    path: str = field(kw_only=False)
+    endpoint: Callable[..., Any] = field(kw_only=False)
+    methods: tuple[str, ...] = ("GET",)
+    name: str = ""
     status_code: int | None = None
     response_class: type[Response] | None = None
     max_body_size: int | None = None
@@ -151,6 +158,24 @@ class Route:
     callbacks: tuple[Route, ...] = ()
     openapi_extra: Mapping[str, Any] | None = None
     generate_unique_id_function: Callable[[Route], str] | None = None
+
+    def get_route_handler(self) -> RouteHandler:
+        """What answers its requests: an async function that is called with the request and gives a
+        Response. A class of one's own gives one around that of `super()`, which raises what is
+        raised in dependencies and endpoint, and what is wrong with the request.
+
+        It is called once for each route, when the App is served.
+        """
+        return handle
+
+    def changed(self, **fields: Any) -> Self:
+        """A copy with other values of some fields, made without its class's `__init__`."""
+        copied = object.__new__(type(self))
+        for name in _ROUTE_FIELDS:
+            object.__setattr__(copied, name, fields.get(name, getattr(self, name)))
+        if (added := getattr(self, "__dict__", None)) is not None:
+            vars(copied).update(added)
+        return copied
 
     @property
     def path_format(self) -> str:
@@ -258,6 +283,20 @@ class Route:
         return self.params.keys() == set(params)
 
 
+_ROUTE_FIELDS = tuple(f.name for f in dataclass_fields(Route))
+APIRoute = Route
+
+
+def _set_attribute(route: Route, name: str, value: Any) -> None:
+    if name in _ROUTE_FIELDS:
+        raise FrozenInstanceError(f"the {name} of a route cannot be changed")
+    object.__setattr__(route, name, value)
+
+
+# The one that a frozen dataclass with slots makes fails in subclasses: CPython's issue 90562.
+Route.__setattr__ = _set_attribute  # type: ignore[method-assign, assignment]
+
+
 def _returned(endpoint: Any) -> Any:
     """The return annotation; None where it cannot be known."""
     function = inspect.unwrap(endpoint)
@@ -331,8 +370,7 @@ class _Group:
     def around(self, route: Route) -> Route:
         """What the route has itself comes before what is around it."""
         own_size = route.max_body_size
-        return replace(
-            route,
+        return route.changed(
             path=self.prefix + route.path,
             tags=(*self.tags, *route.tags),
             dependencies=(*self.dependencies, *route.dependencies),
@@ -381,7 +419,8 @@ class _Included(NamedTuple):
 class Router:
     """Routes declared together, to be included in an App or another Router under a prefix.
 
-    `Shared` says what they can have in common. `ValueError` for a bad prefix.
+    `Shared` says what they can have in common. `route_class` is what its own routes are made as, of
+    the path, the endpoint and what else was said by name. `ValueError` for a bad prefix.
     """
 
     def __init__(
@@ -390,12 +429,15 @@ class Router:
         prefix: str = "",
         redirect_slashes: bool = True,
         lifespan: Callable[[Any], Any] | None = None,
+        route_class: type[Route] = Route,
         **shared: Unpack[Shared],
     ) -> None:
         self._group = _Group(prefix, shared)
         self._declared: list[Entry | _Included] = []
         self.redirect_slashes = redirect_slashes
         """Is a path with a slash too many or missing redirected to where there is something?"""
+        self.route_class = route_class
+        """What routes that are declared from now on are made as."""
         self.lifespan = lifespan
         """An async context manager around the time that it serves, called with the App."""
 
@@ -508,7 +550,9 @@ class Router:
         verbs = _verbs(tuple(methods))
         if not verbs:
             raise ValueError(f"the route {path!r} has no methods")
-        self._declared.append(Route(path=path, endpoint=endpoint, methods=verbs, **given))
+        if not (inspect.isclass(self.route_class) and issubclass(self.route_class, Route)):
+            raise TypeError(f"route_class is a subclass of APIRoute, not {self.route_class!r}")
+        self._declared.append(self.route_class(path, endpoint=endpoint, methods=verbs, **given))
 
     def _check_path(self, path: str) -> None:
         check_path(path)

@@ -357,6 +357,7 @@ def _add_route(core: _core.Server, compiled: Compiled, mount: int) -> None:
     if (of_items := reply_of_items(route, model)) is not None:
         makes, model, text_type = of_items, None, None
     name = f"{route.endpoint.__module__}.{endpoint_name(route.endpoint)}"
+    shape: dict[str, Any] = {} if model is None or model.shape is None else {"shape": model.shape}
     try:
         core.add_route(
             route.path,
@@ -376,7 +377,8 @@ def _add_route(core: _core.Server, compiled: Compiled, mount: int) -> None:
             timeout_ms=_milliseconds(route.timeout),
             strict_content_type=route.strict_content_type is not False,
             route=route,
-            **({"shape": model.shape} if model is not None and model.shape is not None else {}),
+            handler=compiled.handler,
+            **shape,
         )
     except ValueError as exc:
         raise StartupError(f"The route of {name} cannot be served: {exc}.") from exc

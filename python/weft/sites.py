@@ -11,11 +11,12 @@ from weft import _core
 from weft.dependencies import Overrides, Tree
 from weft.exceptions import HTTPException, SignatureError
 from weft.frontend import Frontend
+from weft.handling import RouteHandler, handle
 from weft.middleware.layers import Middleware
 from weft.mounts import Host, Mount
 from weft.openapi.pages import documentation_routes
 from weft.reply_model import ReplyModel, compile_model
-from weft.routing import Route, Router
+from weft.routing import Route, Router, place
 from weft.staticfiles import StaticFiles
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Compiled:
     route: Route
     plan: _core.Plan
     model: ReplyModel | None
+    handler: RouteHandler | None  # of a class of the application's
     params: Params  # all of them, those of prefixes and hosts around it first
 
 
@@ -168,7 +170,20 @@ def _compile_route(route: Route, outer: Params) -> Compiled:
     params = _shared((*outer, *route.params.items()))
     if len(params) > PARAMETERS_MAX:
         raise SignatureError(f"the path of {route.name} has more than {PARAMETERS_MAX} parameters")
-    return Compiled(route, Tree.of(route).compile(), compile_model(route), params)
+    return Compiled(route, Tree.of(route).compile(), compile_model(route), _handler(route), params)
+
+
+def _handler(route: Route) -> RouteHandler | None:
+    """`SignatureError` where its class gives none."""
+    if type(route).get_route_handler is Route.get_route_handler:
+        return None
+    handler = route.get_route_handler()
+    if not callable(handler):
+        raise SignatureError(
+            f"{type(route).__name__}.get_route_handler() of {route.name}(){place(route.endpoint)} "
+            f"gave {handler!r}, not a function"
+        )
+    return None if handler is handle else handler
 
 
 @functools.lru_cache(maxsize=1024)

@@ -1,17 +1,20 @@
-/* call_next of a middleware, and the Answer it gives: what steps a chain from inside of the middleware. */
+/* What is around a part of a chain and steps it: call_next of a middleware, the Answer that it gives, and the Answer
+ * for the route's own handler. */
 #include "py/http/chain_int.h"
 
-/* What call_next(request) returns, and call_next itself: both only know their chain. */
+/* What call_next(request) returns, and call_next itself. */
 struct answer {
     PyObject_HEAD
-    struct wf_chain *chain; /* owned */
-    vectorcallfunc call;    /* of call_next */
+    struct wf_chain *chain;   /* owned */
+    struct wf_around *around; /* borrowed: of the chain */
+    vectorcallfunc call;      /* of call_next */
 };
 
-static struct answer *answer_new(PyTypeObject *type, struct wf_chain *c) {
+static struct answer *answer_new(PyTypeObject *type, struct wf_chain *c, struct wf_around *around) {
     struct answer *a = (struct answer *)type->tp_alloc(type, 0);
     if (a != NULL) {
         a->chain = (struct wf_chain *)Py_NewRef((PyObject *)c);
+        a->around = around;
     }
     return a;
 }
@@ -24,16 +27,27 @@ static PyObject *call_next_call(PyObject *self, PyObject *const *args, size_t na
         PyErr_SetString(PyExc_TypeError, "call_next() takes one argument, the request");
         return NULL;
     }
-    if (c->asked) {
+    if (c->outer.asked) {
         PyErr_SetString(PyExc_RuntimeError, "call_next() can be called once");
         return NULL;
     }
-    c->asked = true;
-    return (PyObject *)answer_new(c->server->state->http.answer_type, c);
+    c->outer.asked = true;
+    return (PyObject *)answer_new(c->server->state->http.answer_type, c, &c->outer);
+}
+
+PyObject *wf_chain_answer(struct wf_chain *c) {
+    if (!c->handler.there || c->handler.asked) {
+        PyErr_SetString(PyExc_RuntimeError, c->handler.asked
+                                                ? "the original route handler can be called once"
+                                                : "the request's route has no handler of its own");
+        return NULL;
+    }
+    c->handler.asked = true;
+    return (PyObject *)answer_new(c->server->state->http.answer_type, c, &c->handler);
 }
 
 int chain_surround(struct wf_chain *c, PyObject *request) {
-    struct answer *next = answer_new(c->server->state->http.call_next_type, c);
+    struct answer *next = answer_new(c->server->state->http.call_next_type, c, &c->outer);
     if (next == NULL) {
         return -1;
     }
@@ -41,22 +55,47 @@ int chain_surround(struct wf_chain *c, PyObject *request) {
     PyObject *args[] = {request, (PyObject *)next};
     PyObject *coro = PyObject_Vectorcall(c->app->middleware, args, 2, NULL);
     Py_DECREF(next);
-    c->outer = coro != NULL ? coro_iterator(coro) : NULL;
+    c->outer.coro = coro != NULL ? coro_iterator(coro) : NULL;
     Py_XDECREF(coro);
-    c->middleware = true;
-    return c->outer != NULL ? 0 : -1;
+    c->outer.there = true;
+    return c->outer.coro != NULL ? 0 : -1;
 }
 
-/* NULL, or why the chain cannot be stepped by it. The middleware's own task may do so, or another one, as with
- * asyncio.wait_for(call_next(request), 5): while the middleware has not returned, nothing else steps it. */
-static const char *answer_refusal(const struct wf_chain *c) {
-    return c->answered                       ? "cannot reuse already awaited coroutine"
-           : c->outer == NULL || c->stepping ? "call_next() is awaited by the middleware it is for"
-                                             : NULL;
+int chain_call_handler(struct wf_chain *c) {
+    PyObject *request = wf_call_request(c->call); /* borrowed */
+    PyObject *coro = request != NULL ? PyObject_CallOneArg(c->call->route->handler, request) : NULL;
+    c->handler.coro = coro != NULL ? coro_iterator(coro) : NULL;
+    Py_XDECREF(coro);
+    return c->handler.coro != NULL ? 0 : -1;
 }
 
-/* Remembers the task that steps the chain, which is not the chain's own. */
-static void keep_stepper(struct wf_chain *c) {
+PySendResult chain_around_send(struct wf_around *around, PyObject *arg, PyObject **value) {
+    *value = NULL;
+    around->running = true;
+    PySendResult sent = PyIter_Send(around->coro, arg, value);
+    around->running = false;
+    return sent;
+}
+
+PySendResult chain_around_throw(struct wf_around *around, PyObject *exc, PyObject **value) {
+    *value = NULL;
+    around->running = true;
+    PySendResult sent = wf_coro_throw(around->coro, exc, value);
+    around->running = false;
+    return sent;
+}
+
+/* NULL, or why the chain cannot be stepped by it. The task of what is around it may do so, or another one, as with
+ * asyncio.wait_for(call_next(request), 5): while that has not returned, nothing else steps it. */
+static const char *answer_refusal(const struct wf_around *around) {
+    return around->answered ? "cannot reuse already awaited coroutine"
+           : around->coro == NULL || around->stepping
+               ? "call_next() is awaited by the middleware it is for, as is the original handler"
+               : NULL;
+}
+
+/* Remembers the task that steps the chain, which is not that of what is around it. */
+static void keep_stepper(struct wf_around *around) {
     PyObject *asyncio = PyImport_ImportModule("asyncio");
     PyObject *task = asyncio != NULL ? PyObject_CallMethod(asyncio, "current_task", NULL) : NULL;
     Py_XDECREF(asyncio);
@@ -64,13 +103,13 @@ static void keep_stepper(struct wf_chain *c) {
         PyErr_Clear(); /* stepped by hand, outside of a loop */
         return;
     }
-    Py_XSETREF(c->stepper, task);
+    Py_XSETREF(around->stepper, task);
 }
 
-void chain_leave_stepper(struct wf_chain *c) {
-    PyObject *task = c->stepper;
-    c->stepper = NULL;
-    if (task != NULL && task != Py_None && !c->answered) {
+static void leave_stepper(struct wf_around *around) {
+    PyObject *task = around->stepper;
+    around->stepper = NULL;
+    if (task != NULL && task != Py_None && !around->answered) {
         PyObject *pending = wf_err_take();
         PyObject *done = PyObject_CallMethod(task, "cancel", NULL);
         if (done == NULL) {
@@ -84,20 +123,41 @@ void chain_leave_stepper(struct wf_chain *c) {
     Py_XDECREF(task);
 }
 
+void chain_around_leave(struct wf_chain *c, struct wf_around *around) {
+    Py_CLEAR(around->coro);
+    Py_CLEAR(c->inner); /* of an Answer that was left alone, as are those errors */
+    Py_CLEAR(c->errors);
+    leave_stepper(around);
+    around->answered = true;
+}
+
+void chain_around_ended(struct wf_chain *c, struct wf_around *around, PySendResult sent,
+                        PyObject **value) {
+    chain_around_leave(c, around);
+    if (sent == PYGEN_RETURN && !wf_is_response(c->server->state, *value)) {
+        PyErr_Format(PyExc_TypeError, "a %s must return a Response, not %.100s",
+                     around == &c->outer ? "middleware" : "route handler",
+                     Py_TYPE(*value)->tp_name);
+        Py_CLEAR(*value);
+    }
+}
+
 static PySendResult answer_send(PyObject *self, PyObject *arg, PyObject **out) {
     struct wf_chain *c = ((struct answer *)self)->chain;
-    const char *refusal = answer_refusal(c);
+    struct wf_around *around = ((struct answer *)self)->around;
+    const char *refusal = answer_refusal(around);
     *out = NULL;
     if (wf_unlikely(refusal != NULL)) {
         PyErr_SetString(PyExc_RuntimeError, refusal);
         return PYGEN_ERROR;
     }
-    if (wf_unlikely(!c->running)) {
-        keep_stepper(c);
+    if (wf_unlikely(!around->running)) {
+        keep_stepper(around);
     }
-    c->stepping = true;
-    PySendResult sent = chain_step(c, arg, out);
-    c->stepping = false;
+    around->stepping = true;
+    PySendResult sent =
+        wf_likely(around == &c->outer) ? chain_step(c, arg, out) : chain_step_within(c, arg, out);
+    around->stepping = false;
     return sent;
 }
 
@@ -113,9 +173,10 @@ static PyObject *answer_next(PyObject *self) {
 
 static PyObject *answer_throw(PyObject *self, PyObject *args) {
     struct wf_chain *c = ((struct answer *)self)->chain;
+    struct wf_around *around = ((struct answer *)self)->around;
     PyObject *out = NULL, *exc = coro_thrown(args);
-    const char *refusal = answer_refusal(c);
-    if (exc != NULL && c->answered) {
+    const char *refusal = answer_refusal(around);
+    if (exc != NULL && around->answered) {
         wf_err_put(exc); /* as a coroutine that has ended does */
         return NULL;
     }
@@ -126,9 +187,10 @@ static PyObject *answer_throw(PyObject *self, PyObject *args) {
         Py_XDECREF(exc);
         return NULL;
     }
-    c->stepping = true;
-    PySendResult sent = chain_throw_in(c, exc, &out);
-    c->stepping = false;
+    around->stepping = true;
+    PySendResult sent =
+        around == &c->outer ? chain_throw_in(c, exc, &out) : chain_throw_within(c, exc, &out);
+    around->stepping = false;
     Py_DECREF(exc);
     return wf_send_answer(sent, out);
 }
@@ -164,7 +226,9 @@ static PyMethodDef answer_methods[] = {
 };
 
 static PyType_Slot answer_slots[] = {
-    {Py_tp_doc, "What call_next() gives a middleware to await: the Response."},
+    {Py_tp_doc, "What call_next() gives a middleware to await, and the original handler of a route "
+                "to its own: the "
+                "Response."},
     {Py_tp_dealloc, answer_dealloc},
     {Py_tp_traverse, answer_traverse},
     {Py_tp_clear, answer_clear},

@@ -12,6 +12,9 @@
  * an Answer, which steps the chain from inside up to the reply, and returns that as a Response. What the
  * outermost middleware returns is then sent, and the chain goes on as above.
  *
+ * A route's own handler (APIRoute.get_route_handler) is one more, within that (`handler`): around dependencies and
+ * endpoint alone, so that what they raise goes through it as it is, and the exits come after it.
+ *
  * Once the reply is complete and something has to wait, the exchange is finished and the chain goes on
  * without it (wf_call_leave). */
 #include "py/http/chain_int.h"
@@ -77,7 +80,7 @@ void chain_run_in_thread(struct wf_chain *c, PyObject *callable, enum waits wait
 /* What the endpoint returned (stolen). */
 static void returned(struct wf_chain *c, PyObject *result) {
     c->at = AT_FUNCTION_EXITS;
-    if (wf_unlikely(c->middleware || chain_has_exits(c, true)) &&
+    if (wf_unlikely(c->outer.there || c->handler.there || chain_has_exits(c, true)) &&
         c->call != NULL) { /* they may fail, and must know if the reply does */
         Py_SETREF(result, wf_reply_prepare(c->call, result, &c->prepared));
         if (result == NULL) {
@@ -90,7 +93,7 @@ static void returned(struct wf_chain *c, PyObject *result) {
 
 /* The generators that have been entered hear of it before the client does. */
 static void refuse(struct wf_chain *c) {
-    if (c->nexits == 0 && !c->middleware) {
+    if (c->nexits == 0 && !c->outer.there && !c->handler.there) {
         c->at = AT_END;
         return;
     }
@@ -308,12 +311,18 @@ static void start(struct wf_chain *c) {
 
 /* Has the chain done what it does inside of the middleware? */
 static bool is_inside(const struct wf_chain *c) {
-    return c->middleware && !c->answered && c->at >= AT_REPLY;
+    return c->outer.there && !c->outer.answered && c->at >= AT_REPLY;
+}
+
+/* And inside of the route's handler? */
+static bool is_within(const struct wf_chain *c) {
+    return c->handler.there && !c->handler.answered && c->at >= AT_FUNCTION_EXITS;
 }
 
 /* Goes on until something has to be awaited, or to the end. */
 static void advance(struct wf_chain *c) {
-    while (c->inner == NULL && c->at != AT_END && !(c->at == AT_REPLY && is_inside(c))) {
+    while (c->inner == NULL && c->at != AT_END && !(c->at == AT_REPLY && is_inside(c)) &&
+           !(c->at == AT_FUNCTION_EXITS && is_within(c))) {
         if (wf_unlikely(c->call == NULL) && c->exc == NULL && c->at < AT_BACKGROUND) {
             chain_fail_with(c, PyExc_RuntimeError, "the server is closed");
         }
@@ -394,19 +403,18 @@ static bool rescue(struct wf_chain *c) {
     return true;
 }
 
-/* The chain has come to the reply, or has failed before: what its Answer gives. */
-static PySendResult answer_outer(struct wf_chain *c, PyObject **out) {
-    c->answered = true;
+/* The chain has come to the end of what is inside, by a Response or an exception: what the Answer gives. */
+static PySendResult answer(struct wf_chain *c, struct wf_around *around, PyObject **out) {
+    around->answered = true;
     WF_ASSERT(c->exc != NULL || c->result != NULL);
     if (c->exc != NULL) {
-        wf_err_put(Py_NewRef(c->exc));
-        Py_CLEAR(c->exc);
-        c->at = AT_BACKGROUND;
+        PyObject *exc = c->exc;
+        c->exc = NULL;
+        wf_err_put(exc);
         return PYGEN_ERROR;
     }
     PyObject *response = wf_response_alone(c->result);
     c->result = NULL;
-    c->at = AT_BACKGROUND; /* once the outermost has been sent */
     if (response == NULL) {
         return PYGEN_ERROR;
     }
@@ -417,6 +425,24 @@ static PySendResult answer_outer(struct wf_chain *c, PyObject **out) {
     c->prepared = false;
     *out = response;
     return PYGEN_RETURN;
+}
+
+/* Nothing is awaited: what whoever steps the chain gets, in *sent. False: `inner` is there now, which rescues. */
+static bool has_stopped(struct wf_chain *c, PyObject **out, PySendResult *sent) {
+    if (wf_unlikely(is_within(c))) {
+        *sent = answer(c, &c->handler, out);
+        return true;
+    }
+    if (wf_unlikely(is_inside(c)) && !rescue(c)) {
+        c->at = AT_BACKGROUND; /* once the outermost has been sent */
+        *sent = answer(c, &c->outer, out);
+        return true;
+    }
+    if (c->inner == NULL) {
+        *sent = ended(c, out);
+        return true;
+    }
+    return false;
 }
 
 /* `inner` has answered a send or a throw. */
@@ -442,29 +468,24 @@ static PySendResult go_on(struct wf_chain *c, PySendResult sent, PyObject *value
             chain_got(c, value);
         }
         advance(c);
-        if (c->inner == NULL && is_inside(c) && !rescue(c)) {
-            return answer_outer(c, out);
-        }
-        if (c->inner == NULL) {
-            return ended(c, out);
+        if (c->inner == NULL && has_stopped(c, out, &sent)) {
+            return sent;
         }
         value = NULL;
         sent = PyIter_Send(c->inner, Py_None, &value);
     }
 }
 
-PySendResult chain_step(struct wf_chain *c, PyObject *arg, PyObject **out) {
+PySendResult chain_step_within(struct wf_chain *c, PyObject *arg, PyObject **out) {
+    PySendResult sent;
     if (c->inner == NULL) {
         advance(c);
     }
-    if (c->inner == NULL && is_inside(c) && !rescue(c)) {
-        return answer_outer(c, out);
-    }
-    if (c->inner == NULL) {
-        return ended(c, out);
+    if (c->inner == NULL && has_stopped(c, out, &sent)) {
+        return sent;
     }
     PyObject *value = NULL;
-    PySendResult sent = PyIter_Send(c->inner, arg, &value);
+    sent = PyIter_Send(c->inner, arg, &value);
     return go_on(c, sent, value, out);
 }
 
@@ -489,14 +510,9 @@ PySendResult chain_outer_went_on(struct wf_chain *c, PySendResult sent, PyObject
         *out = value;
         return PYGEN_NEXT;
     }
-    Py_CLEAR(c->outer);
-    Py_CLEAR(c->inner); /* of an Answer that was left alone */
-    chain_leave_stepper(c);
-    c->answered = true;
-    if (sent == PYGEN_RETURN && !wf_is_response(c->server->state, value)) {
-        PyErr_Format(PyExc_TypeError, "a middleware must return a Response, not %.100s",
-                     Py_TYPE(value)->tp_name);
-        Py_CLEAR(value);
+    chain_around_ended(c, &c->outer, sent, &value);
+    if (wf_unlikely(c->handler.there)) {
+        chain_around_leave(c, &c->handler);
     }
     if (value == NULL || c->call == NULL) {
         if (value == NULL) {
@@ -512,6 +528,41 @@ PySendResult chain_outer_went_on(struct wf_chain *c, PySendResult sent, PyObject
         leave_job(c);
     }
     return chain_step(c, Py_None, out);
+}
+
+/* The handler's coroutine has answered a send or a throw with `sent` and `value` (stolen). */
+static PySendResult handler_went_on(struct wf_chain *c, PySendResult sent, PyObject *value,
+                                    PyObject **out) {
+    if (sent == PYGEN_NEXT) {
+        *out = value;
+        return PYGEN_NEXT;
+    }
+    chain_around_ended(c, &c->handler, sent, &value);
+    Py_CLEAR(c->result); /* of an Answer that was left alone, too */
+    if (value == NULL) {
+        chain_fail(c);
+    } else {
+        Py_CLEAR(c->exc);
+        returned(c, value);
+    }
+    if (wf_unlikely(c->job != NULL)) {
+        leave_job(c);
+    }
+    return chain_step_within(c, Py_None, out);
+}
+
+PySendResult chain_step(struct wf_chain *c, PyObject *arg, PyObject **out) {
+    if (wf_likely(!c->handler.there || (c->handler.answered && c->handler.coro == NULL))) {
+        return chain_step_within(c, arg, out);
+    }
+    PyObject *value = NULL;
+    PySendResult sent = PYGEN_ERROR;
+    if (c->handler.coro == NULL && c->call == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the server is closed");
+    } else if (c->handler.coro != NULL || chain_call_handler(c) == 0) {
+        sent = chain_around_send(&c->handler, arg, &value);
+    }
+    return handler_went_on(c, sent, value, out);
 }
 
 /* A thread cannot be stopped: the generator it works for must not be closed before it is done. */
@@ -531,12 +582,22 @@ static PySendResult throw_at_job(struct wf_chain *c, PyObject *exc, PyObject **o
 }
 
 PySendResult chain_throw_in(struct wf_chain *c, PyObject *exc, PyObject **out) {
+    if (wf_likely(c->handler.coro == NULL)) {
+        c->handler.answered = true; /* it will not be called */
+        return chain_throw_within(c, exc, out);
+    }
+    PyObject *value;
+    PySendResult sent = chain_around_throw(&c->handler, exc, &value);
+    return handler_went_on(c, sent, value, out);
+}
+
+PySendResult chain_throw_within(struct wf_chain *c, PyObject *exc, PyObject **out) {
     PyObject *value = NULL;
     if (c->inner == NULL) { /* not started */
         wf_err_put(Py_NewRef(exc));
         chain_fail(c);
         advance(c);
-        return chain_step(c, Py_None, out);
+        return chain_step_within(c, Py_None, out);
     }
     PySendResult sent =
         c->job != NULL ? throw_at_job(c, exc, &value) : wf_coro_throw(c->inner, exc, &value);

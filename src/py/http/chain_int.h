@@ -29,6 +29,19 @@ enum waits {
     FOR_BACKGROUND
 };
 
+/* What stands around a part of the chain, which it steps from inside of itself, by awaiting an Answer: middleware in
+ * Python, around all that comes before the reply; and the route's own handler, around dependencies and endpoint. */
+struct wf_around {
+    PyObject *coro; /* owned: its coroutine, or NULL */
+    PyObject
+        *stepper;  /* owned: another task that awaits the Answer, as of asyncio.wait_for; or NULL */
+    bool there;    /* there is one, or there was */
+    bool running;  /* its coroutine is being stepped */
+    bool asked;    /* it has got its Answer */
+    bool stepping; /* within that */
+    bool answered; /* that has returned or raised, or is of no use any more */
+};
+
 struct wf_chain {
     PyObject_VAR_HEAD struct wf_call *call;   /* borrowed; NULL once the server has cut it off */
     struct wf_http_server *server;            /* owned */
@@ -40,19 +53,14 @@ struct wf_chain {
     uint8_t at, waits; /* enum at, enum waits */
     uint8_t exit;      /* index of the dependency whose exit runs */
     bool running;      /* within send or throw */
-    bool middleware;   /* there is an `outer`, or there was */
     bool rescued;      /* the app's exception handlers have been asked */
-    bool asked;        /* it has called call_next() */
-    bool stepping;     /* within its Answer */
-    bool answered;     /* its Answer has returned or raised */
-    bool left;     /* the middleware has ended while a thread worked, whose work nobody waits for */
-    bool prepared; /* `result` is a Response made of what the endpoint returned */
-    PyObject *outer; /* owned: the middleware's coroutine, or NULL */
-    PyObject
-        *stepper; /* owned: another task that awaits the Answer, as of asyncio.wait_for; or NULL */
-    PyObject *inner;     /* owned: what is awaited, or NULL */
-    PyObject *generator; /* owned: whose half is being run, or NULL */
-    struct wf_job *job;  /* owned: in the thread pool; `inner` waits for it; or NULL */
+    bool left; /* what was around it has ended while a thread worked, whose work nobody waits for */
+    bool prepared;            /* `result` is a Response made of what the endpoint returned */
+    struct wf_around outer;   /* middleware in Python */
+    struct wf_around handler; /* the route's own */
+    PyObject *inner;          /* owned: what is awaited, or NULL */
+    PyObject *generator;      /* owned: whose half is being run, or NULL */
+    struct wf_job *job;       /* owned: in the thread pool; `inner` waits for it; or NULL */
     PyObject *cancelled; /* owned: came while a thread worked: raised when it is done; or NULL */
     PyObject *exc;       /* owned: being thrown into the exits, or NULL */
     PyObject *result;    /* owned: the endpoint's, or NULL */
@@ -76,10 +84,13 @@ void chain_run_in_thread(struct wf_chain *c, PyObject *callable, enum waits wait
 /* What was waited for has ended: with a value (stolen), or NULL and an exception is set. */
 void chain_got(struct wf_chain *c, PyObject *value);
 
-/* Steps what is inside of the middleware, or after it; answers as PyIter_Send does, as do the next two. */
+/* Steps what is inside of the middleware, or after it; answers as PyIter_Send does, as do all of these. */
 PySendResult chain_step(struct wf_chain *c, PyObject *arg, PyObject **out);
-/* Throws an exception (borrowed) into what is awaited. */
+/* Throws an exception (borrowed) into what is awaited there. */
 PySendResult chain_throw_in(struct wf_chain *c, PyObject *exc, PyObject **out);
+/* The same for what is inside of the route's handler, or after it. */
+PySendResult chain_step_within(struct wf_chain *c, PyObject *arg, PyObject **out);
+PySendResult chain_throw_within(struct wf_chain *c, PyObject *exc, PyObject **out);
 /* The middleware's coroutine has answered a send or a throw with `sent` and `value` (stolen). */
 PySendResult chain_outer_went_on(struct wf_chain *c, PySendResult sent, PyObject *value,
                                  PyObject **out);
@@ -107,11 +118,19 @@ void chain_exited(struct wf_chain *c);
 
 /* ---- call_next.c ---- */
 
-/* The middleware has returned: another task that still awaits its Answer is cancelled. */
-void chain_leave_stepper(struct wf_chain *c);
+/* Steps its coroutine, or throws an exception (borrowed) into it, as PyIter_Send answers. */
+PySendResult chain_around_send(struct wf_around *around, PyObject *arg, PyObject **value);
+PySendResult chain_around_throw(struct wf_around *around, PyObject *exc, PyObject **value);
+/* It is of no use any more: another task that still awaits its Answer is cancelled. */
+void chain_around_leave(struct wf_chain *c, struct wf_around *around);
+/* It has answered with `sent` and *value (owned), and so has ended: what is no Response is a TypeError. */
+void chain_around_ended(struct wf_chain *c, struct wf_around *around, PySendResult sent,
+                        PyObject **value);
 /* Calls the middleware with the request (borrowed) and a call_next: its coroutine becomes `outer`. 0, or -1 with
  * an exception. */
 int chain_surround(struct wf_chain *c, PyObject *request);
+/* Calls the route's own handler, whose coroutine becomes `handler`. 0, or -1 with an exception. */
+int chain_call_handler(struct wf_chain *c);
 
 /* ---- coroutine.c ---- */
 

@@ -22,9 +22,9 @@ static PySendResult chain_send(PyObject *self, PyObject *arg, PyObject **out) {
         return PYGEN_ERROR;
     }
     PySendResult sent;
-    if (wf_unlikely(c->outer != NULL)) {
-        PyObject *value = NULL;
-        sent = PyIter_Send(c->outer, arg, &value);
+    if (wf_unlikely(c->outer.coro != NULL)) {
+        PyObject *value;
+        sent = chain_around_send(&c->outer, arg, &value);
         sent = chain_outer_went_on(c, sent, value, out);
     } else {
         sent = chain_step(c, arg, out);
@@ -59,6 +59,7 @@ struct wf_chain *wf_chain_new(struct wf_call *call, struct wf_plan *plan) {
     c->nvalues = (uint8_t)nvalues;
     c->exits = (uint8_t *)(c->slots + nvalues + n);
     c->invalid = (bool *)(c->exits + n);
+    c->handler.there = call->route != NULL && call->route->handler != NULL;
     call->plan.values = c->slots;
     if (call->app->middleware != NULL && (call->route == NULL || call->route->surrounded)) {
         PyObject *request = wf_call_request(call); /* borrowed */
@@ -86,8 +87,10 @@ static int chain_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(c->server);
     Py_VISIT(c->plan);
-    Py_VISIT(c->outer);
-    Py_VISIT(c->stepper);
+    Py_VISIT(c->outer.coro);
+    Py_VISIT(c->outer.stepper);
+    Py_VISIT(c->handler.coro);
+    Py_VISIT(c->handler.stepper);
     Py_VISIT(c->inner);
     Py_VISIT(c->generator);
     Py_VISIT((PyObject *)c->job);
@@ -103,8 +106,10 @@ static int chain_traverse(PyObject *self, visitproc visit, void *arg) {
 
 static int chain_clear(PyObject *self) {
     struct wf_chain *c = (struct wf_chain *)self;
-    Py_CLEAR(c->outer);
-    Py_CLEAR(c->stepper);
+    Py_CLEAR(c->outer.coro);
+    Py_CLEAR(c->outer.stepper);
+    Py_CLEAR(c->handler.coro);
+    Py_CLEAR(c->handler.stepper);
     Py_CLEAR(c->inner);
     Py_CLEAR(c->generator);
     Py_CLEAR(c->job);
@@ -149,9 +154,9 @@ static PyObject *chain_throw(PyObject *self, PyObject *args) {
         return NULL;
     }
     PySendResult sent;
-    if (c->outer != NULL) {
-        PyObject *value = NULL;
-        sent = wf_coro_throw(c->outer, exc, &value);
+    if (c->outer.coro != NULL) {
+        PyObject *value;
+        sent = chain_around_throw(&c->outer, exc, &value);
         sent = chain_outer_went_on(c, sent, value, &out);
     } else {
         sent = chain_throw_in(c, exc, &out);
@@ -168,20 +173,25 @@ static PyObject *chain_close(PyObject *self, PyObject *unused) {
         PyErr_SetString(PyExc_ValueError, "coroutine already executing");
         return NULL;
     }
-    PyObject *inner = c->outer != NULL ? c->outer : c->inner, *closed = NULL;
-    if (inner == c->outer) {
-        c->outer = NULL;
-        Py_CLEAR(c->inner);
-    }
-    c->inner = NULL;
-    c->answered = true; /* another task may hold it still */
+    PyObject *outermost = c->outer.coro, *handler = c->handler.coro, *inner = c->inner, *closed;
+    c->outer.coro = c->handler.coro = c->inner = NULL;
+    c->outer.answered = c->handler.answered = true; /* another task may hold one still */
     c->at = AT_END;
+    if (outermost == NULL) {
+        outermost = handler;
+        handler = NULL;
+    }
+    if (outermost != NULL) {
+        Py_CLEAR(inner);
+        inner = outermost;
+    }
     if (inner != NULL && PyCoro_CheckExact(inner)) {
         closed = PyObject_CallMethodNoArgs(inner, c->server->state->http.str.close);
     } else {
         closed = Py_NewRef(Py_None);
     }
     Py_XDECREF(inner);
+    Py_XDECREF(handler);
     return closed;
 }
 

@@ -114,7 +114,7 @@ static void start_background(struct wf_call *call) {
 static void let_go(struct wf_call *call) {
     struct wf_http_server *s = call->server;
     if (wf_unlikely(call->plan.request != NULL)) {
-        wf_request_detach((struct wf_request *)call->plan.request);
+        wf_request_detach(call->plan.request);
         Py_CLEAR(call->plan.request);
     }
     if (wf_unlikely(call->writer != NULL)) {
@@ -155,7 +155,7 @@ static inline bool has_rare(const struct wf_call *call) {
             (uintptr_t)call->plan.shaped | (uintptr_t)call->plan.form | (uintptr_t)call->plan.body |
             (uintptr_t)call->writer | (uintptr_t)call->body_waiter | (uintptr_t)call->job |
             (uintptr_t)call->chain | (uintptr_t)call->background | (uintptr_t)call->rescued |
-            (uintptr_t)call->what) != 0;
+            (uintptr_t)call->body | (uintptr_t)call->what) != 0;
 }
 
 static WF_NOINLINE void give_up_rare(struct wf_call *call) {
@@ -177,6 +177,7 @@ static WF_NOINLINE void give_up_rare(struct wf_call *call) {
     Py_CLEAR(call->plan.form);
     Py_CLEAR(call->plan.body);
     Py_CLEAR(call->rescued);
+    Py_CLEAR(call->body);
 }
 
 void wf_call_finish(struct wf_call *call) {

@@ -40,6 +40,9 @@ struct wf_route {
                                  of response_class; NULL where that class renders by itself */
     PyObject *name;      /* owned: "module.function", for the log */
     PyObject *object;    /* owned: what Request._route gives, or NULL */
+    PyObject *
+        handler; /* owned: its own, called with the request, which stands around dependencies and endpoint in a
+                          * chain; or NULL */
     struct wf_fixed_reply fixed; /* once the leaf has it, its spans are in fixed_texts */
     PyObject *fixed_texts;       /* owned: tuple of bytes, or NULL */
     PyObject *params;     /* owned: tuple of (str, type), of all parameters in order, or NULL */
@@ -86,6 +89,8 @@ struct wf_call {
     struct wf_writer *writer; /* borrowed: knows when it dies; NULL without one */
     PyObject *background;     /* owned: run once the reply is queued, or NULL */
     bool settled;             /* that is of what is inside of a middleware, which may add its own */
+    PyObject *body;           /* owned: bytes that the exchange's body lies in where a Request of a
+                                 subclass has given them; or NULL */
     PyObject *rescued;        /* owned: the exception a RESCUE handler is answering */
     uint8_t stage;            /* enum wf_call_stage */
     bool of_events;           /* streaming, text/event-stream: it ends when the server drains */
@@ -197,6 +202,9 @@ void wf_http_idle(struct wf_http_server *s);
 /* _core.Request (its subclass in Python brings __dict__ and __weakref__): reads from the exchange while the call lives, from a copy afterwards. */
 struct wf_request {
     PyObject_HEAD
+    struct wf_request
+        *origin; /* owned: it was made of the scope of that one, which has all that follows but
+                                    * body_taken; NULL: it is such a one itself */
     struct wf_call *call;          /* borrowed; NULL once the exchange is finished */
     struct wf_http_server *server; /* owned */
     const char *base;              /* what the offsets count from: the exchange's, or `copy` */
@@ -220,8 +228,12 @@ struct wf_request {
     bool body_taken;        /* BUFFER: the one chunk has been handed over */
 };
 PyObject *wf_request_new(struct wf_plan_call *plan_call); /* wf_plan_call.make_request */
-/* The exchange ends: keep what somebody may still read. */
-void wf_request_detach(struct wf_request *r);
+/* The exchange ends: keep what somebody may still read. request  that of the call, or one made of it */
+void wf_request_detach(PyObject *request);
+static inline struct wf_request *wf_request_origin(PyObject *request) {
+    struct wf_request *r = (struct wf_request *)request;
+    return wf_likely(r->origin == NULL) ? r : r->origin;
+}
 
 /* _core.Response and _core.StreamingResponse */
 struct wf_response {
@@ -292,8 +304,10 @@ void wf_session_leave(struct wf_request *r, struct wf_outer_session *outer);
 int wf_session_save_slow(struct wf_call *call);
 /* Before a reply: what a session that was asked for sends along. 0, or -1 with an exception. */
 static inline int wf_session_save(struct wf_call *call) {
-    const struct wf_request *r = (const struct wf_request *)call->plan.request;
-    return wf_likely(r == NULL || r->session == NULL) ? 0 : wf_session_save_slow(call);
+    PyObject *request = call->plan.request;
+    return wf_likely(request == NULL || wf_request_origin(request)->session == NULL)
+               ? 0
+               : wf_session_save_slow(call);
 }
 
 /* config.c: what Server(...) is given, into s->config. 0, or -1 with an exception. */
@@ -367,6 +381,9 @@ void wf_chain_cut_off(struct wf_chain *c); /* its call ends before it */
 PyObject *
 wf_chain_errors(struct wf_chain *c); /* borrowed: list, of a request that is invalid; or NULL */
 
+/* What the route's own handler awaits for its dependencies and its endpoint; new reference, or NULL with an
+ * exception. */
+PyObject *wf_chain_answer(struct wf_chain *c);
 bool wf_chain_in_thread(const struct wf_chain *c); /* it waits for what nobody can stop */
 
 /* job.c: sync handlers in the thread pool. */

@@ -292,6 +292,13 @@ static int tell_length(const struct wf_http_state *s, struct wf_response *r) {
         (r->body_iterator != NULL && r->body_iterator != Py_None)) {
         return 0;
     }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(r->raw_headers); i++) {
+        PyObject *field = PyList_GET_ITEM(r->raw_headers, i); /* borrowed */
+        if (PyTuple_Check(field) && PyTuple_GET_SIZE(field) == 2 &&
+            PyTuple_GET_ITEM(field, 0) == s->content_length) {
+            return 0; /* by a handler within */
+        }
+    }
     Py_ssize_t n = PyObject_Size(r->body);
     char digits[WF_U64_DIGITS_MAX];
     PyObject *text =

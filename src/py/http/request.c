@@ -103,8 +103,9 @@ static size_t head_bytes(const struct wf_head *h) {
     return n;
 }
 
-void wf_request_detach(struct wf_request *r) {
-    if (Py_REFCNT(r) > 1) {
+void wf_request_detach(PyObject *request) {
+    struct wf_request *r = wf_request_origin(request);
+    if (Py_REFCNT(request) > 1 || (r != (struct wf_request *)request && Py_REFCNT(r) > 1)) {
         /* Somebody kept it: an exception, a background task, a log. Keep what they may read. */
         struct wf_call *call = r->call;
         size_t fields = sizeof(struct wf_field) * r->head.nfields, bytes = head_bytes(&r->head);
@@ -149,26 +150,26 @@ static PyObject *over(void) {
 }
 
 static PyObject *get_method(PyObject *self, void *closure) {
-    struct wf_request *r = (struct wf_request *)self;
+    struct wf_request *r = wf_request_origin(self);
     struct wf_span m = wf_head_span(r->base, r->head.method_at);
     return PyUnicode_DecodeLatin1(m.p, (Py_ssize_t)m.n, NULL);
 }
 
 static PyObject *get_http_version(PyObject *self, void *closure) {
-    return PyUnicode_FromString(((struct wf_request *)self)->head.minor_version ? "1.1" : "1.0");
+    return PyUnicode_FromString(wf_request_origin(self)->head.minor_version ? "1.1" : "1.0");
 }
 
 static PyObject *get_scheme(PyObject *self, void *closure) {
-    return PyUnicode_FromString(((struct wf_request *)self)->https ? "https" : "http");
+    return PyUnicode_FromString(wf_request_origin(self)->https ? "https" : "http");
 }
 
 static PyObject *get_forwarded_host(PyObject *self, void *closure) {
-    PyObject *host = ((struct wf_request *)self)->host;
+    PyObject *host = wf_request_origin(self)->host;
     return Py_NewRef(host != NULL ? host : Py_None);
 }
 
 static PyObject *get_path(PyObject *self, void *closure) {
-    struct wf_request *r = (struct wf_request *)self;
+    struct wf_request *r = wf_request_origin(self);
     if (r->path == NULL) {
         if (r->call == NULL) {
             return over();
@@ -179,14 +180,14 @@ static PyObject *get_path(PyObject *self, void *closure) {
 }
 
 static PyObject *get_raw_path(PyObject *self, void *closure) {
-    struct wf_request *r = (struct wf_request *)self;
+    struct wf_request *r = wf_request_origin(self);
     struct wf_span s = wf_head_span(r->base, r->head.path_at);
     return s.n != 0 ? PyBytes_FromStringAndSize(s.p, (Py_ssize_t)s.n)
                     : PyBytes_FromStringAndSize("/", 1);
 }
 
 static PyObject *get_query_string(PyObject *self, void *closure) {
-    struct wf_request *r = (struct wf_request *)self;
+    struct wf_request *r = wf_request_origin(self);
     struct wf_span s = wf_head_span(r->base, r->head.query_at);
     return PyBytes_FromStringAndSize(s.n != 0 ? s.p : "", (Py_ssize_t)s.n);
 }
@@ -210,7 +211,7 @@ static PyObject *field_pair(const char *base, const struct wf_field *f) {
 }
 
 static PyObject *get_raw_headers(PyObject *self, void *closure) {
-    struct wf_request *r = (struct wf_request *)self;
+    struct wf_request *r = wf_request_origin(self);
     if (r->raw_headers == NULL) {
         PyObject *list = PyList_New(r->head.nfields);
         for (unsigned i = 0; list != NULL && i < r->head.nfields; i++) {
@@ -227,7 +228,7 @@ static PyObject *get_raw_headers(PyObject *self, void *closure) {
 }
 
 static PyObject *get_path_params(PyObject *self, void *closure) {
-    struct wf_request *r = (struct wf_request *)self;
+    struct wf_request *r = wf_request_origin(self);
     if (r->path_params == NULL) {
         if (r->call == NULL) {
             return over();
@@ -238,7 +239,7 @@ static PyObject *get_path_params(PyObject *self, void *closure) {
 }
 
 static PyObject *get_client(PyObject *self, void *closure) {
-    struct wf_request *r = (struct wf_request *)self;
+    struct wf_request *r = wf_request_origin(self);
     if (r->client == NULL) {
         if (r->call == NULL) {
             return over();
@@ -249,7 +250,7 @@ static PyObject *get_client(PyObject *self, void *closure) {
 }
 
 static PyObject *get_server(PyObject *self, void *closure) {
-    struct wf_request *r = (struct wf_request *)self;
+    struct wf_request *r = wf_request_origin(self);
     if (r->local == NULL) {
         if (r->call == NULL) {
             return over();
@@ -260,28 +261,28 @@ static PyObject *get_server(PyObject *self, void *closure) {
 }
 
 static PyObject *get_app(PyObject *self, void *closure) {
-    struct wf_http_app *app = ((struct wf_request *)self)->app;
+    struct wf_http_app *app = wf_request_origin(self)->app;
     return Py_NewRef(app != NULL && app->app != NULL ? app->app : Py_None);
 }
 
 static PyObject *get_route(PyObject *self, void *closure) {
-    const struct wf_call *call = ((struct wf_request *)self)->call;
+    const struct wf_call *call = wf_request_origin(self)->call;
     bool routed = call != NULL && call->route != NULL && call->route->object != NULL;
     return Py_NewRef(routed ? call->route->object : Py_None);
 }
 
 static PyObject *get_outermost_app(PyObject *self, void *closure) {
-    struct wf_http_app *app = ((struct wf_request *)self)->server->apps;
+    struct wf_http_app *app = wf_request_origin(self)->server->apps;
     return Py_NewRef(app != NULL && app->app != NULL ? app->app : Py_None);
 }
 
 static PyObject *get_outermost_root_path(PyObject *self, void *closure) {
-    struct wf_span root = ((struct wf_request *)self)->server->config.root_path;
+    struct wf_span root = wf_request_origin(self)->server->config.root_path;
     return PyUnicode_DecodeUTF8(root.p, (Py_ssize_t)root.n, "replace");
 }
 
 static PyObject *get_root_path(PyObject *self, void *closure) {
-    struct wf_request *r = (struct wf_request *)self;
+    struct wf_request *r = wf_request_origin(self);
     if (r->root_path == NULL) {
         if (r->call == NULL) {
             return over();
@@ -291,8 +292,18 @@ static PyObject *get_root_path(PyObject *self, void *closure) {
     return Py_XNewRef(r->root_path);
 }
 
+/* What a handler that gives another body has to know. */
+static PyObject *get_body_read(PyObject *self, void *closure) {
+    struct wf_call *call = wf_request_origin(self)->call;
+    if (call == NULL || call->plan.ex == NULL || call->route == NULL ||
+        call->route->leaf.body_mode != WF_BODY_BUFFER) {
+        Py_RETURN_NONE;
+    }
+    return PyUnicode_FromString(wf_plan_body_is_json(&call->plan) ? "json" : "bytes");
+}
+
 static PyObject *get_session(PyObject *self, void *closure) {
-    return wf_session_open((struct wf_request *)self);
+    return wf_session_open(wf_request_origin(self));
 }
 
 static PyGetSetDef request_getset[] = {
@@ -316,6 +327,9 @@ static PyGetSetDef request_getset[] = {
      NULL},
     {"app", get_app, NULL, "the App whose route it is; of a mounted one that", NULL},
     {"_route", get_route, NULL, "the route that answers it; None where there is none, and later",
+     NULL},
+    {"_body_read", get_body_read, NULL,
+     "str | None: what parameters are read from the body as, 'json' or 'bytes'; None: they are not",
      NULL},
     {"_outermost_app", get_outermost_app, NULL, "the App that was given to Server", NULL},
     {"_outermost_root_path", get_outermost_root_path, NULL, "str: the root_path of Server", NULL},
@@ -373,7 +387,7 @@ static PyObject *body_waiter(struct wf_call *call) {
 }
 
 static PyObject *next_chunk(PyObject *self, PyObject *ignored) {
-    struct wf_request *r = (struct wf_request *)self;
+    struct wf_request *r = wf_request_origin(self);
     struct wf_call *call = r->call;
     if (call == NULL) {
         return over();
@@ -381,8 +395,9 @@ static PyObject *next_chunk(PyObject *self, PyObject *ignored) {
     struct wf_exchange *ex = call->plan.ex;
     uint8_t mode = call->route != NULL ? call->route->leaf.body_mode : WF_BODY_IGNORE;
     if (mode != WF_BODY_STREAM) {
-        struct wf_span body = mode == WF_BODY_BUFFER && !r->body_taken ? ex->body : WF_SPAN("");
-        r->body_taken = true;
+        bool *taken = &((struct wf_request *)self)->body_taken;
+        struct wf_span body = mode == WF_BODY_BUFFER && !*taken ? ex->body : WF_SPAN("");
+        *taken = true;
         return PyBytes_FromStringAndSize(body.p, (Py_ssize_t)body.n);
     }
     struct wf_http_server *s = call->server;
@@ -429,7 +444,7 @@ PyDoc_STRVAR(
     "from; None where there are none. Raises HTTPException: it is malformed.");
 
 static PyObject *form_items(PyObject *self, PyObject *ignored) {
-    struct wf_request *r = (struct wf_request *)self;
+    struct wf_request *r = wf_request_origin(self);
     struct wf_call *call = r->call;
     if (call == NULL || call->plan.ex->form == NULL) {
         Py_RETURN_NONE;
@@ -447,7 +462,7 @@ PyDoc_STRVAR(
     "content-type, etag and body. bool: not where there is middleware in Python.");
 
 static PyObject *always(PyObject *self, PyObject *texts) {
-    struct wf_request *r = (struct wf_request *)self;
+    struct wf_request *r = wf_request_origin(self);
     if (r->call == NULL || r->call->route == NULL || !PyTuple_Check(texts)) {
         PyErr_SetString(PyExc_TypeError, "a tuple, while the request is being handled");
         return NULL;
@@ -459,11 +474,42 @@ static PyObject *always(PyObject *self, PyObject *texts) {
 PyDoc_STRVAR(gone_doc, "_gone($self, /)\n--\n\nHas the client closed the connection?");
 
 static PyObject *gone(PyObject *self, PyObject *ignored) {
-    struct wf_call *call = ((struct wf_request *)self)->call;
+    struct wf_call *call = wf_request_origin(self)->call;
     return PyBool_FromLong(call == NULL || call->gone || wf_exchange_gone(call->plan.ex));
 }
 
+PyDoc_STRVAR(
+    answer_doc,
+    "_answer($self, body, /)\n--\n\n"
+    "What the original handler of a route with one of its own awaits: a Response. The request is "
+    "the one that "
+    "parameters get. body: bytes in place of what came, or None. RuntimeError: a second time.");
+
+static PyObject *answer(PyObject *self, PyObject *body) {
+    struct wf_call *call = wf_request_origin(self)->call;
+    if (call == NULL || call->plan.ex == NULL) {
+        return over();
+    }
+    if (call->chain == NULL || (body != Py_None && !PyBytes_Check(body))) {
+        PyErr_SetString(PyExc_TypeError, "bytes or None, in the handler of a route");
+        return NULL;
+    }
+    PyObject *awaitable = wf_chain_answer(call->chain);
+    if (awaitable == NULL) {
+        return NULL;
+    }
+    if (body != Py_None) {
+        Py_XSETREF(call->body, Py_NewRef(body));
+        call->plan.ex->body = wf_span(PyBytes_AS_STRING(body), (size_t)PyBytes_GET_SIZE(body));
+    }
+    if (call->plan.request != self) {
+        Py_XSETREF(call->plan.request, Py_NewRef(self));
+    }
+    return awaitable;
+}
+
 static PyMethodDef request_methods[] = {
+    {"_answer", answer, METH_O, answer_doc},
     {"_next_chunk", next_chunk, METH_NOARGS, next_chunk_doc},
     {"_form_items", form_items, METH_NOARGS, form_items_doc},
     {"_always", always, METH_O, always_doc},
@@ -473,9 +519,24 @@ static PyMethodDef request_methods[] = {
 
 /* ---- the type ---- */
 
+/* Request(other): one more of the same request, as classes of the application are made. */
+static PyObject *request_of(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    struct wf_state *state = wf_state_of_type(type);
+    PyObject *other; /* borrowed */
+    if (state == NULL || !PyArg_ParseTuple(args, "O!", state->http.request_type, &other)) {
+        return NULL;
+    }
+    struct wf_request *r = (struct wf_request *)type->tp_alloc(type, 0); /* zeroed */
+    if (r != NULL) {
+        r->origin = (struct wf_request *)Py_NewRef((PyObject *)wf_request_origin(other));
+    }
+    return (PyObject *)r;
+}
+
 static int request_traverse(PyObject *self, visitproc visit, void *arg) {
     struct wf_request *r = (struct wf_request *)self;
     Py_VISIT(Py_TYPE(self));
+    Py_VISIT((PyObject *)r->origin);
     Py_VISIT(r->server);
     Py_VISIT(r->path);
     Py_VISIT(r->raw_headers);
@@ -508,6 +569,7 @@ static void request_dealloc(PyObject *self) {
     request_clear(self);
     wf_free(r->copy);
     Py_CLEAR(r->server);
+    Py_CLEAR(r->origin);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -515,19 +577,15 @@ static void request_dealloc(PyObject *self) {
 PyDoc_STRVAR(request_doc, "One request, read from the connection's own buffer. Use weft.Request.");
 
 static PyType_Slot request_slots[] = {
-    {Py_tp_doc, (void *)request_doc},
-    {Py_tp_getset, request_getset},
-    {Py_tp_methods, request_methods},
-    {Py_tp_traverse, request_traverse},
-    {Py_tp_clear, request_clear},
-    {Py_tp_dealloc, request_dealloc},
-    {0, NULL},
+    {Py_tp_doc, (void *)request_doc}, {Py_tp_getset, request_getset},
+    {Py_tp_methods, request_methods}, {Py_tp_traverse, request_traverse},
+    {Py_tp_clear, request_clear},     {Py_tp_dealloc, request_dealloc},
+    {Py_tp_new, request_of},          {0, NULL},
 };
 
 PyType_Spec wf_request_spec = {
     .name = "weft._core.Request",
     .basicsize = sizeof(struct wf_request),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE |
-             Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
     .slots = request_slots,
 };

@@ -6,7 +6,7 @@ struct spec {
     const char *path, *kind;
     Py_ssize_t path_n;
     PyObject *methods, *plan, *response_class, *text_type, *body_max, *name, *params, *model,
-        *shape, *object;
+        *shape, *object, *handler;
     unsigned long long files_max, fields_max, field_bytes_max; /* of a form */
     unsigned long long timeout_ms;
     unsigned mount, shape_flags;
@@ -32,6 +32,7 @@ static int parse(struct wf_http_server *s, PyObject *args, PyObject *kwargs, str
                                         "timeout_ms",
                                         "strict_content_type",
                                         "route",
+                                        "handler",
                                         NULL};
     struct wf_form_config form;
     wf_form_config_default(&form);
@@ -48,14 +49,15 @@ static int parse(struct wf_http_server *s, PyObject *args, PyObject *kwargs, str
                          .params = Py_None,
                          .model = Py_None,
                          .object = Py_None,
+                         .handler = Py_None,
                          .shape = NULL};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "s#OO!|$siOOOUOp(KKK)O(O!I)IKpO", (char **)names, &out->path,
+            args, kwargs, "s#OO!|$siOOOUOp(KKK)O(O!I)IKpOO", (char **)names, &out->path,
             &out->path_n, &out->methods, s->state->plan.plan_type, &out->plan, &out->kind,
             &out->status, &out->response_class, &out->text_type, &out->body_max, &out->name,
             &out->params, &out->cancel, &out->files_max, &out->fields_max, &out->field_bytes_max,
             &out->model, s->state->shape.shape_type, &out->shape, &out->shape_flags, &out->mount,
-            &out->timeout_ms, &out->strict, &out->object)) {
+            &out->timeout_ms, &out->strict, &out->object, &out->handler)) {
         return -1;
     }
     if (out->params != Py_None && !PyTuple_Check(out->params)) {
@@ -140,6 +142,7 @@ static int fill(struct wf_http_server *s, const struct wf_http_app *app, struct 
     route->response_class = or_null(spec->response_class);
     route->model = or_null(spec->model);
     route->object = or_null(spec->object);
+    route->handler = or_null(spec->handler);
     route->shape = Py_XNewRef(spec->shape);
     route->shape_flags = spec->shape_flags;
     route->text_type = or_null(spec->text_type);
@@ -152,11 +155,11 @@ static int fill(struct wf_http_server *s, const struct wf_http_app *app, struct 
     unsigned n, nvalues;
     (void)wf_plan_dependencies(route->plan, &n, &nvalues);
     route->surrounded = app->middleware != NULL;
-    route->chained = n != 0 || route->surrounded;
+    route->chained = n != 0 || route->surrounded || route->handler != NULL;
     route->leaf.plan = route;
     route->leaf.body_mode = (uint8_t)wf_plan_body_mode(route->plan);
-    if (route->surrounded && route->leaf.body_mode == WF_BODY_IGNORE) {
-        route->leaf.body_mode = WF_BODY_STREAM; /* a middleware may want it */
+    if ((route->surrounded || route->handler != NULL) && route->leaf.body_mode == WF_BODY_IGNORE) {
+        route->leaf.body_mode = WF_BODY_STREAM; /* a middleware may want it, or the handler */
     }
     if (route->leaf.body_mode != WF_BODY_FORM) {
         return 0;
@@ -175,6 +178,7 @@ static void free_route(struct wf_route *route) {
     Py_XDECREF(route->response_class);
     Py_XDECREF(route->model);
     Py_XDECREF(route->object);
+    Py_XDECREF(route->handler);
     Py_XDECREF(route->shape);
     Py_XDECREF(route->text_type);
     Py_XDECREF(route->name);
@@ -240,7 +244,7 @@ int wf_route_fix(struct wf_route *route, PyObject *texts) {
         PyErr_SetString(PyExc_ValueError, "content-type and etag must be fit for a header");
         return -1;
     }
-    if (route->surrounded) {
+    if (route->surrounded || route->handler != NULL) {
         return 0;
     }
     Py_XSETREF(route->fixed_texts, Py_NewRef(texts));
@@ -260,6 +264,7 @@ int wf_routes_traverse(struct wf_http_server *s, visitproc visit, void *arg) {
         Py_VISIT(s->routes[i]->response_class);
         Py_VISIT(s->routes[i]->model);
         Py_VISIT(s->routes[i]->object);
+        Py_VISIT(s->routes[i]->handler);
         Py_VISIT(s->routes[i]->shape);
         Py_VISIT(s->routes[i]->params);
     }

@@ -490,8 +490,9 @@ PyDoc_STRVAR(
     "which the JSON of such a result is written where it is proved to be the model's. mount: the "
     "router it is in, of add_mount. timeout_ms: 0 for none. strict_content_type: a body is JSON "
     "only "
-    "where its content-type says so. route: what its requests have as _route. Raises "
-    "ValueError for a bad pattern or method.");
+    "where its content-type says so. route: what its requests have as _route. handler: its own, "
+    "async, called with the request, which awaits request._answer(). Raises ValueError for a bad "
+    "pattern or method.");
 
 static PyObject *server_add_route(PyObject *self, PyObject *args, PyObject *kwargs) {
     struct wf_http_server *s = (struct wf_http_server *)self;

@@ -312,7 +312,7 @@ void wf_session_leave(struct wf_request *r, struct wf_outer_session *outer) {
 }
 
 int wf_session_save_slow(struct wf_call *call) {
-    struct wf_request *r = (struct wf_request *)call->plan.request;
+    struct wf_request *r = wf_request_origin(call->plan.request);
     struct wf_exchange *ex = call->plan.ex;
     struct wf_buf out;
     if (r->session_over) {

@@ -123,7 +123,7 @@ done:
     return result;
 }
 
-bool plan_body_is_json(const struct wf_plan_call *call) {
+bool wf_plan_body_is_json(const struct wf_plan_call *call) {
     const struct wf_field *type = wf_head_find(&call->ex->head, WF_FIELD_CONTENT_TYPE);
     return type != NULL && type->value_len != 0 ? is_json(media_type(call->ex)) : call->lenient;
 }
@@ -158,7 +158,7 @@ enum conv_result plan_read_body(struct plan_run *run, PyObject **out) {
     if (ex->body.n == 0) {
         return CONV_OK;
     }
-    if (!plan_body_is_json(run->call)) {
+    if (!wf_plan_body_is_json(run->call)) {
         if (plan_body_is_bson(ex)) {
             return read_bson(run, ex->body, out);
         }

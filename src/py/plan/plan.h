@@ -117,6 +117,8 @@ bool wf_plan_is_coroutine(const struct wf_plan *plan);
 bool wf_plan_runs_python(const struct wf_plan *plan);
 /* Is it an `async def`, bound or not? Calling it runs nothing of it. */
 bool wf_plan_is_async_def(PyObject *callable);
+/* Would FastAPI parse the request's body as JSON? */
+bool wf_plan_body_is_json(const struct wf_plan_call *call);
 /* What the route's leaf needs. */
 enum wf_body_mode wf_plan_body_mode(const struct wf_plan *plan);
 

@@ -250,9 +250,7 @@ enum conv_result plan_step_form(struct plan_run *run, const struct step *s, PyOb
 /* The request has nothing for this step. In run.c. */
 enum conv_result plan_use_default(struct plan_run *run, const struct step *s, PyObject **out);
 
-/* Is there a body that FastAPI would parse as JSON? */
-bool plan_body_is_json(const struct wf_plan_call *call);
-/* Is it application/bson, which weft reads where FastAPI would hand over bytes? */
+/* Is the body application/bson, which weft reads where FastAPI would hand over bytes? */
 bool plan_body_is_bson(const struct wf_exchange *ex);
 
 /* ---- shaped.c ---- */

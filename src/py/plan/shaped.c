@@ -16,7 +16,7 @@ enum conv_result plan_read_shaped(struct plan_run *run, const struct step *s, Py
         return CONV_INVALID;
     }
     const struct wf_node *root = s->conv.shape->root;
-    bool json = plan_body_is_json(run->call);
+    bool json = wf_plan_body_is_json(run->call);
     if (wf_unlikely(!json && !plan_body_is_bson(ex))) {
         return CONV_INVALID;
     }
