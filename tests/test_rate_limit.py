@@ -143,10 +143,10 @@ def shared(store: Any, limit: int, window: float, **options: Any) -> App:
     made: list[Any] = []
 
     class Lazy:
-        async def eval(self, *args: Any) -> Any:
+        def __getattr__(self, name: str) -> Any:
             if not made:
                 made.append(store.client())
-            return await made[0].eval(*args)
+            return getattr(made[0], name)
 
     app = limited(RedisRateLimitMiddleware, Lazy(), limit, window, **options)
 
@@ -170,6 +170,26 @@ def test_redis_counts_for_all(store: Store) -> None:
         assert statuses(b, 2, **client("2001:db8::2")) == [200, 429]
         for port in (a, b):
             ask(port, get("/close", **client("192.0.2.99")))
+
+
+def test_script_is_sent_only_where_redis_has_not_got_it(store: Store) -> None:
+    app = shared(store, 5, 3600, timeout=10)
+    with redis.Redis(unix_socket_path=str(store.path)) as probe, on_weft(app) as port:
+
+        def calls() -> list[int]:
+            stats: Any = probe.info("commandstats")
+            return [
+                stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("eval", "evalsha")
+            ]
+
+        assert statuses(port, 3) == [200] * 3
+        assert calls() == [1, 3]
+        probe.script_flush()
+        assert statuses(port, 3) == [200, 200, 429]  # what was counted stays
+        assert calls() == [2, 6]
+        probe.set("weft:rate:192.0.2.1", "no number")
+        assert statuses(port, 1, **client("192.0.2.1")) == [200]  # whatever else fails lets pass
+        ask(port, get("/close", **client("192.0.2.99")))
 
 
 def test_by_a_field_in_redis(store: Store) -> None:
@@ -220,10 +240,10 @@ def test_a_store_that_does_not_answer(store: Store) -> None:
             inner = store.client()
 
             class Client:
-                async def eval(self, *args: Any) -> Any:
+                async def evalsha(self, *args: Any) -> Any:
                     nonlocal asked
                     asked += 1
-                    return await inner.eval(*args)
+                    return await inner.evalsha(*args)
 
                 async def aclose(self) -> None:
                     await inner.aclose()

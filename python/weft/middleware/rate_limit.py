@@ -66,6 +66,7 @@ due = due + interval
 redis.call('SET', KEYS[1], string.format('%.0f', due), 'PX', math.ceil((due - now) / 1000))
 return 0
 """
+_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()  # as Redis knows it by
 
 
 class RedisRateLimitMiddleware(BaseHTTPMiddleware):
@@ -119,12 +120,21 @@ class RedisRateLimitMiddleware(BaseHTTPMiddleware):
             return None
         try:
             async with asyncio.timeout(self._timeout):
-                micros = await self._redis.eval(_SCRIPT, 1, self._key(request), *self._arguments)
-            return float(micros) / 1e6
+                return float(await self._ask(self._key(request))) / 1e6
         except Exception as exc:  # whatever a store can fail with
             self._gone_until = time.monotonic() + self._retry_after
             log.logger.warning("The store of the rate limit is gone: %s", exc or type(exc).__name__)
             return None
+
+    async def _ask(self, key: str) -> Any:
+        """By the script's digest; by its text, which it then knows, where Redis has not got it: at
+        first, and after a restart, a failover or SCRIPT FLUSH."""
+        try:
+            return await self._redis.evalsha(_SHA, 1, key, *self._arguments)
+        except Exception as exc:
+            if not _is_no_script(exc):
+                raise
+        return await self._redis.eval(_SCRIPT, 1, key, *self._arguments)
 
     def _key(self, request: Request) -> str:
         name = request.headers.get(self._header) if self._header is not None else None
@@ -147,6 +157,11 @@ def _client(redis: Any, timeout: float) -> Any:
     return redis_asyncio.from_url(
         redis, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
     )
+
+
+def _is_no_script(exc: Exception) -> bool:
+    """Is it Redis' NOSCRIPT? By name, as there is more than one client library."""
+    return type(exc).__name__ == "NoScriptError" or str(exc).startswith("NOSCRIPT")
 
 
 def _network(address: str) -> str:
