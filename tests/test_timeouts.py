@@ -199,6 +199,50 @@ def test_a_thread_is_left_to_itself() -> None:
     assert seen == [("/thread", "a")]
 
 
+@pytest.mark.parametrize("around", ["dependency", "middleware", "both"])
+def test_a_thread_beneath_something_is_left_to_itself(around: str) -> None:
+    """It was the server's own 504, which closed the connection."""
+    app, go_on, log = App(), threading.Event(), list[Any]()
+
+    async def dependency(request: Request) -> str:
+        return request.method
+
+    def blocking(value: str = Depends(dependency)) -> str:
+        return block(value)
+
+    def block(value: str = Depends(dependency) if around != "middleware" else "GET") -> str:
+        go_on.wait(60)
+        log.append(value)
+        return "too late"
+
+    app.get("/handler", timeout=0.05)(block)
+
+    @app.get("/dependency", timeout=0.05)
+    async def dependent(value: str = Depends(blocking)) -> None:
+        log.append("not called")
+
+    @app.exception_handler(504)
+    async def answer(request: Request, exc: HTTPException) -> JSONResponse:
+        return JSONResponse("mine", 504)
+
+    if around != "dependency":
+
+        @app.middleware("http")
+        async def outer(request: Request, call_next: Any) -> Any:
+            reply = await call_next(request)
+            log.append(reply.status_code)
+            return reply
+
+    with served(app) as server, server.connect() as client:
+        for path in ("/handler", "/dependency"):
+            assert late(client, path).body == b'"mine"'
+        assert log.count(504) == (0 if around == "dependency" else 2)
+        go_on.set()
+        assert wait_until(lambda: log.count("GET") == 2)
+        assert client.is_open()
+    assert "not called" not in log
+
+
 def test_a_thread_that_is_waited_for_gets_the_servers_own() -> None:
     """As does what does not end within handler_grace_ms."""
     app, go_on, log = App(), threading.Event(), []

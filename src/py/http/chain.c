@@ -567,6 +567,12 @@ PySendResult chain_step(struct wf_chain *c, PyObject *arg, PyObject **out) {
 
 /* A thread cannot be stopped: the generator it works for must not be closed before it is done. */
 static PySendResult throw_at_job(struct wf_chain *c, PyObject *exc, PyObject **out) {
+    if (c->call != NULL && c->call->timed_out && !wf_chain_needs_thread(c)) {
+        wf_job_wake(c->job, NULL); /* it is left to itself */
+        Py_CLEAR(c->job);
+        wf_err_put(Py_NewRef(exc));
+        return PYGEN_ERROR;
+    }
     Py_XSETREF(c->cancelled, Py_NewRef(exc));
     Py_CLEAR(c->inner);
     if (!wf_job_done(c->job) && c->server->server != NULL) {

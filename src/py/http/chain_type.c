@@ -78,8 +78,8 @@ PyObject *wf_chain_errors(struct wf_chain *c) {
     return c->errors;
 }
 
-bool wf_chain_in_thread(const struct wf_chain *c) {
-    return c->job != NULL;
+bool wf_chain_needs_thread(const struct wf_chain *c) {
+    return c->job != NULL && (c->left || c->generator != NULL || c->nexits != 0);
 }
 
 static int chain_traverse(PyObject *self, visitproc visit, void *arg) {

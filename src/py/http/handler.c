@@ -843,7 +843,7 @@ void wf_call_start(struct wf_http_server *s, struct wf_exchange *ex) {
 }
 
 /* The route's time is over, and nothing is sent yet. A thread cannot be stopped: alone it is left to itself, as at
- * the server's end; beneath dependencies, which have to wait for it, the server answers for them. */
+ * the server's end; beneath generators, which have to wait for it, the server answers for them. */
 static void timed_out(struct wf_call *call) {
     struct wf_http_server *s = call->server;
     call->timed_out = true;
@@ -857,7 +857,7 @@ static void timed_out(struct wf_call *call) {
             PyErr_SetNone(s->state->task.cancelled_error); /* as if it had been */
         }
         wf_call_fail(call);
-    } else if (call->chain != NULL && wf_chain_in_thread(call->chain)) {
+    } else if (call->chain != NULL && wf_chain_needs_thread(call->chain)) {
         wf_exchange_time_out(call->plan.ex);
     } else if (call->task != NULL && wf_task_cancel(call->task) < 0) {
         PyErr_WriteUnraisable(NULL);

@@ -384,7 +384,8 @@ wf_chain_errors(struct wf_chain *c); /* borrowed: list, of a request that is inv
 /* What the route's own handler awaits for its dependencies and its endpoint; new reference, or NULL with an
  * exception. */
 PyObject *wf_chain_answer(struct wf_chain *c);
-bool wf_chain_in_thread(const struct wf_chain *c); /* it waits for what nobody can stop */
+/* It waits for a thread, which nobody can stop, and has to: a generator is taken back only once it has ended. */
+bool wf_chain_needs_thread(const struct wf_chain *c);
 
 /* job.c: sync handlers in the thread pool. */
 int wf_job_submit(struct wf_call *call, PyObject *callable); /* 0, or -1 with an exception */
