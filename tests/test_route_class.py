@@ -19,6 +19,7 @@ from pydantic import BaseModel
 import weft
 from tests.peer import Ask, Framework, answers, assert_same, get
 from weft.exceptions import SignatureError
+from weft.middleware import RequestIDMiddleware
 from weft.sites import compile_site
 from weft.testing import TestClient
 
@@ -582,6 +583,22 @@ def test_nothing_of_a_handled_request_stays(app):
 
         assert wait_until(gone)
         assert len(alive) == 10
+
+
+def test_layers_within_middleware_take_a_request_of_its_own(app):
+    app.add_middleware(RequestIDMiddleware)
+
+    @app.middleware("http")
+    async def around(request, call_next):
+        return await call_next(weft.Request(request.scope, request.receive))
+
+    async def through(original, request):
+        return await original(weft.Request(request.scope))
+
+    handled_by(through)
+    with TestClient(app) as client:
+        reply = client.get("/")
+        assert (reply.json(), bool(reply.headers["x-request-id"])) == ("/", True)
 
 
 def test_client_that_leaves_cancels_the_handler():

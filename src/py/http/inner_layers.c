@@ -464,7 +464,7 @@ static PyObject *layers_call(PyObject *self, PyObject *const *args, size_t nargs
     struct passage *p = (struct passage *)type->tp_alloc(type, 0);
     if (p != NULL) {
         p->within = (struct inner_layers *)Py_NewRef(self);
-        p->request = (struct wf_request *)Py_NewRef(args[0]);
+        p->request = (struct wf_request *)Py_NewRef((PyObject *)wf_request_origin(args[0]));
         p->following = Py_NewRef(args[1]);
     }
     return (PyObject *)p;
