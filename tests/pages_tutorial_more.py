@@ -515,24 +515,23 @@ def json_lines(fw: Framework) -> Any:
 @page(
     "tutorial/background-tasks",
     Ask("POST", "/send/a@example.com"),
-    Ask("POST", "/send/a@example.com?q=x"),
+    Ask("POST", "/send/b@example.com?q=x"),
 )
 def background(fw: Framework) -> Any:
     app = fw.App(title="t")
+    notes: dict[str, list[str]] = {"a@example.com": [], "b@example.com": []}
+    fw.log.append(notes)  # of each request its own: those of one may come after the next
 
-    def note(text: str) -> None:
-        fw.log.append(text)
-
-    def query(tasks: fw.BackgroundTasks, q: str | None = None):
+    def query(email: str, tasks: fw.BackgroundTasks, q: str | None = None):
         if q:
-            tasks.add_task(note, f"found query: {q}")
+            tasks.add_task(notes[email].append, f"found query: {q}")
         return q
 
     @app.post("/send/{email}")
     async def send(
         email: str, tasks: fw.BackgroundTasks, q: Annotated[str | None, fw.Depends(query)]
     ):
-        tasks.add_task(note, f"message to {email}")
+        tasks.add_task(notes[email].append, f"message to {email}")
         return {"message": "Message sent"}
 
     return app
