@@ -28,18 +28,20 @@ const char wf_two_digits[200] = "00010203040506070809"
                                 "90919293949596979899";
 
 /* clang-format off */
-#define NUMBER(h, t, o)                                                                            \
+#define TEN_NUMBERS(X, h, t) \
+    X(h, t, 0), X(h, t, 1), X(h, t, 2), X(h, t, 3), X(h, t, 4), \
+    X(h, t, 5), X(h, t, 6), X(h, t, 7), X(h, t, 8), X(h, t, 9)
+#define HUNDRED_NUMBERS(X, h) \
+    TEN_NUMBERS(X, h, 0), TEN_NUMBERS(X, h, 1), TEN_NUMBERS(X, h, 2), TEN_NUMBERS(X, h, 3), TEN_NUMBERS(X, h, 4), \
+    TEN_NUMBERS(X, h, 5), TEN_NUMBERS(X, h, 6), TEN_NUMBERS(X, h, 7), TEN_NUMBERS(X, h, 8), TEN_NUMBERS(X, h, 9)
+#define THOUSAND_NUMBERS(X) \
+    HUNDRED_NUMBERS(X, 0), HUNDRED_NUMBERS(X, 1), HUNDRED_NUMBERS(X, 2), HUNDRED_NUMBERS(X, 3), HUNDRED_NUMBERS(X, 4), \
+    HUNDRED_NUMBERS(X, 5), HUNDRED_NUMBERS(X, 6), HUNDRED_NUMBERS(X, 7), HUNDRED_NUMBERS(X, 8), HUNDRED_NUMBERS(X, 9)
+#define NUMBER(h, t, o) \
     {'0' + ((h) ? (h) : (t) ? (t) : (o)), '0' + ((h) ? (t) : (o)), '0' + (o), (h) ? 3 : (t) ? 2 : 1}
-#define TEN_NUMBERS(h, t)                                                                          \
-    NUMBER(h, t, 0), NUMBER(h, t, 1), NUMBER(h, t, 2), NUMBER(h, t, 3), NUMBER(h, t, 4),           \
-    NUMBER(h, t, 5), NUMBER(h, t, 6), NUMBER(h, t, 7), NUMBER(h, t, 8), NUMBER(h, t, 9)
-#define HUNDRED_NUMBERS(h)                                                                         \
-    TEN_NUMBERS(h, 0), TEN_NUMBERS(h, 1), TEN_NUMBERS(h, 2), TEN_NUMBERS(h, 3), TEN_NUMBERS(h, 4), \
-    TEN_NUMBERS(h, 5), TEN_NUMBERS(h, 6), TEN_NUMBERS(h, 7), TEN_NUMBERS(h, 8), TEN_NUMBERS(h, 9)
-const char wf_small_numbers[1000][4] = {
-    HUNDRED_NUMBERS(0), HUNDRED_NUMBERS(1), HUNDRED_NUMBERS(2), HUNDRED_NUMBERS(3), HUNDRED_NUMBERS(4),
-    HUNDRED_NUMBERS(5), HUNDRED_NUMBERS(6), HUNDRED_NUMBERS(7), HUNDRED_NUMBERS(8), HUNDRED_NUMBERS(9),
-};
+#define DIGITS(h, t, o) {'0' + (h), '0' + (t), '0' + (o)}
+const char wf_small_numbers[1000][4] = {THOUSAND_NUMBERS(NUMBER)};
+const char wf_three_digits[1000][4] = {THOUSAND_NUMBERS(DIGITS)};
 /* clang-format on */
 
 #if defined(__SSE2__)

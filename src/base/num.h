@@ -1,6 +1,6 @@
 /* Numbers to text and back, exactly.
  *
- * Integers are two digits at a time; floats are the shortest decimal that reads back as the same
+ * Integers are two or three digits at a time; floats are the shortest decimal that reads back as the same
  * double, laid out as Python's repr lays it out; parsing rounds correctly (half to even).
  * thread   any; no allocation, no locale */
 #ifndef WF_BASE_NUM_H
@@ -45,43 +45,39 @@ static inline void wf_put_8_digits(char *out, uint32_t v) {
     wf_put_next_2_digits(out + 6, fixed);
 }
 
-/* One or two digits, without a guess at which; scratches the byte behind one. */
-static inline size_t wf_put_1_or_2_digits(char *out, uint32_t v) {
-    size_t one = v < 10;
-    memcpy(out, wf_two_digits + v * 2 + one, 2);
-    return 2 - one;
-}
+/* The numbers below 1000 as text, and how long that is; and with zeros in front. */
+extern const char wf_small_numbers[1000][4], wf_three_digits[1000][4];
 
-/* A fixed point without zeros in front, and as many pairs of digits behind it, a constant. */
-WF_ALWAYS_INLINE size_t wf_put_fixed(char *out, uint64_t fixed, unsigned pairs) {
-    size_t n = wf_put_1_or_2_digits(out, (uint32_t)(fixed >> 32));
-    for (unsigned i = 0; i < pairs; i++) {
-        fixed = wf_put_next_2_digits(out + n, fixed);
-        n += 2;
+/* A fixed point with 32 bits behind it, without zeros in front, and as many groups of three digits behind it, a
+ * constant. Scratches the byte behind them. */
+WF_ALWAYS_INLINE size_t wf_put_fixed(char *out, uint64_t fixed, unsigned groups) {
+    const char *head = wf_small_numbers[fixed >> 32];
+    memcpy(out, head, 4);
+    size_t n = (size_t)head[3];
+    for (unsigned i = 0; i < groups; i++) {
+        fixed = (fixed & UINT32_MAX) * 1000;
+        memcpy(out + n, wf_three_digits[fixed >> 32], 4);
+        n += 3;
     }
     return n;
 }
 
-/* The numbers below 1000 as text, and how long that is. */
-extern const char wf_small_numbers[1000][4];
-
 /* Writes v in decimal at `out` (room for 10, 20 and 20 bytes, all of which may be written to); returns the
- * bytes of the text. No NUL. Quotients are rounded up as in wf_put_8_digits. */
+ * bytes of the text. No NUL. How many groups of three digits there are is a guess of the processor's, how many
+ * digits the first one has is not. Quotients are rounded up as in wf_put_8_digits. */
 static inline size_t wf_u32_write(char *out, uint32_t v) {
-    if (v < 1000) { /* which are most, and of no usual length: without a guess at it */
-        memcpy(out, wf_small_numbers[v], 4);
-        return (size_t)wf_small_numbers[v][3];
-    }
-    if (v < 10000) {
-        return wf_put_fixed(out, v * UINT64_C(42949673), 1);
+    if (v < 1000) {
+        return wf_put_fixed(out, (uint64_t)v << 32, 0);
     }
     if (v < 1000000) {
-        return wf_put_fixed(out, v * UINT64_C(429497), 2);
+        return wf_put_fixed(out, v * UINT64_C(4294968), 1);
     }
-    if (v < 100000000) {
-        return wf_put_fixed(out, (v * UINT64_C(281474977) >> 16) + 1, 3);
+    if (wf_likely(v < 1000000000)) {
+        return wf_put_fixed(out, (v * UINT64_C(18014398510) >> 22) + 1, 2);
     }
-    return wf_put_fixed(out, (v * UINT64_C(1441151881) >> 25) + 1, 4);
+    wf_put_2_digits(out, v / 100000000);
+    wf_put_8_digits(out + 2, v % 100000000);
+    return 10;
 }
 size_t wf_u64_write(char *out, uint64_t v);
 size_t wf_i64_write(char *out, int64_t v);
