@@ -10,6 +10,15 @@
 
 #define WF_ASSERT(cond) assert(cond)
 
+/* gcc's way and clang's of saying it. */
+#if defined(__SANITIZE_ADDRESS__)
+#define WF_ADDRESS_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WF_ADDRESS_SANITIZER
+#endif
+#endif
+
 #define wf_likely(x) __builtin_expect(!!(x), 1)
 #define wf_unlikely(x) __builtin_expect(!!(x), 0)
 

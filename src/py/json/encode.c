@@ -184,7 +184,7 @@ static WF_NOINLINE char *encode_odd_member(struct encoder *e, char *d, PyObject 
 /* key, value  borrowed likewise */
 WF_ALWAYS_INLINE char *encode_member(struct encoder *e, char *d, PyObject *key, PyObject *value) {
     if (wf_likely(PyUnicode_CheckExact(key))) {
-        d = encode_str(e, d, key);
+        d = encode_key(e, d, key);
         if (wf_unlikely(d == NULL)) {
             return NULL;
         }

@@ -68,13 +68,14 @@ static inline void leave(struct encoder *e) {
 
 /* ---- strings ---- */
 
-/* before  as in wf_json_copy_if_plain */
-WF_ALWAYS_INLINE char *put_text(struct encoder *e, char *d, const char *s, size_t n, bool before) {
+/* key  a constant: whether it is one, which is seldom long */
+WF_ALWAYS_INLINE char *put_text(struct encoder *e, char *d, const char *s, size_t n, bool key) {
     d = room(e, d, n + 2);
     if (wf_unlikely(d == NULL)) {
         return NULL;
     }
-    if (wf_unlikely(!wf_json_copy_if_plain(d + 1, s, n, before))) {
+    bool plain = key ? wf_json_copy_key_if_plain(d + 1, s, n) : wf_json_copy_if_plain(d + 1, s, n);
+    if (wf_unlikely(!plain)) {
         return wf_json_encode_escaped(e, d, s, n);
     }
     d[0] = '"';
@@ -82,12 +83,20 @@ WF_ALWAYS_INLINE char *put_text(struct encoder *e, char *d, const char *s, size_
     return d + n + 2;
 }
 
-WF_ALWAYS_INLINE char *encode_str(struct encoder *e, char *d, PyObject *str) {
+WF_ALWAYS_INLINE char *encode_text(struct encoder *e, char *d, PyObject *str, bool key) {
     if (wf_likely(PyUnicode_IS_COMPACT_ASCII(str))) {
         return put_text(e, d, (const char *)((PyASCIIObject *)str + 1),
-                        (size_t)PyUnicode_GET_LENGTH(str), true);
+                        (size_t)PyUnicode_GET_LENGTH(str), key);
     }
     return wf_json_encode_wide(e, d, str);
+}
+
+WF_ALWAYS_INLINE char *encode_str(struct encoder *e, char *d, PyObject *str) {
+    return encode_text(e, d, str, false);
+}
+
+WF_ALWAYS_INLINE char *encode_key(struct encoder *e, char *d, PyObject *str) {
+    return encode_text(e, d, str, true);
 }
 
 /* ---- numbers ---- */

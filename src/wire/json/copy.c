@@ -63,11 +63,11 @@ bool wf_json_copy_if_plain_long(char *d, const char *s, size_t n) {
     }
     const size_t step = WF_JSON_LONG - 1;
     for (; n > step; n -= step, s += step, d += step) {
-        if (!wf_json_copy_if_plain(d, s, step, false)) {
+        if (!wf_json_copy_if_plain(d, s, step)) {
             return false;
         }
     }
-    return wf_json_copy_if_plain(d, s, n, false);
+    return wf_json_copy_if_plain(d, s, n);
 }
 
 /* ---- escapes ---- */

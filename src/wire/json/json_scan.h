@@ -87,10 +87,10 @@ static inline const char *wf_json_plain_tail(const char *p, const char *end, uns
 #if defined(__SSE2__)
 /* Quotes, backslashes and control bytes of v: all their bits set. */
 static inline __m128i wf_json_specials16(__m128i v) {
-    __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
-    __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"'));
-    __m128i backslash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
-    return _mm_or_si128(control, _mm_or_si128(quote, backslash));
+    __m128i beside =
+        _mm_xor_si128(v, _mm_set1_epi8('"' ^ ' ')); /* the quote is next to the control bytes */
+    __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(beside, _mm_set1_epi8(' ')), beside);
+    return _mm_or_si128(low, _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
 }
 
 /* The same, one bit a byte. */

@@ -65,20 +65,13 @@ static inline char *wf_json_put_escape(char *d, unsigned char c) {
     return d;
 }
 
-/* For runs too long for what is inline: as wf_json_copy_if_plain, with the widest registers there
- * are (copy.c). */
-bool wf_json_copy_if_plain_long(char *d, const char *s, size_t n);
+enum { WF_JSON_LONG = 128 /* bytes from which a call for the widest registers is worth it */ };
 
-enum { WF_JSON_LONG = 128 /* bytes from which the call is worth it */ };
+/* What wf_json_copy_if_plain does with long runs (copy.c), and with others whose length has to be asked. */
+WF_NOINLINE bool wf_json_copy_if_plain_long(char *d, const char *s, size_t n);
 
-/* Copies [s, s + n) to d, where there is room for n + 16 bytes. False where a byte of it must be
- * escaped; what is at d then is rubbish.
- * before  whether the 16 bytes in front of s may be read, as those of a str's text may */
-static inline bool wf_json_copy_if_plain(char *d, const char *s, size_t n, bool before) {
+static inline bool wf_json_copy_if_plain_by_length(char *d, const char *s, size_t n) {
     if (n >= 16) {
-        if (n >= WF_JSON_LONG) {
-            return wf_json_copy_if_plain_long(d, s, n);
-        }
 #if defined(__SSE2__)
         __m128i last = _mm_loadu_si128((const __m128i *)(s + n - 16));
         _mm_storeu_si128((__m128i *)(d + n - 16), last);
@@ -102,24 +95,6 @@ static inline bool wf_json_copy_if_plain(char *d, const char *s, size_t n, bool 
         return special == 0;
 #endif
     }
-#if defined(__SSE2__)
-    if (before) { /* what is in front is looked at too, and shifted out of the answer */
-        __m128i v = _mm_loadu_si128((const __m128i *)(s + n - 16));
-        unsigned special = wf_json_special16(v) >> (16 - n);
-        uint64_t x;
-        if (n > 8) {
-            memcpy(&x, s, 8);
-            memcpy(d, &x, 8);
-            _mm_storel_epi64((__m128i *)(d + n - 8), _mm_unpackhi_epi64(v, v));
-        } else {
-            memcpy(&x, s + n - 8, 8);
-            unsigned half = (unsigned)(8 - n) * 4; /* 64 bits cannot be shifted at once */
-            x = x >> half >> half;
-            memcpy(d, &x, 8);
-        }
-        return special == 0;
-    }
-#endif
     if (n > 8) {
         uint64_t x, y;
         memcpy(&x, s, 8);
@@ -135,6 +110,61 @@ static inline bool wf_json_copy_if_plain(char *d, const char *s, size_t n, bool 
         d[i] = s[i];
     }
     return true;
+}
+
+#if defined(__SSE2__) && !defined(WF_ADDRESS_SANITIZER)
+/* 32 bytes that do not reach into the next page can be read if the first of them can. (Not for AddressSanitizer,
+ * which knows what belongs to whom.) */
+static inline bool wf_json_readable32(const char *s) {
+    return ((uintptr_t)s & 4095) <= 4096 - 32;
+}
+
+/* 1 to 32 bytes, read with what is behind them, so that there is no length to guess at: guesses at the lengths of
+ * names and the like are as good as none. */
+static inline bool wf_json_copy_if_plain32(char *d, const char *s, size_t n) {
+    __m128i low = _mm_loadu_si128((const __m128i *)s);
+    __m128i high = _mm_loadu_si128((const __m128i *)(s + 16));
+    _mm_storeu_si128((__m128i *)d, low);
+    _mm_storeu_si128((__m128i *)(d + 16), high);
+    uint32_t special = wf_json_special16(low) | (uint32_t)wf_json_special16(high) << 16;
+    return special << (32 - n) == 0;
+}
+
+/* 1 to 16 bytes likewise. */
+static inline bool wf_json_copy_if_plain16(char *d, const char *s, size_t n) {
+    __m128i v = _mm_loadu_si128((const __m128i *)s);
+    _mm_storeu_si128((__m128i *)d, v);
+    return (wf_json_special16(v) << (16 - n) & 0xffff) == 0;
+}
+#else
+static inline bool wf_json_readable32(const char *s) {
+    (void)s;
+    return false;
+}
+
+static inline bool wf_json_copy_if_plain32(char *d, const char *s, size_t n) {
+    return wf_json_copy_if_plain_by_length(d, s, n);
+}
+
+static inline bool wf_json_copy_if_plain16(char *d, const char *s, size_t n) {
+    return wf_json_copy_if_plain_by_length(d, s, n);
+}
+#endif
+
+/* Copies [s, s + n) to d, where there is room for n + WF_JSON_SLACK bytes. False where a byte of it must be
+ * escaped; what is at d then is rubbish. */
+static inline bool wf_json_copy_if_plain(char *d, const char *s, size_t n) {
+    if (n - 1 < 32 && wf_likely(wf_json_readable32(s))) {
+        return wf_json_copy_if_plain32(d, s, n);
+    }
+    return n >= WF_JSON_LONG ? wf_json_copy_if_plain_long(d, s, n)
+                             : wf_json_copy_if_plain_by_length(d, s, n);
+}
+
+/* The same for what is seldom longer than 16 bytes. */
+static inline bool wf_json_copy_key_if_plain(char *d, const char *s, size_t n) {
+    return n - 1 < 16 && wf_likely(wf_json_readable32(s)) ? wf_json_copy_if_plain16(d, s, n)
+                                                          : wf_json_copy_if_plain(d, s, n);
 }
 
 /* Copies [s, s + n) to d and escapes what must be; d has room for 6 * n + 16 bytes. */
@@ -154,7 +184,7 @@ static inline int wf_json_put_text(struct wf_json_out *o, const char *s, size_t 
         return rc;
     }
     *o->p++ = '"';
-    if (wf_likely(wf_json_copy_if_plain(o->p, s, n, false))) {
+    if (wf_likely(wf_json_copy_if_plain(o->p, s, n))) {
         o->p += n;
     } else {
         while (n != 0) { /* by blocks: the room an escape may take is asked for only where it is */

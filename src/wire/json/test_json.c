@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -330,7 +331,7 @@ static void unescaping_at_once_agrees_with_two_passes(void **state) {
 }
 
 static void unescaping_goes_on_with_more_room(void **state) {
-    char in[2001], out[2200 + WF_JSON_UNESCAPE_ROOM];
+    char in[2001], out[2200 + WF_JSON_UNESCAPE_ROOM] = "";
     memset(in, 'x', 2000);
     in[700] = '\\';
     in[701] = 'n';
@@ -478,6 +479,32 @@ static uint32_t random_char(unsigned width) {
     return c > max || (surrogate && random_u32() % 8 != 0) ? 'x' : c;
 }
 
+/* Up to 32 bytes are read of shorter texts: neither what is behind them matters, nor that there is nothing. */
+static void what_is_behind_a_string_does_not_matter(void **state) {
+    enum { PAGE = 4096 };
+    char *page = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(page != MAP_FAILED && mprotect(page + PAGE, PAGE, PROT_NONE) == 0);
+    memset(page, '"', PAGE);
+    for (size_t n = 0; n < 70; n++) {
+        for (size_t behind = 0; behind < 40; behind++) {
+            char *s = page + PAGE - behind - n, text[72 + WF_JSON_SLACK], key[72 + WF_JSON_SLACK];
+            memset(s, 'x', n);
+            assert_true(wf_json_copy_if_plain(text, s, n));
+            assert_true(wf_json_copy_key_if_plain(key, s, n));
+            assert_memory_equal(text, s, n);
+            assert_memory_equal(key, s, n);
+            for (size_t i = 0; i < n; i++) {
+                s[i] = "\"\\\n"[i % 3];
+                assert_false(wf_json_copy_if_plain(text, s, n));
+                assert_false(wf_json_copy_key_if_plain(key, s, n));
+                s[i] = 'x';
+            }
+            memset(s, '"', n);
+        }
+    }
+    assert_int_equal(munmap(page, 2 * PAGE), 0);
+}
+
 static void wide_text_is_written_as_plainly(void **state) {
     uint32_t units[70];
     char got[70 * 6 + 64], expected[70 * 6 + 64];
@@ -558,6 +585,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(numbers_have_their_kind),
         cmocka_unit_test(strings_are_written_as_plainly),
         cmocka_unit_test(each_byte_is_written_anywhere),
+        cmocka_unit_test(what_is_behind_a_string_does_not_matter),
         cmocka_unit_test(wide_text_is_written_as_plainly),
         cmocka_unit_test(writing_stops_where_the_buffer_does),
         cmocka_unit_test(positions_are_lines_and_columns),
