@@ -142,39 +142,32 @@ int wf_bson_encode_member(struct encoder *e, struct place *place, PyObject *key,
     return rc;
 }
 
+static int pair_at_top(struct encoder *e, const void *with, struct place *place, PyObject *key,
+                       PyObject *value) {
+    return wf_bson_encode_member(e, place, key, value, true);
+}
+
+static int pair_within(struct encoder *e, const void *with, struct place *place, PyObject *key,
+                       PyObject *value) {
+    return wf_bson_encode_member(e, place, key, value, false);
+}
+
 static int encode_dict_members(struct encoder *e, PyObject *dict, bool top) {
     struct place place = {.up = e->place};
-    PyObject *key, *value;
-    Py_ssize_t at = 0, size = PyDict_GET_SIZE(dict);
+    const Py_ssize_t size = PyDict_GET_SIZE(dict);
     if (top) {
-        value = PyDict_GetItemWithError(dict, e->s->names[NAME__id]);
-        if (value != NULL) {
-            Py_INCREF(value);
-            int rc = wf_bson_encode_member(e, &place, e->s->names[NAME__id], value, false);
-            Py_DECREF(value);
-            if (rc < 0) {
-                return -1;
-            }
-        } else if (PyErr_Occurred()) {
-            return -1;
-        } else {
-            top = false; /* nothing to look out for */
+        PyObject *id = PyDict_GetItemWithError(dict, e->s->names[NAME__id]);
+        if (id != NULL) {
+            Py_INCREF(id);
+            int rc = wf_bson_encode_member(e, &place, e->s->names[NAME__id], id, false);
+            Py_DECREF(id);
+            return rc < 0 ? -1 : encode_members(e, &place, dict, size, pair_at_top, NULL);
         }
-    }
-    while (PyDict_Next(dict, &at, &key, &value)) {
-        Py_INCREF(key);
-        Py_INCREF(value);
-        int rc = wf_bson_encode_member(e, &place, key, value, top);
-        Py_DECREF(key);
-        Py_DECREF(value);
-        if (rc < 0) {
+        if (PyErr_Occurred()) {
             return -1;
         }
-        if (wf_unlikely(PyDict_GET_SIZE(dict) != size)) {
-            return FAIL(e, "a dict changed its size while it was encoded");
-        }
     }
-    return 0;
+    return encode_members(e, &place, dict, size, pair_within, NULL);
 }
 
 /* The value of `key` in any mapping: new reference, NULL without an exception where it has none. */
@@ -297,28 +290,13 @@ static int encode_document(struct encoder *e, struct wf_span name, PyObject *o) 
                : wf_bson_encode_mapping(e, o, false);
 }
 
-/* list or tuple, which may shrink or grow meanwhile */
-static int encode_array(struct encoder *e, struct wf_span name, PyObject *o) {
-    struct place place = {.up = e->place};
-    size_t start;
-    if (enter(e) < 0) {
-        return -1;
-    }
-    int rc = check(e, wf_bson_put_begin(&e->out, WF_BSON_ARRAY, name, &start));
-    for (Py_ssize_t i = 0; rc == 0 && i < PySequence_Fast_GET_SIZE(o); i++) {
-        char digits[WF_U64_DIGITS_MAX];
-        PyObject *item = Py_NewRef(PySequence_Fast_GET_ITEM(o, i));
-        place.index = i;
-        e->place = &place;
-        rc = wf_bson_encode(e, wf_span(digits, wf_u64_write(digits, (uint64_t)i)), item);
-        e->place = place.up;
-        Py_DECREF(item);
-    }
-    if (rc == 0) {
-        rc = check(e, wf_bson_end(&e->out, start));
-    }
-    leave(e);
-    return rc;
+static int item_by_class(struct encoder *e, const void *with, Py_ssize_t i, struct wf_span name,
+                         PyObject *item) {
+    return wf_bson_encode(e, name, item);
+}
+
+static int encode_sequence(struct encoder *e, struct wf_span name, PyObject *o) {
+    return encode_array(e, name, o, item_by_class, NULL);
 }
 
 /* ---- scalars ---- */
@@ -668,7 +646,7 @@ static int encode_by_base(struct encoder *e, struct wf_span name, PyObject *o) {
         return encode_document(e, name, o);
     }
     if (PyList_Check(o) || PyTuple_Check(o)) {
-        return encode_array(e, name, o);
+        return encode_sequence(e, name, o);
     }
     if (PyBytes_Check(o)) {
         struct wf_span bytes = wf_span(PyBytes_AS_STRING(o), (size_t)PyBytes_GET_SIZE(o));
@@ -774,7 +752,7 @@ int wf_bson_encode(struct encoder *e, struct wf_span name, PyObject *o) {
         return encode_document(e, name, o);
     }
     if (type == &PyList_Type || type == &PyTuple_Type) {
-        return encode_array(e, name, o);
+        return encode_sequence(e, name, o);
     }
     if (type == &PyBytes_Type) {
         struct wf_span bytes = wf_span(PyBytes_AS_STRING(o), (size_t)PyBytes_GET_SIZE(o));

@@ -3,8 +3,10 @@
 #define WF_PY_BSON_ENCODE_INT_H
 
 #include "base/buf.h"
+#include "base/num.h"
 #include "py/bson/options.h"
 #include "py/shape/shape.h"
+#include "wire/bson/bson_write.h"
 
 enum {
     /* Levels that are free; beyond, each counts against Python's recursion limit too. */
@@ -52,6 +54,56 @@ static inline void leave(struct encoder *e) {
     if (wf_unlikely(e->depth >= WF_BSON_DEPTH_UNCOUNTED)) {
         Py_LeaveRecursiveCall();
     }
+}
+
+/* ---- containers, whoever writes what is in them ---- */
+
+/* with  what the caller of encode_array or encode_members gave: nodes, mostly
+ * Both functions return 0, or at once what is not 0 from here. Inlined, and so is what they call. */
+typedef int encode_item(struct encoder *e, const void *with, Py_ssize_t i, struct wf_span name,
+                        PyObject *item);
+typedef int encode_pair(struct encoder *e, const void *with, struct place *place, PyObject *key,
+                        PyObject *value);
+
+/* An array of the items of a list or tuple, which may shrink or grow meanwhile. */
+WF_ALWAYS_INLINE int encode_array(struct encoder *e, struct wf_span name, PyObject *o,
+                                  encode_item *encode, const void *with) {
+    struct place place = {.up = e->place};
+    size_t start;
+    if (enter(e) < 0) {
+        return -1;
+    }
+    int rc = check(e, wf_bson_put_begin(&e->out, WF_BSON_ARRAY, name, &start));
+    for (Py_ssize_t i = 0; rc == 0 && i < PySequence_Fast_GET_SIZE(o); i++) {
+        char digits[WF_U64_DIGITS_MAX];
+        PyObject *item = Py_NewRef(PySequence_Fast_GET_ITEM(o, i));
+        place.index = i;
+        e->place = &place;
+        rc = encode(e, with, i, wf_span(digits, wf_u64_write(digits, (uint64_t)i)), item);
+        e->place = place.up;
+        Py_DECREF(item);
+    }
+    leave(e);
+    return rc == 0 ? check(e, wf_bson_end(&e->out, start)) : rc;
+}
+
+/* The members of a dict, without what begins and ends the document.
+ * size  its size before the first of them was written */
+WF_ALWAYS_INLINE int encode_members(struct encoder *e, struct place *place, PyObject *dict,
+                                    Py_ssize_t size, encode_pair *encode, const void *with) {
+    PyObject *key, *value; /* borrowed from dict, then held */
+    int rc = 0;
+    for (Py_ssize_t at = 0; rc == 0 && PyDict_Next(dict, &at, &key, &value);) {
+        Py_INCREF(key);
+        Py_INCREF(value);
+        rc = encode(e, with, place, key, value);
+        Py_DECREF(key);
+        Py_DECREF(value);
+        if (wf_unlikely(rc == 0 && PyDict_GET_SIZE(dict) != size)) {
+            rc = FAIL(e, "a dict changed its size while it was encoded");
+        }
+    }
+    return rc;
 }
 
 /* ---- encode.c ---- */

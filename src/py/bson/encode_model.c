@@ -78,31 +78,24 @@ static bool is_exactly(const struct encoder *e, const struct wf_node *n, PyObjec
     }
 }
 
-/* items  of a tuple's node; NULL where all are `item` */
-static int put_items(struct encoder *e, const struct wf_node *item,
-                     const struct wf_node *const *items, struct wf_span name, PyObject *o) {
-    struct place place = {.up = e->place};
-    size_t start;
-    if (enter(e) < 0) {
-        return -1;
-    }
-    int rc = check(e, wf_bson_put_begin(&e->out, WF_BSON_ARRAY, name, &start));
-    for (Py_ssize_t i = 0; rc == 0 && i < PySequence_Fast_GET_SIZE(o); i++) {
-        char digits[WF_U64_DIGITS_MAX];
-        PyObject *value = Py_NewRef(PySequence_Fast_GET_ITEM(o, i));
-        place.index = i;
-        e->place = &place;
-        rc = put_value(e, items != NULL ? items[i] : item,
-                       wf_span(digits, wf_u64_write(digits, (uint64_t)i)), value);
-        e->place = place.up;
-        Py_DECREF(value);
-    }
-    leave(e);
-    return rc == 0 ? check(e, wf_bson_end(&e->out, start)) : rc;
+static int put_item(struct encoder *e, const void *item, Py_ssize_t i, struct wf_span name,
+                    PyObject *o) {
+    return put_value(e, item, name, o);
 }
 
-static int put_member(struct encoder *e, const struct wf_node *n, struct place *place,
-                      PyObject *key, PyObject *value) {
+/* item  the node of each */
+static int put_items(struct encoder *e, const struct wf_node *item, struct wf_span name,
+                     PyObject *o) {
+    return encode_array(e, name, o, put_item, item);
+}
+
+static int put_nth(struct encoder *e, const void *items, Py_ssize_t i, struct wf_span name,
+                   PyObject *o) {
+    return put_value(e, ((const struct wf_node *const *)items)[i], name, o);
+}
+
+static int put_member(struct encoder *e, const void *values, struct place *place, PyObject *key,
+                      PyObject *value) {
     PyObject *owned;
     if (!PyUnicode_CheckExact(key) || wf_bson_utf8_of(e, key, &place->name, &owned) < 0) {
         return PyUnicode_CheckExact(key) ? -1 : ODD;
@@ -110,7 +103,7 @@ static int put_member(struct encoder *e, const struct wf_node *n, struct place *
     int rc = ODD;
     if (memchr(place->name.p, 0, place->name.n) == NULL) {
         e->place = place;
-        rc = put_value(e, n, place->name, value);
+        rc = put_value(e, values, place->name, value);
         e->place = place->up;
     }
     Py_XDECREF(owned);
@@ -121,23 +114,12 @@ static int put_member(struct encoder *e, const struct wf_node *n, struct place *
 static int put_dict(struct encoder *e, const struct wf_node *values, struct wf_span name,
                     PyObject *dict) {
     struct place place = {.up = e->place};
-    const Py_ssize_t size = PyDict_GET_SIZE(dict);
-    PyObject *key, *value; /* borrowed from dict, then held */
     size_t start;
     if (enter(e) < 0) {
         return -1;
     }
     int rc = check(e, wf_bson_put_begin(&e->out, WF_BSON_DOCUMENT, name, &start));
-    for (Py_ssize_t at = 0; rc == 0 && PyDict_Next(dict, &at, &key, &value);) {
-        Py_INCREF(key);
-        Py_INCREF(value);
-        rc = put_member(e, values, &place, key, value);
-        Py_DECREF(key);
-        Py_DECREF(value);
-        if (wf_unlikely(rc == 0 && PyDict_GET_SIZE(dict) != size)) {
-            rc = FAIL(e, "a dict changed its size while it was encoded");
-        }
-    }
+    rc = rc == 0 ? encode_members(e, &place, dict, PyDict_GET_SIZE(dict), put_member, values) : rc;
     leave(e);
     return rc == 0 ? check(e, wf_bson_end(&e->out, start)) : rc;
 }
@@ -150,7 +132,7 @@ static int put_any(struct encoder *e, const struct wf_node *n, struct wf_span na
         return put_dict(e, n, name, o);
     }
     if (type == &PyList_Type || type == &PyTuple_Type) {
-        return put_items(e, n, NULL, name, o);
+        return put_items(e, n, name, o);
     }
     const bool same = type == &PyUnicode_Type || type == &PyLong_Type || type == &PyFloat_Type ||
                       type == &PyBool_Type || o == Py_None || type == &PyBytes_Type ||
@@ -249,9 +231,9 @@ static int put_value(struct encoder *e, const struct wf_node *n, struct wf_span 
     switch ((enum wf_node_kind)n->kind) {
     case WF_NODE_LIST:
     case WF_NODE_VARTUPLE:
-        return put_items(e, n->item, NULL, name, o);
+        return put_items(e, n->item, name, o);
     case WF_NODE_TUPLE:
-        return put_items(e, NULL, n->items, name, o);
+        return encode_array(e, name, o, put_nth, n->items);
     case WF_NODE_DICT:
         return put_dict(e, n->map.value, name, o);
     case WF_NODE_OBJECT:

@@ -173,23 +173,9 @@ static int put_items(struct encoder *e, const struct wf_node *item, struct wf_sp
     return rc < 0 ? -1 : check(e, wf_bson_end(&e->out, start));
 }
 
-/* A tuple of as many as the node has. */
-static int put_tuple(struct encoder *e, const struct wf_node *n, struct wf_span name, PyObject *o) {
-    struct place place = {.up = e->place};
-    size_t start;
-    if (enter(e) < 0) {
-        return -1;
-    }
-    int rc = check(e, wf_bson_put_begin(&e->out, WF_BSON_ARRAY, name, &start));
-    e->place = &place;
-    for (unsigned i = 0; rc == 0 && i < n->n; i++) {
-        char digits[WF_U64_DIGITS_MAX];
-        place.index = i;
-        rc = put(e, n->items[i], wf_span(digits, wf_u64_write(digits, i)), PyTuple_GET_ITEM(o, i));
-    }
-    e->place = place.up;
-    leave(e);
-    return rc < 0 ? -1 : check(e, wf_bson_end(&e->out, start));
+static int put_nth(struct encoder *e, const void *items, Py_ssize_t i, struct wf_span name,
+                   PyObject *o) {
+    return put(e, ((const struct wf_node *const *)items)[i], name, o);
 }
 
 /* ---- documents ---- */
@@ -329,8 +315,9 @@ static PyObject *key_text(const struct wf_node *n, PyObject *key) {
     }
 }
 
-static int put_member(struct encoder *e, const struct wf_node *n, struct place *place,
-                      PyObject *key, PyObject *value) {
+static int put_member(struct encoder *e, const void *node, struct place *place, PyObject *key,
+                      PyObject *value) {
+    const struct wf_node *n = node; /* of the dict */
     PyObject *owned = NULL,
              *str = PyUnicode_Check(key) ? Py_NewRef(key) : key_text(n->map.key, key);
     int rc = -1;
@@ -348,33 +335,24 @@ static int put_member(struct encoder *e, const struct wf_node *n, struct place *
     return rc;
 }
 
+static int put_but_id(struct encoder *e, const void *node, struct place *place, PyObject *key,
+                      PyObject *value) {
+    return PyUnicode_Check(key) && PyUnicode_Compare(key, e->s->names[NAME__id]) == 0
+               ? 0
+               : put_member(e, node, place, key, value);
+}
+
 static int put_members(struct encoder *e, const struct wf_node *n, PyObject *dict, bool top) {
     struct place place = {.up = e->place};
-    PyObject *key, *value, *id = NULL;
-    Py_ssize_t size = PyDict_GET_SIZE(dict);
-    int rc = 0;
-    if (top && (id = PyDict_GetItemWithError(dict, e->s->names[NAME__id])) != NULL) {
-        Py_INCREF(id);
-        rc = put_member(e, n, &place, e->s->names[NAME__id], id);
-        Py_DECREF(id);
-    } else if (top && PyErr_Occurred()) {
-        return -1;
+    const Py_ssize_t size = PyDict_GET_SIZE(dict);
+    PyObject *id = top ? PyDict_GetItemWithError(dict, e->s->names[NAME__id]) : NULL;
+    if (id == NULL) {
+        return PyErr_Occurred() ? -1 : encode_members(e, &place, dict, size, put_member, n);
     }
-    for (Py_ssize_t at = 0; rc == 0 && PyDict_Next(dict, &at, &key, &value);) {
-        if (id != NULL && PyUnicode_Check(key) &&
-            PyUnicode_Compare(key, e->s->names[NAME__id]) == 0) {
-            continue;
-        }
-        Py_INCREF(key);
-        Py_INCREF(value);
-        rc = put_member(e, n, &place, key, value);
-        Py_DECREF(key);
-        Py_DECREF(value);
-        if (wf_unlikely(rc == 0 && PyDict_GET_SIZE(dict) != size)) {
-            rc = FAIL(e, "a dict changed its size while it was encoded");
-        }
-    }
-    return rc;
+    Py_INCREF(id);
+    int rc = put_member(e, n, &place, e->s->names[NAME__id], id);
+    Py_DECREF(id);
+    return rc == 0 ? encode_members(e, &place, dict, size, put_but_id, n) : rc;
 }
 
 /* A document of a dict's members, without type and name. */
@@ -584,7 +562,7 @@ static int put_fitting(struct encoder *e, const struct wf_node *n, struct wf_spa
     case WF_NODE_DEQUE:
         return put_items(e, n->item, name, o);
     case WF_NODE_TUPLE:
-        return put_tuple(e, n, name, o);
+        return encode_array(e, name, o, put_nth, n->items);
     case WF_NODE_DICT:
         return check(e, wf_bson_put_plain(&e->out, WF_BSON_DOCUMENT, name)) < 0
                    ? -1
