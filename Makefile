@@ -5,6 +5,7 @@
 # make fuzz      a minute of each fuzz target
 # make lint      formatters, linters, type checkers, stubs against the module
 # make sanitize  every test under ASan and UBSan
+# make test-dev  the event loop's tests in Python's development mode (-X dev: debug mode, checks of memory)
 # make test-all-pythons   the Python tests under the other CPythons there are
 # make test-ecosystem     other packages' tests on weft's loop, with asyncio's as the judge
 # make soak               loops made, used and closed, 500 times or CYCLES, with no growth of anything
@@ -30,7 +31,7 @@ bin := $(abspath $(VENV))/bin
 in_venv := PATH="$(bin):$$PATH"
 pip := $(bin)/python -m pip install -q --disable-pip-version-check
 
-.PHONY: help run test test-c test-python test-all-pythons test-asyncio test-ecosystem soak bench plot bench-loop bench-codec bench-instructions fuzz lint sanitize docs dist clean
+.PHONY: help run test test-c test-python test-dev test-all-pythons test-asyncio test-ecosystem soak bench plot bench-loop bench-codec bench-instructions fuzz lint sanitize docs dist clean
 .DEFAULT_GOAL := help
 
 help:
@@ -66,6 +67,10 @@ test-c: $(VENV)/.built
 
 test-python: $(VENV)/.tests
 	@tools/run-pytest $(bin)/python
+
+# A warning that nobody asked for, ResourceWarning included, is an error in every run (pyproject.toml).
+test-dev: $(VENV)/.tests
+	@PYTHONDEVMODE=1 tools/run-pytest $(bin)/python tests/test_loop*.py tests/test_bad_input_loop*.py
 
 # Each with an environment of its own.
 test-all-pythons:

@@ -99,6 +99,7 @@ def test_what_is_no_protocol_makes_no_connection(loop: Loop, protocol: Any) -> N
 def test_a_server_closes_the_connection_of_what_is_no_protocol() -> None:
     """asyncio's does when the socket is collected."""
     loop = weft.new_event_loop()
+    loop.set_debug(False)
     factory: Any = lambda: None  # noqa: E731 - a return that was forgotten
     server = loop.run_until_complete(loop.create_server(factory, "127.0.0.1", 0))
     reports = Reports(loop)

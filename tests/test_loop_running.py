@@ -321,7 +321,7 @@ def test_signals_are_for_the_main_thread(loop: Loop) -> None:
 
 def test_ctrl_c_while_waiting_raises(loop: Loop) -> None:
     timer = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    loop.call_soon(timer.start)  # not before: the signal may come before it returns
     with pytest.raises(KeyboardInterrupt):
         loop.run_forever()
     timer.join()
