@@ -243,6 +243,7 @@ def odd_app(fw: Framework) -> Any:
     """`x-do` says what the handler does. A request has its own list in the log, as what comes after
     a reply may come beside the next request."""
     notes: ContextVar[list[Any]] = ContextVar("notes")
+    started = asyncio.Event()
 
     def note(what: Any) -> None:
         notes.get().append(what)
@@ -283,8 +284,11 @@ def odd_app(fw: Framework) -> Any:
             if does == "wait":
                 return await asyncio.wait_for(original(request), 20)
             if does == "late":
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(original(request), 0.01)
+                task = asyncio.create_task(original(request))
+                await started.wait()
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
                 return fw.PlainTextResponse("late", status_code=503)
             response = await original(request)
             if does == "replace":
@@ -342,6 +346,7 @@ def odd_app(fw: Framework) -> Any:
 
     @app.get("/slow")
     async def slow(a: Annotated[int, fw.Depends(entered)]) -> Any:
+        started.set()
         await asyncio.sleep(30)
 
     @app.post("/posted")
