@@ -38,13 +38,15 @@ PATHS = {
     "bare": "/plaintext",
     "layers": "/json",
     "middleware": "/json",
+    "within": "/json",
 }
 NO_LOG = ["--no-access-log", "--log-level", "warning"]
-# Where it is not bench.apps.weft_app without a log: CORS, request id and access log; and one
-# middleware in Python.
+# Where it is not bench.apps.weft_app without a log: CORS, request id and access log; one middleware
+# in Python; and that with CORS inside of it.
 APPS = {
     "layers": ["bench.apps.weft_layers:layers"],
     "middleware": ["bench.apps.weft_layers:python", *NO_LOG],
+    "within": ["bench.apps.weft_layers:within", *NO_LOG],
 }
 WARM_UP = 500  # requests, until caches and pools are full
 VALGRIND = ["valgrind", "--tool=callgrind", "--callgrind-out-file={out}"]
