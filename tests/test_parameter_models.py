@@ -36,6 +36,11 @@ class Aliased(BaseModel):
     third: set[int] = Field(set(), validation_alias=pydantic.AliasChoices("t", "third-one"))
 
 
+class AsJson(BaseModel):
+    a: pydantic.Json[list[int]] = []
+    low: pydantic.Json[Any] = None
+
+
 class ByName(BaseModel):
     model_config = {"populate_by_name": True}
     save_data: bool = Field(alias="saveData")
@@ -57,6 +62,17 @@ class Checked(BaseModel):
         if "x" in data:
             data["low"] = len(data["x"]) + len(data)
         return data
+
+
+class Ordered(Filter):
+    low: Annotated[int, pydantic.Field(ge=0)] = 0
+    high: int = 10
+
+    @pydantic.model_validator(mode="after")
+    def ordered(self) -> "Ordered":
+        if self.low > self.high:
+            raise ValueError("low is above high")
+        return self
 
 
 class Common(BaseModel):
@@ -101,10 +117,14 @@ QUERIES = [
     "x=long&low=1",
     "low=x&high=y&x=1",
     "%74ags=%C3%A9&t=%ff",
+    "z=&z=&x=a&x=a",  # texts that Python keeps one of
+    "limit=+5&tags=%00&offset=%F0%9F%98%80",
+    "a=[1,2]&low={}",
+    "limit=5&limit=&order_by=updated%5Fat&%74ags=x&",
 ]
 
 
-@pytest.mark.parametrize("model", [Filter, Strict, Open, Aliased, ByName, Checked])
+@pytest.mark.parametrize("model", [Filter, Strict, Open, Aliased, AsJson, ByName, Checked, Ordered])
 @pytest.mark.parametrize("optional", [False, True])
 def test_query_models(model: Any, optional: bool) -> None:
     def make(fw: Framework) -> Any:
@@ -179,6 +199,55 @@ def test_cookie_models(model: Any) -> None:
         get("/", cookie="session_id=1; session_id=2; other=1"),
         get("/", cookie='session_id="a b"; n=x'),
         get("/", cookie="n=x"),
+        get("/", cookie="other=1; other=2; session_id=1; fatebook_tracker=\xe9; n= 3 "),
+    )
+
+
+FORMS = [
+    "",
+    "firstName=1&sec=2&t=3&third-one=4",
+    "firstName=&sec=&t=&t=5&other=",
+    "third-one=1&third-one=2&firstName=3",
+    "other=1",
+    "saveData=1&save_data=0",
+    "save_data=yes",
+    "limit=5&tags=a&tags=b&offset=x",
+    "limit=5&tags=a&tags=",
+    "low=20&high=3",
+    "a=2&a=3&b=",
+]
+
+
+class StrictAliased(Aliased):
+    model_config = {"extra": "forbid"}
+
+
+@pytest.mark.parametrize(
+    "model", [Filter, Strict, Open, Aliased, StrictAliased, ByName, Checked, Ordered]
+)
+@pytest.mark.parametrize("optional", [False, True])
+def test_form_models(model: Any, optional: bool) -> None:
+    def make(fw: Framework) -> Any:
+        app = fw.App()
+        if optional:
+
+            @app.post("/")
+            async def read_optional(found: Annotated[model | None, fw.Form()] = None):
+                return found
+
+        else:
+
+            @app.post("/")
+            async def read(found: Annotated[model, fw.Form()]):
+                return found
+
+        return app
+
+    content_type = ("content-type", "application/x-www-form-urlencoded")
+    assert_same(
+        make,
+        *(Ask("POST", "/", [content_type], form.encode()) for form in FORMS),
+        Ask.json("POST", "/", {"limit": 1, "firstName": 1}),
     )
 
 

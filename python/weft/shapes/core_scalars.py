@@ -30,14 +30,14 @@ class Scalars:
 
     def _bool(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
         only(schema, "strict")
-        return Node("bool", label="bool")
+        return Node("bool", label="bool", strict=bool(schema.get("strict")))
 
     def _int(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
         only(schema, "strict", *_BOUNDS)
         checks = [(op, schema[op]) for op in _BOUNDS if op in schema]
         if not all(type(limit) is int for _, limit in checks) or schema.get("multiple_of") == 0:
             raise Unproved("limits of an int that are no int")
-        return Node("int", label="int", checks=checks)
+        return Node("int", label="int", checks=checks, strict=bool(schema.get("strict")))
 
     def _float(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
         # An int is a float to pydantic also where it is strict; all else it judges itself.
@@ -48,7 +48,7 @@ class Scalars:
             raise Unproved("limits of a float that are no numbers")
         if "multiple_of" in schema:
             raise Unproved("a float that is a multiple of something")
-        return Node("float", label="float", checks=checks)
+        return Node("float", label="float", checks=checks, strict=bool(schema.get("strict")))
 
     def _str(self, schema: Any, config: Mapping[str, Any], where: str) -> Node:
         only(schema, "strict", "min_length", "max_length", "pattern", "coerce_numbers_to_str")

@@ -46,6 +46,7 @@ class Node:
     lax: bool = False
     base64: bool = False
     finite: bool = False
+    strict: bool = False  # a number or bool that is never made of text
     # one item of a container; a tuple's items; a dict's key and value; a union's members, tagged
     # or not
     items: list[Node] = field(default_factory=list)

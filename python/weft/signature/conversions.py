@@ -14,7 +14,7 @@ from weft.shapes import objectid
 from weft.shapes.annotations import is_object_id, is_pydantic
 from weft.shapes.compiled import describe as describe_shape
 from weft.shapes.core_schema import adapter_of
-from weft.shapes.nodes import runs_code
+from weft.shapes.nodes import Node, runs_code
 from weft.shapes.pydantic import describe as describe_judged
 from weft.signature.annotations import UNIONS, holds, is_sequence, is_subclass, split, type_name
 from weft.signature.constraints import (
@@ -222,6 +222,41 @@ def _native_body(annotation: Any, constraints: Mapping[str, Any]) -> Conversion 
             "array", error=("list_type", "Input should be a valid list", None), label="list"
         )
     return None
+
+
+# ---- models of parameters ----
+
+
+def model_conversion(
+    annotation: Any, metadata: tuple[Any, ...], marker: Marker | None
+) -> Conversion:
+    """A model whose fields are parameters each: read by its shape where that can be said of text,
+    and where that finds it invalid by pydantic."""
+    name = type_name(annotation)
+    adapter, error_class = _adapter(annotation, metadata, marker)
+    validate = adapter.validator.validate_python
+    node = describe_judged(adapter, validate, name, from_attributes=True)
+    made = text_object(node)
+    if made is None:
+        why = node.why or "it is a model of parameters"
+        return handed_over(annotation, metadata, marker, why)
+    data = (_core.Shape(node), validate, error_class, False, runs_code(node))
+    return Conversion("shape", data=data, label=name)
+
+
+def text_object(node: Node) -> Node | None:
+    """The object of a shape that is read from text: itself, or beneath validators and None."""
+    while node.kind in ("after", "union"):
+        if node.kind == "union":
+            if "object" not in node.classes:
+                return None
+            node = node.items[node.classes["object"]]
+        else:
+            node = node.items[0]
+    # What has more than its fields is pydantic's, and numbers that are never made of text.
+    if node.kind != "object" or node.make == "root_model" or node.array or node.extra == "allow":
+        return None
+    return node if not any(inner.strict for inner in node.walk()) else None
 
 
 # ---- handing over ----

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from weft.params import FileMarker, FormMarker, HeaderMarker, Marker
+from weft.shapes.nodes import Field
 from weft.signature.annotations import (
     UNIONS,
     holds,
@@ -15,7 +16,8 @@ from weft.signature.annotations import (
     is_sequence,
     split,
 )
-from weft.signature.steps import ParameterModel
+from weft.signature.conversions import text_object
+from weft.signature.steps import Conversion, ParameterModel
 
 
 def model_of(annotation: Any) -> Any:
@@ -28,7 +30,7 @@ def model_of(annotation: Any) -> Any:
 
 
 def parameter_model(
-    annotation: Any, model: Any, source: str, marker: Marker | None
+    annotation: Any, model: Any, source: str, marker: Marker | None, conversion: Conversion
 ) -> ParameterModel:
     convert = source == "header" and isinstance(marker, HeaderMarker) and marker.convert_underscores
     config = dict(getattr(model, "model_config", None) or {})
@@ -36,7 +38,8 @@ def parameter_model(
     renames = {}
     for name, field in model_fields(model):
         pairs = _field_keys(name, field, config, convert, source)
-        found.append((pairs, is_sequence(split(field.annotation)[0])))
+        many = is_sequence(split(field.annotation)[0]) and not is_json(tuple(field.metadata))
+        found.append((pairs, many))
         if convert and "_" in name and name in (own for own, _ in pairs):
             renames[name] = name.replace("_", "-")
     return ParameterModel(
@@ -45,6 +48,58 @@ def parameter_model(
         renames=renames if config.get("loc_by_alias", True) else {},
         optional=annotation is not model,
         extras_count=config.get("extra") in ("allow", "forbid"),
+        keys=_native_keys(
+            [pairs for pairs, _ in found], [*map(_name, model_fields(model))], conversion
+        ),
+    )
+
+
+_FIELDS_MAX = 254  # of what the core reads itself
+
+
+def _name(field: tuple[str, Any]) -> str:
+    return field[0]
+
+
+def _shape_fields(names: Sequence[str], conversion: Conversion) -> list[Field] | None:
+    """Those of the shape that reads a model with these fields; None where none does."""
+    if conversion.kind != "shape" or not 0 < len(names) <= _FIELDS_MAX:
+        return None
+    node = text_object(conversion.data[0].description)
+    assert node is not None  # else it were no such conversion
+    return node.fields if [field.name for field in node.fields] == [*names] else None
+
+
+def _native_keys(
+    found: Sequence[Sequence[tuple[str, str]]], names: Sequence[str], conversion: Conversion
+) -> tuple[tuple[bytes, int], ...]:
+    """`ParameterModel.keys`. Its shape takes a field by any of its own keys, pydantic what came by
+    another key of the request too: those are -1."""
+    fields = _shape_fields(names, conversion)
+    if fields is None:
+        return ()
+    keys: list[tuple[bytes, int]] = []
+    for i, (pairs, field) in enumerate(zip(found, fields, strict=True)):
+        if not {own for own, _ in pairs} <= set(field.keys):
+            return ()
+        wire = [key for _, key in pairs]
+        keys += [(key.encode(), -1) for key in field.keys if key not in wire]
+        keys += [(key.encode(), i) for key in wire]
+    return tuple(keys)
+
+
+def form_is_native(
+    annotation: Any,
+    fields: tuple[tuple[tuple[str, ...], bool, bool], ...] | None,
+    conversion: Conversion,
+) -> bool:
+    """Does its shape read the model of a form?"""
+    model = model_of(annotation)
+    if not fields or model is None:
+        return False
+    read = _shape_fields([*map(_name, model_fields(model))], conversion)
+    return read is not None and all(
+        set(names) == set(field.keys) for (names, _, _), field in zip(fields, read, strict=True)
     )
 
 
@@ -99,14 +154,20 @@ def form_fields(
     if not is_model(annotation):
         return None
     fields = []
+    config = annotation.model_config
     for name, field in annotation.model_fields.items():
-        alias = field.validation_alias or field.alias or name
-        names = tuple(n for n in getattr(alias, "choices", (alias,)) if isinstance(n, str))
-        if name not in names and annotation.model_config.get("populate_by_name"):
-            names += (name,)
+        names = tuple(own for own, _ in _field_keys(name, field, config, False, "body"))
         many = is_sequence(field.annotation) and not is_json(tuple(field.metadata))
         raw = any(isinstance(item, FileMarker) for item in (*field.metadata, field)) and holds(
             field.annotation, bytes
         )
         fields.append((names, many, raw))
     return tuple(fields)
+
+
+def form_has_extras(annotation: Any, fields: Any) -> bool:
+    """Are keys of no field something of a form's model, or of one of its models?"""
+    models = [arg for arg in (annotation, *get_args(annotation)) if is_model(arg)]
+    return fields is not None and any(
+        model.model_config.get("extra") in ("allow", "forbid") for model in models
+    )

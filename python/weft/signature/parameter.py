@@ -30,8 +30,14 @@ from weft.signature.annotations import (
     split,
     type_name,
 )
-from weft.signature.conversions import conversion_of, handed_over
-from weft.signature.models import form_fields, model_of, parameter_model
+from weft.signature.conversions import conversion_of, model_conversion
+from weft.signature.models import (
+    form_fields,
+    form_has_extras,
+    form_is_native,
+    model_of,
+    parameter_model,
+)
 from weft.signature.steps import Conversion, Step
 
 
@@ -79,10 +85,11 @@ def step_of(
     source = _source(name, base, marker, path_names)
     if source in ("query", "header", "cookie") and (model := model_of(base)) is not None:
         kind, value = _default(default, marker, metadata, source)
+        conversion = model_conversion(base, metadata, marker)
         return Step(
             name,
             source,
-            handed_over(base, metadata, marker, "it is a model of parameters"),
+            conversion,
             (name,),
             (name.encode(),),
             keyword=keyword,
@@ -90,14 +97,19 @@ def step_of(
             default=value,
             annotation=annotation,
             marker=marker,
-            model=parameter_model(base, model, source, marker),
+            model=parameter_model(base, model, source, marker, conversion),
         )
     names, keys, index = _names(name, source, marker, metadata, path_names)
     if source == "path" and annotation is Any and names[0] in convertors:
         base = annotation = convertor_type(convertors[names[0]])
     if source != "path" and marker is not None and default is not ... and marker.default_factory:
         raise TypeError("there is a default and a default_factory")
-    conversion = conversion_of(base, metadata, marker, source)
+    fields = form_fields(base, marker, metadata)
+    conversion = (
+        model_conversion(base, metadata, marker)
+        if fields
+        else conversion_of(base, metadata, marker, source)
+    )
     kind, value = _default(default, marker, metadata, source)
     return Step(
         name,
@@ -114,8 +126,10 @@ def step_of(
         annotation=annotation,
         marker=marker,
         raw=isinstance(marker, FileMarker) and holds(base, bytes),
-        form_fields=form_fields(base, marker, metadata),
+        form_fields=fields,
         form_optional=type(None) in get_args(base),
+        form_native=form_is_native(base, fields, conversion),
+        form_extras=form_has_extras(base, fields),
     )
 
 

@@ -56,6 +56,9 @@ class ParameterModel:
     renames: dict[str, str]  # name of a field: the key in the request that is made from it
     optional: bool  # None, or another default, where nothing of it came
     extras_count: bool  # keys of no field are something of it
+    # Of what its shape reads: each key in the request and the index of its field, in order of
+    # preference; -1: what has this key is pydantic's to judge. Empty: all is.
+    keys: tuple[tuple[bytes, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ class Step:
     # of a model each field's names, whether it takes all values of them, and raw
     form_fields: tuple[tuple[tuple[str, ...], bool, bool], ...] | None = None
     form_optional: bool = False  # a model that may be left out
+    form_native: bool = False  # a model that its shape reads
+    form_extras: bool = False  # a model of which keys of no field are something too
 
     @property
     def native(self) -> bool:

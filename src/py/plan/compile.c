@@ -215,6 +215,50 @@ static int compile_names(struct wf_plan *plan, PyObject *desc, unsigned step) {
     return 0;
 }
 
+/* The names of a parameter model that its shape reads: none where it does not. */
+static int compile_model_names(PyObject *keys, PyObject *fields, struct step *s) {
+    const Py_ssize_t n = PyTuple_GET_SIZE(keys), nfields = PyTuple_GET_SIZE(fields);
+    if (n == 0) {
+        return 0;
+    }
+    s->model_names = PyMem_Calloc((size_t)n, sizeof(*s->model_names));
+    if (s->model_names == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *key;
+        Py_ssize_t field;
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(keys, i), "Sn", &key, &field)) {
+            return -1;
+        }
+        if (nfields >= MODEL_REFUSED || field < -1 || field >= nfields) {
+            PyErr_SetString(PyExc_ValueError, "a key is of a field of the model, which has few");
+            return -1;
+        }
+        s->model_names[i] = (struct name){
+            .key = wf_span(PyBytes_AS_STRING(key), (size_t)PyBytes_GET_SIZE(key)),
+            .step = field < 0 ? MODEL_REFUSED : (uint8_t)field,
+            .many = field >= 0 && PyTuple_GET_ITEM(PyTuple_GET_ITEM(fields, field), 1) == Py_True,
+        };
+    }
+    s->nmodel_names = (uint16_t)n;
+    s->nmodel_fields = (uint8_t)nfields;
+    return 0;
+}
+
+/* Is the model of a step, with so many fields, one that its shape reads of texts? 0, or -1 with an
+ * exception. */
+static int check_model(const struct step *s, Py_ssize_t nfields) {
+    const struct wf_shape *shape = s->conv.kind == CONV_SHAPE ? s->conv.shape : NULL;
+    const struct wf_object *o = shape != NULL ? wf_text_object(shape->root) : NULL;
+    if (o == NULL || s->conv.validate == NULL || o->nfields != nfields) {
+        PyErr_SetString(PyExc_ValueError, "the model's shape is of something else");
+        return -1;
+    }
+    return 0;
+}
+
 /* The parameter model of a step, if it is one. */
 static int compile_model(PyObject *desc, struct step *s) {
     PyObject *model = attribute(desc, "model");
@@ -222,12 +266,13 @@ static int compile_model(PyObject *desc, struct step *s) {
         return model == NULL ? -1 : 0;
     }
     PyObject *fields = attribute_tuple(model, "fields", PY_SSIZE_T_MAX);
+    PyObject *keys = attribute_tuple(model, "keys", UINT16_MAX);
     int optional = attribute_flag(model, "optional");
     int extras_count = attribute_flag(model, "extras_count");
     s->own_names = attribute(model, "own_names");
     s->renames = attribute(model, "renames");
-    if (fields == NULL || optional < 0 || extras_count < 0 || s->own_names == NULL ||
-        s->renames == NULL) {
+    if (fields == NULL || keys == NULL || optional < 0 || extras_count < 0 ||
+        s->own_names == NULL || s->renames == NULL) {
         return -1;
     }
     if (!PyFrozenSet_Check(s->own_names) || !PyDict_Check(s->renames)) {
@@ -250,7 +295,7 @@ static int compile_model(PyObject *desc, struct step *s) {
     s->optional = optional != 0;
     s->extras_count = extras_count != 0;
     s->model_fields = fields;
-    return 0;
+    return compile_model_names(keys, fields, s);
 }
 
 static int compile_step(struct wf_plan *plan, PyObject *desc, unsigned at) {
@@ -292,15 +337,28 @@ static int compile_step(struct wf_plan *plan, PyObject *desc, unsigned at) {
     }
     s->description = desc;
     int raw = attribute_flag(desc, "raw"), optional = attribute_flag(desc, "form_optional");
-    if (raw < 0 || optional < 0 || (s->form_fields = attribute(desc, "form_fields")) == NULL) {
+    int form_native = attribute_flag(desc, "form_native");
+    int form_extras = attribute_flag(desc, "form_extras");
+    if (raw < 0 || optional < 0 || form_native < 0 || form_extras < 0 ||
+        (s->form_fields = attribute(desc, "form_fields")) == NULL) {
         return -1;
     }
     s->raw = raw != 0;
     s->form_optional = optional != 0;
     s->form_fields = s->form_fields != Py_None ? s->form_fields : NULL;
+    s->form_native = form_native != 0;
+    s->extras_count |= form_extras != 0;
     plan->has_body |= source == SOURCE_BODY;
     plan->runs_python |= default_kind == DEFAULT_COPY || default_kind == DEFAULT_FACTORY;
-    return compile_conv(plan, conversion, &s->conv, 0) < 0 ? -1 : compile_names(plan, desc, at);
+    if (compile_conv(plan, conversion, &s->conv, 0) < 0) {
+        return -1;
+    }
+    if ((s->model_names != NULL && check_model(s, s->nmodel_fields) < 0) ||
+        (s->form_native && (s->form_fields == NULL || !PyTuple_Check(s->form_fields) ||
+                            check_model(s, PyTuple_GET_SIZE(s->form_fields)) < 0))) {
+        return -1;
+    }
+    return compile_names(plan, desc, at);
 }
 
 int plan_compile(struct wf_plan *plan) {
@@ -420,6 +478,7 @@ void plan_free_compiled(struct wf_plan *plan) {
     PyMem_Free(plan->dependencies);
     for (unsigned i = 0; i < plan->nsteps; i++) {
         free_conv(&plan->steps[i].conv);
+        PyMem_Free(plan->steps[i].model_names);
     }
     PyMem_Free(plan->steps);
     PyMem_Free(plan->names);

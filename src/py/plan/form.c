@@ -43,9 +43,9 @@ static PyObject *name_of(PyObject *items, Py_ssize_t i) {
     return PyTuple_GET_ITEM(PyList_GET_ITEM(items, i), 0);
 }
 
-/* Is `name` among the names of the tuple? Both are exact str: nothing can fail. */
-static bool among(PyObject *names, PyObject *name) {
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
+/* Is `name` among the first n names of the tuple? Both are exact str: nothing can fail. */
+static bool among(PyObject *names, Py_ssize_t n, PyObject *name) {
+    for (Py_ssize_t i = 0; i < n; i++) {
         if (PyUnicode_Compare(PyTuple_GET_ITEM(names, i), name) == 0) {
             return true;
         }
@@ -196,22 +196,24 @@ static enum conv_result convert(struct plan_run *run, const struct step *s, PyOb
 
 /* ---- a model ---- */
 
-static bool known(PyObject *fields, PyObject *name) {
+/* tried  of each field, how many of its names count; NULL: all */
+static bool known(PyObject *fields, const Py_ssize_t *tried, PyObject *name) {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(fields); i++) {
-        if (among(PyTuple_GET_ITEM(PyTuple_GET_ITEM(fields, i), 0), name)) {
+        PyObject *names = PyTuple_GET_ITEM(PyTuple_GET_ITEM(fields, i), 0);
+        if (among(names, tried != NULL ? tried[i] : PyTuple_GET_SIZE(names), name)) {
             return true;
         }
     }
     return false;
 }
 
-/* Adds to dict what no field of the model is called: one value, or all where there are several. */
-static int add_extras(PyObject *fields, PyObject *items, PyObject *dict) {
+/* Adds to dict what no field of the model was looked for by: one value, or all where there are several. */
+static int add_extras(PyObject *fields, const Py_ssize_t *tried, PyObject *items, PyObject *dict) {
     PyObject *grouped = PyDict_New(); /* of those that have come once or more: name -> list */
     int rc = grouped != NULL ? 0 : -1;
     for (Py_ssize_t i = 0; rc == 0 && i < PyList_GET_SIZE(items); i++) {
         PyObject *name = name_of(items, i), *value = PyTuple_GET_ITEM(PyList_GET_ITEM(items, i), 1);
-        if (known(fields, name)) {
+        if (known(fields, tried, name)) {
             continue;
         }
         PyObject *list = PyDict_GetItemWithError(grouped, name); /* borrowed */
@@ -233,7 +235,9 @@ static int add_extras(PyObject *fields, PyObject *items, PyObject *dict) {
     return rc;
 }
 
-static int add_field(struct plan_run *run, PyObject *field, PyObject *items, PyObject *dict) {
+/* *tried: how many of its names were looked for */
+static int add_field(struct plan_run *run, PyObject *field, PyObject *items, PyObject *dict,
+                     Py_ssize_t *tried) {
     int many, raw;
     struct wanted w;
     if (!PyArg_ParseTuple(field, "O!pp", &PyTuple_Type, &w.names, &many, &raw)) {
@@ -246,37 +250,118 @@ static int add_field(struct plan_run *run, PyObject *field, PyObject *items, PyO
     if (find(run, &w, items, &value, &rank) < 0) {
         return -1;
     }
+    *tried = value != NULL ? rank + 1 : PyTuple_GET_SIZE(w.names);
     int rc = value != NULL ? PyDict_SetItem(dict, PyTuple_GET_ITEM(w.names, rank), value) : 0;
     Py_XDECREF(value);
     return rc;
 }
 
+/* A value of the form as texts. False: it is no text. */
+static bool texts_of(struct wf_exchange *ex, PyObject *value, struct wf_texts *out) {
+    const bool many = PyList_CheckExact(value);
+    const Py_ssize_t n = many ? PyList_GET_SIZE(value) : 1;
+    struct wf_span *texts = wf_arena_alloc(&ex->arena, (size_t)n * sizeof(*texts));
+    for (Py_ssize_t i = 0; i < n && texts != NULL; i++) {
+        PyObject *text =
+            many ? PyList_GET_ITEM(value, i) : value; /* borrowed, as the dict has it */
+        Py_ssize_t size = 0;
+        const char *p = PyUnicode_Check(text) ? PyUnicode_AsUTF8AndSize(text, &size) : NULL;
+        if (p == NULL) {
+            PyErr_Clear();
+            return false;
+        }
+        texts[i] = wf_span(p, (size_t)size);
+    }
+    *out = (struct wf_texts){.p = texts, .n = (size_t)n, .many = many};
+    return texts != NULL;
+}
+
+/* The model by its shape, of what it would be made of. INVALID: as plan_fill_model. */
+static enum conv_result fill_model(struct plan_run *run, const struct step *s, PyObject *dict,
+                                   PyObject **out, PyObject **calls) {
+    struct wf_exchange *ex = run->call->ex;
+    const size_t nfields = s->form_native ? (size_t)PyTuple_GET_SIZE(s->form_fields) : 0;
+    *calls = NULL;
+    if (nfields == 0) {
+        return CONV_INVALID;
+    }
+    const struct wf_object *o = wf_text_object(s->conv.shape->root);
+    struct wf_texts *fields = wf_arena_alloc(&ex->arena, nfields * sizeof(*fields));
+    if (fields == NULL) {
+        return CONV_INVALID;
+    }
+    Py_ssize_t taken = 0;
+    for (size_t i = 0; i < nfields; i++) {
+        PyObject *field = PyTuple_GET_ITEM(s->form_fields, (Py_ssize_t)i);
+        PyObject *names = PyTuple_GET_ITEM(field, 0), *value = NULL; /* borrowed */
+        fields[i] = (struct wf_texts){0};
+        for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(names) && value == NULL; k++) {
+            value = PyDict_GetItemWithError(dict, PyTuple_GET_ITEM(names, k));
+        }
+        if (value == NULL && PyErr_Occurred()) {
+            return CONV_FAILED;
+        }
+        if (value != NULL && !texts_of(ex, value, &fields[i])) {
+            return CONV_INVALID;
+        }
+        taken += value != NULL;
+    }
+    if (o->extra == WF_EXTRA_FORBID && taken != PyDict_GET_SIZE(dict)) {
+        return CONV_INVALID;
+    }
+    return plan_shape_fields(run, &s->conv, fields, out, calls);
+}
+
 /* Was anything sent that the model knows? */
 static bool supplied(PyObject *fields, PyObject *items) {
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items); i++) {
-        if (known(fields, name_of(items, i))) {
+        if (known(fields, NULL, name_of(items, i))) {
             return true;
         }
     }
     return false;
 }
 
-static enum conv_result step_model(struct plan_run *run, const struct step *s, PyObject *items,
-                                   PyObject **out) {
-    run->whole_body = true;
-    if (s->form_optional && !supplied(s->form_fields, items)) {
-        return plan_use_default(run, s, out);
+/* What the model would be made of: a dict, new reference. */
+static PyObject *collect(struct plan_run *run, const struct step *s, PyObject *items) {
+    const Py_ssize_t nfields = PyTuple_GET_SIZE(s->form_fields);
+    Py_ssize_t *tried = PyMem_Calloc((size_t)nfields, sizeof(*tried));
+    if (tried == NULL) {
+        return PyErr_NoMemory();
     }
     PyObject *dict = PyDict_New();
     int rc = dict != NULL ? 0 : -1;
-    for (Py_ssize_t i = 0; rc == 0 && i < PyTuple_GET_SIZE(s->form_fields); i++) {
-        rc = add_field(run, PyTuple_GET_ITEM(s->form_fields, i), items, dict);
+    for (Py_ssize_t i = 0; rc == 0 && i < nfields; i++) {
+        rc = add_field(run, PyTuple_GET_ITEM(s->form_fields, i), items, dict, &tried[i]);
     }
-    enum conv_result result = CONV_FAILED;
-    if (rc == 0 && add_extras(s->form_fields, items, dict) == 0) {
-        result = convert_object(run, &s->conv, dict, out);
+    if (rc == 0) {
+        rc = add_extras(s->form_fields, tried, items, dict);
     }
-    Py_XDECREF(dict);
+    if (rc < 0) {
+        Py_CLEAR(dict);
+    }
+    PyMem_Free(tried);
+    return dict;
+}
+
+static enum conv_result step_model(struct plan_run *run, const struct step *s, PyObject *items,
+                                   PyObject **out) {
+    run->whole_body = true;
+    const bool extras = s->extras_count && PyList_GET_SIZE(items) != 0;
+    if (s->form_optional && !extras && !supplied(s->form_fields, items)) {
+        return plan_use_default(run, s, out);
+    }
+    PyObject *calls, *dict = collect(run, s, items);
+    if (dict == NULL) {
+        return CONV_FAILED;
+    }
+    enum conv_result result = fill_model(run, s, dict, out, &calls);
+    if (result == CONV_INVALID) {
+        result = calls != NULL ? plan_replay(run, &s->conv, dict, calls, out)
+                               : convert_object(run, &s->conv, dict, out);
+    }
+    Py_XDECREF(calls);
+    Py_DECREF(dict);
     return result;
 }
 

@@ -1,4 +1,5 @@
-/* Parameter models: all of the query, the fields or the cookies as one dict, for the model to judge.
+/* Parameter models: all of the query, the fields or the cookies as one dict, for the model to judge, where
+ * its shape (fields.c) is not certain of it.
  * What FastAPI does with them is the rule: a field takes the first of its keys that came, as a list or as
  * one value; whatever is left is handed over too, since the model may forbid it or want it. */
 #include "py/plan/plan_int.h"
@@ -6,9 +7,9 @@
 /* plan_pair_fn: key -> value, or a list of the values of a key that comes again. */
 static int collect(void *arg, PyObject *key, PyObject *value) {
     PyObject *received = arg;
-    PyObject *before = PyDict_SetDefault(received, key, value); /* borrowed */
-    if (before == NULL || before == value) {
-        return before != NULL ? 0 : -1;
+    PyObject *before = PyDict_GetItemWithError(received, key); /* borrowed */
+    if (before == NULL) {
+        return PyErr_Occurred() ? -1 : PyDict_SetItem(received, key, value);
     }
     if (PyList_CheckExact(before)) {
         return PyList_Append(before, value);
@@ -24,16 +25,18 @@ static int collect(void *arg, PyObject *key, PyObject *value) {
     return rc;
 }
 
+/* The same of cookies, of which the last counts. */
+static int collect_last(void *arg, PyObject *key, PyObject *value) {
+    return PyDict_SetItem(arg, key, value);
+}
+
 /* All that came, new reference. */
 static PyObject *receive(struct wf_exchange *ex, uint8_t source) {
     PyObject *received = PyDict_New();
     if (received == NULL) {
         return NULL;
     }
-    int rc = source == SOURCE_QUERY    ? plan_each_query(ex, collect, received)
-             : source == SOURCE_HEADER ? plan_each_header(ex, collect, received)
-                                       : plan_each_cookie(ex, collect, received);
-    if (rc < 0) {
+    if (plan_each(ex, source, source == SOURCE_COOKIE ? collect_last : collect, received) < 0) {
         Py_CLEAR(received);
     }
     return received;
@@ -166,8 +169,10 @@ static int rename_errors(struct plan_run *run, const struct step *s, Py_ssize_t 
     return 0;
 }
 
-enum conv_result convert_model(struct plan_run *run, const struct step *s, PyObject **out,
-                               bool *present) {
+/* What pydantic makes of all that came.
+ * calls  borrowed: what validators gave already, or NULL */
+static enum conv_result judge_model(struct plan_run *run, const struct step *s, PyObject *calls,
+                                    PyObject **out, bool *present) {
     enum conv_result result = CONV_FAILED;
     Py_ssize_t before = run->errors != NULL ? PyList_GET_SIZE(run->errors) : 0;
     PyObject *values = NULL, *received = receive(run->call->ex, s->source);
@@ -181,12 +186,27 @@ enum conv_result convert_model(struct plan_run *run, const struct step *s, PyObj
     }
     *present = own != 0 || (s->extras_count && PyDict_GET_SIZE(values) != 0);
     *out = NULL;
-    result = *present ? convert_object(run, &s->conv, values, out) : CONV_OK;
+    result = !*present       ? CONV_OK
+             : calls != NULL ? plan_replay(run, &s->conv, values, calls, out)
+                             : convert_object(run, &s->conv, values, out);
     if (result == CONV_INVALID && rename_errors(run, s, before) < 0) {
         result = CONV_FAILED;
     }
 done:
     Py_XDECREF(values);
     Py_DECREF(received);
+    return result;
+}
+
+enum conv_result convert_model(struct plan_run *run, const struct step *s, PyObject **out,
+                               bool *present) {
+    PyObject *calls;
+    enum conv_result result = plan_fill_model(run, s, out, &calls);
+    if (wf_likely(result != CONV_INVALID)) {
+        *present = true;
+        return result;
+    }
+    result = judge_model(run, s, calls, out, present);
+    Py_XDECREF(calls);
     return result;
 }

@@ -4,6 +4,7 @@
 
 #include "py/state.h"
 #include "wire/scalar/scalar.h"
+#include "wire/url/url.h"
 
 enum {
     PLAN_STEPS_MAX = 255, /* CPython itself took no more arguments for long; indexes fit a byte */
@@ -116,11 +117,17 @@ struct step {
     PyObject *model_fields; /* tuple of (((key for the model, key in the request), ...), many) */
     PyObject *own_names;    /* frozenset of str: the request's keys of all fields */
     PyObject *renames;      /* dict: in locs, a field's name to its key in the request */
-    bool optional;          /* without any of own_names it is as if nothing came, */
-    bool extras_count;      /* unless something else did */
-    bool raw;               /* form: of a file its bytes */
-    PyObject *form_fields;  /* form: of a model, tuple of (names, many, raw); NULL for one value */
-    bool form_optional;     /* form: a model that may be None */
+    struct name
+        *model_names; /* owned: sorted by rank within a field, which is `step`; NULL: pydantic
+                               * reads all of it */
+    uint16_t nmodel_names;
+    uint8_t nmodel_fields;
+    bool optional;         /* without any of own_names it is as if nothing came, */
+    bool extras_count;     /* unless something else did */
+    bool raw;              /* form: of a file its bytes */
+    PyObject *form_fields; /* form: of a model, tuple of (names, many, raw); NULL for one value */
+    bool form_optional;    /* form: a model that may be None */
+    bool form_native;      /* form: a model that its shape reads */
     PyObject *description;
     struct conv conv;
 };
@@ -132,7 +139,10 @@ struct name {
     uint16_t field_id;  /* HEADER: enum wf_field_id, or UNKNOWN: compare the bytes */
     uint8_t step;
     uint8_t rank;
+    bool many; /* of a parameter model's field */
 };
+
+enum { MODEL_REFUSED = UINT8_MAX }; /* a name of a parameter model that pydantic is to judge */
 
 struct wf_plan {
     PyObject_HEAD
@@ -234,13 +244,45 @@ enum conv_result plan_read_body(struct plan_run *run, PyObject **out);
 enum conv_result convert_model(struct plan_run *run, const struct step *s, PyObject **out,
                                bool *present);
 
-/* ---- what model.c takes from run.c: names and values as text ---- */
+/* ---- fields.c ---- */
 
-/* Each calls `add` for every pair of its source, in order; key and value are lent. 0 or -1. */
+/* The parameter model of a step, by its shape. INVALID: it is for convert_model, with what validators
+ * gave in *calls (owned) where one has been called, and has raised. */
+enum conv_result plan_fill_model(struct plan_run *run, const struct step *s, PyObject **out,
+                                 PyObject **calls);
+/* The same of texts, one for each field of the shape's object. */
+enum conv_result plan_shape_fields(struct plan_run *run, const struct conv *c,
+                                   const struct wf_texts *fields, PyObject **out, PyObject **calls);
+
+/* ---- text.c: names and values as text ---- */
+
+/* What stands in the query, the fields or the cookies, as text. 0, or -1 with an exception; t->str is to
+ * be released either way. */
+int plan_text_of(struct wf_exchange *ex, uint8_t source, struct wf_span raw, struct text *t);
+
+/* Percent-decoding for a name or a value, in the exchange's arena. p is NULL with an exception. */
+struct wf_span plan_decode_form(struct wf_exchange *ex, struct wf_span raw);
+struct wf_span plan_query_of(const struct wf_exchange *ex);
+
+/* Walks what a source has, as it stands in the request. */
+struct plan_pairs {
+    struct wf_exchange *ex; /* borrowed */
+    struct wf_query rest;   /* of the query, or of one field of cookies */
+    unsigned field;         /* the next one */
+    uint8_t source;
+};
+void plan_pairs_init(struct plan_pairs *p, struct wf_exchange *ex, uint8_t source);
+bool plan_pairs_next(struct plan_pairs *p, struct wf_span *name, struct wf_span *value);
+
+/* Calls `add` for every pair of a source, in order; key and value are lent. 0 or -1. */
 typedef int plan_pair_fn(void *arg, PyObject *key, PyObject *value);
-int plan_each_query(struct wf_exchange *ex, plan_pair_fn *add, void *arg);
-int plan_each_header(struct wf_exchange *ex, plan_pair_fn *add, void *arg);
-int plan_each_cookie(struct wf_exchange *ex, plan_pair_fn *add, void *arg);
+int plan_each(struct wf_exchange *ex, uint8_t source, plan_pair_fn *add, void *arg);
+
+/* Every value the query has for this key, and every field line of the same name as `first`, as lists of
+ * str: new references, or NULL. */
+PyObject *plan_all_in_query(struct wf_exchange *ex, PyObject *name);
+PyObject *plan_all_in_head(struct wf_exchange *ex, const struct wf_field *first);
+
 /* ---- form.c: where the body is a form ---- */
 
 /* All of it: a list of (str, str | UploadFile). FAILED also raises HTTPException: it is malformed. */
@@ -260,6 +302,9 @@ bool plan_body_is_bson(const struct wf_exchange *ex);
 enum conv_result plan_read_shaped(struct plan_run *run, const struct step *s, PyObject **out);
 /* The value that was read so, which is run->shaped, with its validators called. */
 enum conv_result plan_finish_shaped(struct plan_run *run, const struct conv *c, PyObject **out);
+/* What pydantic makes of a value (borrowed), knowing what validators gave already. */
+enum conv_result plan_replay(struct plan_run *run, const struct conv *c, PyObject *value,
+                             PyObject *calls, PyObject **out);
 /* value  borrowed: what JSON held */
 enum conv_result plan_convert_shaped(struct plan_run *run, const struct conv *c, PyObject *value,
                                      PyObject **out);

@@ -1,7 +1,6 @@
 /* Running a plan for one request: find the values, convert them into the argument array, call. */
 #include "py/plan/plan_int.h"
 
-#include "base/utf8.h"
 #include "wire/url/url.h"
 
 /* What the query string or the cookies hold for a step. */
@@ -13,20 +12,6 @@ struct found {
 
 /* ---- finding ---- */
 
-/* Percent-decoding for a name or a value, in the exchange's arena. p is NULL without memory. */
-static struct wf_span decode_form(struct wf_exchange *ex, struct wf_span raw) {
-    char *room = wf_arena_alloc(&ex->arena, raw.n);
-    if (room == NULL) {
-        PyErr_NoMemory();
-        return wf_span(NULL, 0);
-    }
-    return wf_span(room, wf_form_decode(room, raw));
-}
-
-static struct wf_span query_of(const struct wf_exchange *ex) {
-    return wf_head_span(ex->base, ex->head.query_at);
-}
-
 /* One pass over the query string fills all query steps. The last of equal names wins, as in
  * Starlette's QueryParams.get(); between a step's names the better one does. */
 static int scan_query(struct plan_run *run, struct found *found) {
@@ -34,10 +19,10 @@ static int scan_query(struct plan_run *run, struct found *found) {
     const struct name *names = run->plan->names, *end = names + run->plan->query_names;
     struct wf_query query;
     struct wf_span key, value;
-    wf_query_init(&query, query_of(ex));
+    wf_query_init(&query, plan_query_of(ex));
     while (wf_query_next(&query, &key, &value)) {
         if (wf_unlikely(wf_form_escaped(key))) {
-            key = decode_form(ex, key);
+            key = plan_decode_form(ex, key);
             if (key.p == NULL) {
                 return -1;
             }
@@ -101,187 +86,6 @@ static const struct wf_field *find_field(struct plan_run *run, unsigned step, ui
     return NULL;
 }
 
-/* ---- text of it ---- */
-
-/* Makes `utf8` what it promises to be, for conversions that read it: bytes that are no UTF-8 are
- * replaced, as urllib does. */
-static int replace_invalid(struct text *t) {
-    if (wf_likely(wf_utf8_valid(t->utf8))) {
-        return 0;
-    }
-    if (text_str(t) == NULL) {
-        return -1;
-    }
-    Py_ssize_t n;
-    const char *utf8 = PyUnicode_AsUTF8AndSize(t->str, &n);
-    t->utf8 = wf_span(utf8, (size_t)n);
-    return utf8 != NULL ? 0 : -1;
-}
-
-static int text_of_query(struct wf_exchange *ex, struct wf_span raw, struct text *t) {
-    *t = (struct text){.utf8 = raw};
-    if (wf_form_escaped(raw)) {
-        t->utf8 = decode_form(ex, raw);
-        return t->utf8.p != NULL ? replace_invalid(t) : -1;
-    }
-    return 0; /* the target is ASCII */
-}
-
-/* Field values and cookies are Latin-1, as in Starlette. */
-static int text_of_field(struct wf_span raw, struct text *t) {
-    *t = (struct text){.utf8 = raw};
-    if (wf_likely(wf_ascii_prefix(raw.p, raw.n) == raw.n)) {
-        return 0;
-    }
-    t->str = PyUnicode_DecodeLatin1(raw.p, (Py_ssize_t)raw.n, NULL);
-    Py_ssize_t n = 0;
-    const char *utf8 = t->str != NULL ? PyUnicode_AsUTF8AndSize(t->str, &n) : NULL;
-    t->utf8 = wf_span(utf8, (size_t)n);
-    return utf8 != NULL ? 0 : -1;
-}
-
-static int text_of_cookie(struct wf_exchange *ex, struct wf_span raw, struct text *t) {
-    if (raw.n >= 2 && raw.p[0] == '"') {
-        char *room = wf_arena_alloc(&ex->arena, raw.n);
-        if (room == NULL) {
-            *t = (struct text){0};
-            PyErr_NoMemory();
-            return -1;
-        }
-        raw = wf_span(room, wf_cookie_unquote(room, raw));
-    }
-    return text_of_field(raw, t);
-}
-
-/* list  borrowed; t is given up */
-static int append_text(PyObject *list, struct text *t) {
-    PyObject *str = text_str(t);
-    int rc = str != NULL ? PyList_Append(list, str) : -1;
-    Py_CLEAR(t->str);
-    return rc;
-}
-
-/* Every value the query has for this key, as a list of str. */
-static PyObject *all_in_query(struct wf_exchange *ex, PyObject *name) {
-    Py_ssize_t n;
-    const char *utf8 = PyUnicode_AsUTF8AndSize(name, &n);
-    PyObject *list = utf8 != NULL ? PyList_New(0) : NULL;
-    if (list == NULL) {
-        return NULL;
-    }
-    struct wf_query query;
-    struct wf_span key, value;
-    wf_query_init(&query, query_of(ex));
-    while (wf_query_next(&query, &key, &value)) {
-        if (wf_form_escaped(key) && (key = decode_form(ex, key)).p == NULL) {
-            Py_DECREF(list);
-            return NULL;
-        }
-        struct text t;
-        if (wf_span_eq(key, wf_span(utf8, (size_t)n)) &&
-            (text_of_query(ex, value, &t) < 0 || append_text(list, &t) < 0)) {
-            Py_XDECREF(t.str);
-            Py_DECREF(list);
-            return NULL;
-        }
-    }
-    return list;
-}
-
-/* A field's name in lower case, in `room`. */
-static struct wf_span lower(struct wf_span name, char room[WF_HTTP1_NAME_MAX]) {
-    WF_ASSERT(name.n <= WF_HTTP1_NAME_MAX);
-    for (size_t i = 0; i < name.n; i++) {
-        char c = name.p[i];
-        room[i] = c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-    }
-    return wf_span(room, name.n);
-}
-
-/* Every field line of the same name as `first`, as a list of str. */
-static PyObject *all_in_head(struct wf_exchange *ex, const struct wf_field *first) {
-    PyObject *list = PyList_New(0);
-    const struct wf_field *end = ex->head.fields + ex->head.nfields;
-    char room[WF_HTTP1_NAME_MAX];
-    struct wf_span name = lower(wf_field_name_span(ex->base, first), room);
-    for (const struct wf_field *f = first; f < end && list != NULL; f++) {
-        struct text t;
-        if (wf_span_eq_lower(wf_field_name_span(ex->base, f), name) &&
-            (text_of_field(wf_field_value_span(ex->base, f), &t) < 0 ||
-             append_text(list, &t) < 0)) {
-            Py_XDECREF(t.str);
-            Py_CLEAR(list);
-        }
-    }
-    return list;
-}
-
-/* ---- all of it ---- */
-
-static int add_pair(plan_pair_fn *add, void *arg, struct text *key, struct text *value) {
-    PyObject *k = text_str(key), *v = k != NULL ? text_str(value) : NULL;
-    int rc = v != NULL ? add(arg, k, v) : -1;
-    Py_CLEAR(key->str);
-    Py_CLEAR(value->str);
-    return rc;
-}
-
-int plan_each_query(struct wf_exchange *ex, plan_pair_fn *add, void *arg) {
-    struct wf_query query;
-    struct wf_span key, value;
-    wf_query_init(&query, query_of(ex));
-    while (wf_query_next(&query, &key, &value)) {
-        struct text k, v = {0};
-        if (text_of_query(ex, key, &k) < 0 || text_of_query(ex, value, &v) < 0) {
-            Py_XDECREF(k.str);
-            Py_XDECREF(v.str);
-            return -1;
-        }
-        if (add_pair(add, arg, &k, &v) < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-int plan_each_header(struct wf_exchange *ex, plan_pair_fn *add, void *arg) {
-    char room[WF_HTTP1_NAME_MAX];
-    for (unsigned i = 0; i < ex->head.nfields; i++) {
-        struct text k = {.utf8 = lower(wf_field_name_span(ex->base, &ex->head.fields[i]), room)}, v;
-        if (text_of_field(wf_field_value_span(ex->base, &ex->head.fields[i]), &v) < 0) {
-            Py_XDECREF(v.str);
-            return -1;
-        }
-        if (add_pair(add, arg, &k, &v) < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-int plan_each_cookie(struct wf_exchange *ex, plan_pair_fn *add, void *arg) {
-    for (unsigned i = 0; i < ex->head.nfields; i++) {
-        if (ex->head.fields[i].id != WF_FIELD_COOKIE) {
-            continue;
-        }
-        struct wf_query pairs;
-        struct wf_span key, value;
-        wf_query_init(&pairs, wf_field_value_span(ex->base, &ex->head.fields[i]));
-        while (wf_cookie_next(&pairs, &key, &value)) {
-            struct text k, v = {0};
-            if (text_of_field(key, &k) < 0 || text_of_cookie(ex, value, &v) < 0) {
-                Py_XDECREF(k.str);
-                Py_XDECREF(v.str);
-                return -1;
-            }
-            if (add_pair(add, arg, &k, &v) < 0) {
-                return -1;
-            }
-        }
-    }
-    return 0;
-}
-
 /* ---- steps ---- */
 
 /* The request has nothing for this step. */
@@ -339,11 +143,11 @@ static enum conv_result step_query(struct plan_run *run, const struct step *s,
     }
     run->rank = f->rank;
     if (s->many) {
-        return step_list(run, s, all_in_query(ex, PyTuple_GET_ITEM(s->names, f->rank)), out);
+        return step_list(run, s, plan_all_in_query(ex, PyTuple_GET_ITEM(s->names, f->rank)), out);
     }
     struct text t;
     enum conv_result result = CONV_FAILED;
-    if (text_of_query(ex, f->raw, &t) == 0) {
+    if (plan_text_of(ex, SOURCE_QUERY, f->raw, &t) == 0) {
         result = convert_text(run, &s->conv, &t, out);
     }
     Py_XDECREF(t.str);
@@ -357,11 +161,11 @@ static enum conv_result step_header(struct plan_run *run, const struct step *s, 
         return plan_use_default(run, s, out);
     }
     if (s->many) {
-        return step_list(run, s, all_in_head(ex, field), out);
+        return step_list(run, s, plan_all_in_head(ex, field), out);
     }
     struct text t;
     enum conv_result result = CONV_FAILED;
-    if (text_of_field(wf_field_value_span(ex->base, field), &t) == 0) {
+    if (plan_text_of(ex, SOURCE_HEADER, wf_field_value_span(ex->base, field), &t) == 0) {
         result = convert_text(run, &s->conv, &t, out);
     }
     Py_XDECREF(t.str);
@@ -376,7 +180,7 @@ static enum conv_result step_cookie(struct plan_run *run, const struct step *s,
     run->rank = f->rank;
     struct text t;
     enum conv_result result = CONV_FAILED;
-    if (text_of_cookie(run->call->ex, f->raw, &t) == 0) {
+    if (plan_text_of(run->call->ex, SOURCE_COOKIE, f->raw, &t) == 0) {
         result = convert_text(run, &s->conv, &t, out);
     }
     Py_XDECREF(t.str);

@@ -32,16 +32,9 @@ enum conv_result plan_read_shaped(struct plan_run *run, const struct step *s, Py
     return (enum conv_result)result;
 }
 
-/* A validator has raised: what pydantic makes of the body, knowing what was called already. */
-static enum conv_result replay(struct plan_run *run, const struct conv *c, PyObject *calls,
-                               PyObject **out) {
-    PyObject *body = NULL;
-    enum conv_result result = plan_read_body(run, &body);
-    if (result != CONV_OK) {
-        return result;
-    }
-    *out = PyObject_CallFunctionObjArgs(c->shape->root->replay, body, calls, NULL);
-    Py_DECREF(body);
+enum conv_result plan_replay(struct plan_run *run, const struct conv *c, PyObject *value,
+                             PyObject *calls, PyObject **out) {
+    *out = PyObject_CallFunctionObjArgs(c->shape->root->replay, value, calls, NULL);
     if (*out != NULL) {
         return CONV_OK;
     }
@@ -49,8 +42,20 @@ static enum conv_result replay(struct plan_run *run, const struct conv *c, PyObj
         return CONV_FAILED;
     }
     PyObject *exc = wf_err_take();
-    result = plan_error_handed(run, exc);
+    enum conv_result result = plan_error_handed(run, exc);
     Py_DECREF(exc);
+    return result;
+}
+
+/* A validator has raised: the same of the body. */
+static enum conv_result replay_body(struct plan_run *run, const struct conv *c, PyObject *calls,
+                                    PyObject **out) {
+    PyObject *body = NULL;
+    enum conv_result result = plan_read_body(run, &body);
+    if (result == CONV_OK) {
+        result = plan_replay(run, c, body, calls, out);
+        Py_DECREF(body);
+    }
     return result;
 }
 
@@ -64,7 +69,7 @@ enum conv_result plan_finish_shaped(struct plan_run *run, const struct conv *c, 
     enum conv_result result = (enum conv_result)wf_pending_finish(shaped, out, &calls);
     Py_DECREF(shaped);
     if (result == CONV_INVALID) {
-        result = replay(run, c, calls, out);
+        result = replay_body(run, c, calls, out);
     }
     Py_XDECREF(calls);
     return result;

@@ -215,10 +215,4 @@ static inline enum wf_walk_result read_key(struct reader *r, struct wf_json_text
     return read_text(r, t);
 }
 
-static inline void drop(struct wf_walk *w, size_t at) {
-    while (w->len > at) {
-        Py_XDECREF(w->values[--w->len]);
-    }
-}
-
 #endif

@@ -2,13 +2,6 @@
  * with nothing in between that could let anybody see it half filled. */
 #include "py/shape/shape_int.h"
 
-/* The values from `at` on are no longer on the stack; those not moved out are given up. */
-static void drop(struct wf_walk *w, size_t at) {
-    while (w->len > at) {
-        Py_XDECREF(w->values[--w->len]);
-    }
-}
-
 static PyObject *make_list(struct wf_walk *w, size_t at, size_t n) {
     PyObject *list = PyList_New((Py_ssize_t)n);
     if (list != NULL && n != 0) { /* an empty one has no items to copy to */

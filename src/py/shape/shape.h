@@ -553,6 +553,24 @@ enum wf_walk_result wf_json_decode_shape(struct wf_walk *w, const struct wf_node
  * in   the document w->fail is about; doc  borrowed: what the caller gave */
 void wf_json_raise_fail(struct wf_walk *w, struct wf_span in, PyObject *doc);
 
+/* What a field is read from: one text (UTF-8, whole), or with `many` any number of them. */
+struct wf_texts {
+    const struct wf_span *p; /* borrowed; NULL: the field is not there */
+    size_t n;
+    bool many;
+};
+
+/* Parameters of a request to an object of the shape, which is pydantic's: the fields are texts.
+ * fields   of wf_text_object(root), in its order; borrowed
+ * out      owned, on OK
+ * returns  OK; FAILED with an exception; INVALID: pydantic is to be asked, with wf_walk_ask where a
+ *          validator has been called */
+enum wf_walk_result wf_text_decode_shape(struct wf_walk *w, const struct wf_node *root,
+                                         const struct wf_texts *fields, PyObject **out);
+
+/* The object that is made of texts; NULL where the shape is of something else. Borrowed. */
+const struct wf_object *wf_text_object(const struct wf_node *root);
+
 /* w->fail in words, without where; and where: "users[3].name", "" for the document itself. Owned;
  * NULL with an exception. */
 PyObject *wf_walk_message(const struct wf_walk_fail *f);
