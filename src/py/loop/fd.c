@@ -386,7 +386,12 @@ static PyObject *add_writer_checked(struct wf_pyloop *l, PyObject *const *args, 
     return add_checked(l, args, nargs, WF_WRITE);
 }
 
-static PyObject *drop_checked(struct wf_pyloop *l, PyObject *file, unsigned way) {
+static PyObject *drop_checked(struct wf_pyloop *l, const char *method, PyObject *const *args,
+                              Py_ssize_t nargs, unsigned way) {
+    if (nargs != 1) {
+        return PyErr_Format(PyExc_TypeError, "%s() takes one argument (%zd given)", method, nargs);
+    }
+    PyObject *file = args[0];
     if (wf_fd_check_free(l, file) < 0) {
         if (!PyErr_ExceptionMatches(PyExc_ValueError) || find_file(l, file) == NULL) {
             return NULL;
@@ -402,11 +407,7 @@ static PyObject *remove_reader_checked(struct wf_pyloop *l, PyObject *const *arg
         return wf_pyloop_call_by_keyword(l, remove_reader_checked, "remove_reader", drop_names,
                                          false, args, nargs, kwnames);
     }
-    if (nargs != 1) {
-        return PyErr_Format(PyExc_TypeError, "remove_reader() takes one argument (%zd given)",
-                            nargs);
-    }
-    return drop_checked(l, args[0], WF_READ);
+    return drop_checked(l, "remove_reader", args, nargs, WF_READ);
 }
 
 static PyObject *remove_writer_checked(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs,
@@ -415,11 +416,7 @@ static PyObject *remove_writer_checked(struct wf_pyloop *l, PyObject *const *arg
         return wf_pyloop_call_by_keyword(l, remove_writer_checked, "remove_writer", drop_names,
                                          false, args, nargs, kwnames);
     }
-    if (nargs != 1) {
-        return PyErr_Format(PyExc_TypeError, "remove_writer() takes one argument (%zd given)",
-                            nargs);
-    }
-    return drop_checked(l, args[0], WF_WRITE);
+    return drop_checked(l, "remove_writer", args, nargs, WF_WRITE);
 }
 
 static PyObject *add_reader(struct wf_pyloop *l, PyObject *const *args, Py_ssize_t nargs) {

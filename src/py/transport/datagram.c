@@ -179,23 +179,10 @@ static int queue(struct wf_datagram *d, PyObject *data, PyObject *to) {
     return rc < 0 ? -1 : wf_transport_maybe_pause(t);
 }
 
-static int write_to_lost(struct wf_transport *t) {
-    if (t->conn_lost >= WF_LOST_WRITES_MAX) {
-        PyObject *done = PyObject_CallMethod(t->state->transport.logger, "warning", "s",
-                                             "socket.send() raised exception.");
-        if (done == NULL) {
-            return -1;
-        }
-        Py_DECREF(done);
-    }
-    t->conn_lost++;
-    return 0;
-}
-
 static int send_or_queue(struct wf_datagram *d, PyObject *data, PyObject *to) {
     struct wf_transport *t = &d->t;
     if (wf_unlikely(t->conn_lost != 0)) {
-        return write_to_lost(t);
+        return wf_transport_write_to_lost(t);
     }
     if (t->out.size == 0) {
         switch (send_one(d, data, to)) {

@@ -56,18 +56,22 @@ static int fatal(struct wf_tls *p, PyObject *exc, const char *message) {
 /* asyncio's own where none is said. */
 #define FATAL_ON_TRANSPORT "Fatal error on transport"
 
-/* loop.call_later(self.<seconds>, self.<method>): new reference. */
-static PyObject *start_timer(struct wf_tls *p, PyObject *seconds, PyObject *method) {
+/* loop.call_later(self.<seconds>, self.<method>) */
+static int start_timer(struct wf_tls *p, PyObject **handle, PyObject *seconds, PyObject *method) {
     PyObject *delay = PyObject_GetAttr((PyObject *)p, seconds);
     PyObject *callback = delay != NULL ? PyObject_GetAttr((PyObject *)p, method) : NULL;
     PyObject *args[] = {p->loop, delay, callback};
-    PyObject *handle =
+    PyObject *timer =
         callback != NULL
             ? PyObject_VectorcallMethod(p->state->transport.str_call_later, args, 3, NULL)
             : NULL;
     Py_XDECREF(callback);
     Py_XDECREF(delay);
-    return handle;
+    if (timer == NULL) {
+        return -1;
+    }
+    Py_XSETREF(*handle, timer);
+    return 0;
 }
 
 static int drop_timer(struct wf_tls *p, PyObject **handle) {
@@ -247,15 +251,11 @@ static int start_handshake(struct wf_tls *p) {
             return -1;
         }
     }
-    if (set_state(p, st->tls_do_handshake) < 0) {
+    if (set_state(p, st->tls_do_handshake) < 0 ||
+        start_timer(p, &p->handshake_timeout_handle, st->str__ssl_handshake_timeout,
+                    st->str__check_handshake_timeout) < 0) {
         return -1;
     }
-    PyObject *timer =
-        start_timer(p, st->str__ssl_handshake_timeout, st->str__check_handshake_timeout);
-    if (timer == NULL) {
-        return -1;
-    }
-    Py_XSETREF(p->handshake_timeout_handle, timer);
     return wf_tls_do_handshake(p);
 }
 
@@ -373,15 +373,11 @@ int wf_tls_start_shutdown(struct wf_tls *p) {
     if (p->loop == NULL) {
         return gone();
     }
-    if (set_state(p, st->tls_flushing) < 0) {
+    if (set_state(p, st->tls_flushing) < 0 ||
+        start_timer(p, &p->shutdown_timeout_handle, st->str__ssl_shutdown_timeout,
+                    st->str__check_shutdown_timeout) < 0) {
         return -1;
     }
-    PyObject *timer =
-        start_timer(p, st->str__ssl_shutdown_timeout, st->str__check_shutdown_timeout);
-    if (timer == NULL) {
-        return -1;
-    }
-    Py_XSETREF(p->shutdown_timeout_handle, timer);
     return wf_tls_do_flush(p);
 }
 

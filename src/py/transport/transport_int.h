@@ -111,6 +111,8 @@ int wf_transport_tell_empty_waiter(struct wf_transport *t, PyObject *exc);
 int wf_transport_lost(struct wf_transport *t); /* connection_lost, and lets go of everything */
 int wf_transport_maybe_pause(struct wf_transport *t);
 int wf_transport_maybe_resume(struct wf_transport *t);
+/* Bytes for a connection that is lost go nowhere: counted, and told once they are many. */
+int wf_transport_write_to_lost(struct wf_transport *t);
 /* logger.debug(format, transport) where the loop is in debug mode. */
 int wf_transport_debug(struct wf_transport *t, const char *format);
 /* protocol.name(arg), arg NULL for none: new reference. The protocol may be replaced meanwhile. */

@@ -33,8 +33,7 @@ static int queue(struct wf_socket *s, PyObject *data, const Py_buffer *view, siz
     return rc < 0 ? -1 : wf_transport_maybe_pause(t);
 }
 
-/* Bytes that go nowhere: counted, and told once they are many. */
-static int write_to_lost(struct wf_transport *t) {
+int wf_transport_write_to_lost(struct wf_transport *t) {
     if (t->conn_lost >= WF_LOST_WRITES_MAX) {
         PyObject *done = PyObject_CallMethod(t->state->transport.logger, "warning", "s",
                                              "socket.send() raised exception.");
@@ -65,7 +64,7 @@ static int write_view(struct wf_socket *s, PyObject *data, const Py_buffer *view
         return 0;
     }
     if (wf_unlikely(t->conn_lost != 0)) {
-        return write_to_lost(t);
+        return wf_transport_write_to_lost(t);
     }
     ssize_t n = 0;
     if (wf_likely(t->out.n == 0)) {
@@ -149,7 +148,7 @@ static int write_all(struct wf_socket *s, struct wf_chunks *more) {
         return 0;
     }
     if (wf_unlikely(t->conn_lost != 0)) {
-        return write_to_lost(t);
+        return wf_transport_write_to_lost(t);
     }
     if (t->out.n == 0) {
         wf_chunks_clear(&t->out);
