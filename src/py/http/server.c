@@ -477,7 +477,7 @@ PyDoc_STRVAR(
     "add_route($self, path, methods, plan, *, kind='async', status_code=200,\n"
     "          response_class=None, text_type=None, body_max=None, name='', params=None,\n"
     "          cancel=True, form_limits=..., model=None, shape=..., mount=0,\n"
-    "          timeout_ms=0, strict_content_type=True, route=None)\n--\n\n"
+    "          timeout_ms=0, strict_content_type=True, route=None, handler=None)\n--\n\n"
     "Adds a route; before start(). response_class: called as (content, status_code=) with "
     "a result that "
     "is no Response; None: results become JSON. text_type: bytes, the content-type a str "
