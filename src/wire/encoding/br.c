@@ -93,6 +93,11 @@ static struct wf_encoder *encoder_new(int level) {
     return &b->e;
 }
 
+static void expect(struct wf_encoder *e, uint64_t bytes) {
+    BrotliEncoderSetParameter(((struct br_encoder *)e)->state, BROTLI_PARAM_SIZE_HINT,
+                              (uint32_t)WF_MIN(bytes, (uint64_t)1 << 30));
+}
+
 static enum wf_encode_step encode(struct wf_encoder *e, struct wf_span *in, enum wf_encode_how how,
                                   char *out, size_t *n) {
     static const BrotliEncoderOperation operations[] = {[WF_ENCODE_MORE] = BROTLI_OPERATION_PROCESS,
@@ -190,6 +195,7 @@ const struct wf_codec wf_codec_br = {
     .normal = 4,
     .encoder_new = encoder_new,
     .encode = encode,
+    .expect = expect,
     .encoder_reset = encoder_reset,
     .encoder_free = encoder_free,
     .decoder_new = decoder_new,

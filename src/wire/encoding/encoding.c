@@ -73,6 +73,12 @@ void wf_encoder_free(struct wf_encoder *e) {
     }
 }
 
+void wf_encoder_expect(struct wf_encoder *e, uint64_t bytes) {
+    if (e->codec->expect != NULL) {
+        e->codec->expect(e, bytes);
+    }
+}
+
 bool wf_encoder_reset(struct wf_encoder *e) {
     return e->codec->encoder_reset(e);
 }

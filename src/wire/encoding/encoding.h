@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/span.h"
@@ -53,6 +54,9 @@ enum wf_encode_how {
 /* level  as wf_coding_levels says; what is beyond counts as the nearest. NULL: no memory, or not available */
 struct wf_encoder *wf_encoder_new(enum wf_coding coding, int level);
 void wf_encoder_free(struct wf_encoder *e); /* NULL is harmless */
+/* The stream, not yet begun, will have so many bytes: br uses larger tables for a long one, as it does by itself where
+ * all of it is given at once. A hint, good until the reset. */
+void wf_encoder_expect(struct wf_encoder *e, uint64_t bytes);
 /* Appends to `out`. Returns WF_BUF_OK, or WF_BUF_NOMEM or WF_BUF_FULL: then the stream is broken, and only
  * wf_encoder_reset or _free may follow. */
 int wf_encode(struct wf_encoder *e, struct wf_span in, enum wf_encode_how how,

@@ -15,6 +15,7 @@ struct wf_codec {
     struct wf_encoder *(*encoder_new)(int level); /* within the levels above */
     enum wf_encode_step (*encode)(struct wf_encoder *e, struct wf_span *in, enum wf_encode_how how,
                                   char *out, size_t *n);
+    void (*expect)(struct wf_encoder *e, uint64_t bytes); /* NULL: of no use to it */
     bool (*encoder_reset)(struct wf_encoder *e);
     void (*encoder_free)(struct wf_encoder *e);
     struct wf_decoder *(*decoder_new)(void);
