@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import random
 import socket
 import zlib
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +17,7 @@ import zstandard
 from starlette.middleware.gzip import GZipMiddleware as StarlettesGZip
 
 import weft
+from tests.connections import wait_until
 from tests.peer import Answer, Ask, Framework, answers, ask, get, on_weft
 from weft import App, Form, Request, UploadFile
 from weft.middleware import CompressionMiddleware, CORSMiddleware, GZipMiddleware
@@ -160,12 +162,16 @@ def more(fw: Framework) -> Any:
         return weft.Response(TEXT, headers={"cache-control": "public, no-transform"})
 
     @app.get("/random")
-    async def random() -> Any:
+    async def noise() -> Any:
         return weft.Response(zlib.compress(NOISE))
 
     @app.get("/large")
     async def large() -> Any:
         return weft.Response(LARGE)
+
+    @app.get("/large-json")
+    async def large_json() -> Any:
+        return {"text": LARGE.decode()}
 
     @app.get("/file/{name}")
     async def file(name: str) -> Any:
@@ -233,6 +239,111 @@ def test_large_replies(compressing: int, name: str) -> None:
     answer = ask(compressing, get("/large", accept_encoding=name))
     assert len(answer.body) < len(LARGE) / 20
     assert content(answer) == LARGE
+
+
+@pytest.mark.parametrize("name", ENCODE)
+def test_long_replies_come_in_pieces(compressing: int, name: str) -> None:
+    """As a stream does: nobody knows the length before the end."""
+    for target, expected in (
+        ("/large", LARGE),
+        ("/large-json", b'{"text":"%s"}' % LARGE),
+        ("/file/page.txt", FILES["page.txt"].read_bytes()),
+    ):
+        answer = ask(compressing, get(target, accept_encoding=name))
+        assert content(answer) == expected
+        assert answer.fields["transfer-encoding"] == "chunked"
+        assert "content-length" not in answer.fields
+        answer = ask(compressing, get(target))
+        assert (answer.body, answer.fields["content-length"]) == (expected, str(len(expected)))
+
+
+def test_a_long_reply_that_nobody_reads_holds_up_nobody() -> None:
+    """But for what is asked behind it on the same connection, which comes behind it."""
+    app = App()
+    app.add_middleware(GZipMiddleware, 500, 9, 1000)
+    body = random.Random(1).randbytes(4 << 20)  # what does not get shorter
+
+    @app.get("/long")
+    async def long() -> Any:
+        return weft.Response(body)
+
+    @app.get("/short")
+    async def short() -> Any:
+        return 1
+
+    with on_weft(app) as port, socket.create_connection(("127.0.0.1", port), 20) as sock:
+        ask_for_it = b"GET %s HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n"
+        sock.sendall(ask_for_it % b"/long" + ask_for_it % b"/short")
+        stream = sock.makefile("rb")
+        assert b" 200 " in stream.readline()
+        assert ask(port, get("/short", **GZIP)).body == b"1"
+        while stream.readline() != b"\r\n":
+            pass
+        coded = b""
+        while size := int(stream.readline(), 16):
+            coded += stream.read(size)
+            stream.readline()
+        assert gzip.decompress(coded) == body
+        stream.readline()
+        assert b" 200 " in stream.readline()  # what came behind it on the same connection
+
+
+def test_a_long_reply_does_not_wait_for_what_comes_after_it() -> None:
+    """It has all left before its dependency is taken back."""
+    import asyncio
+
+    app = App()
+    app.add_middleware(CompressionMiddleware, piecewise_size=1000)
+    go = asyncio.Event()
+    over: list[int] = []
+
+    async def held() -> AsyncIterator[int]:
+        yield 1
+        await asyncio.wait_for(go.wait(), 20)
+        over.append(1)
+
+    @app.get("/long")
+    async def long(value: int = weft.Depends(held)) -> Any:
+        return {"text": TEXT * 100}
+
+    @app.get("/go")
+    async def release() -> Any:
+        go.set()
+        return len(over)
+
+    with on_weft(app) as port:
+        answer = ask(port, get("/long", **GZIP))
+        assert content(answer) == b'{"text":"%s"}' % (TEXT * 100).encode()
+        assert ask(port, get("/go")).body == b"0"
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_clients_leave_in_the_middle_of_a_long_reply(reset: bool) -> None:
+    """What it was is let go of, and the server goes on."""
+    import struct
+    import weakref
+
+    app = App()
+    app.add_middleware(GZipMiddleware, 500, 9)
+    left: list[weakref.ref[Any]] = []
+
+    class Body(bytearray):
+        pass
+
+    @app.get("/long")
+    async def long() -> Any:
+        body = Body(NOISE * 500)
+        left.append(weakref.ref(body))
+        return weft.Response(body)
+
+    with on_weft(app) as port:
+        with socket.create_connection(("127.0.0.1", port), 20) as sock:
+            if reset:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.sendall(b"GET /long HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n")
+            assert sock.recv(100).startswith(b"HTTP/1.1 200")
+        assert wait_until(lambda: left[0]() is None)
+        assert ask(port, get("/nothing")).status == 404
 
 
 @pytest.mark.parametrize("name", ENCODE)
@@ -311,6 +422,8 @@ def test_arguments_that_make_no_sense() -> None:
         CompressionMiddleware(codings="gzip")
     with pytest.raises(ValueError, match="at least 0"):
         CompressionMiddleware(-1)
+    with pytest.raises(ValueError, match="at least 0"):
+        CompressionMiddleware(piecewise_size=-1)
 
 
 # ---- bodies of requests ----

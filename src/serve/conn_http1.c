@@ -52,9 +52,13 @@ static void count_reply(struct wf_server *s, const struct wf_exchange *ex) {
     }
 }
 
-/* c->ex has its reply, or cannot have one: lets go of it. */
+/* c->ex has its reply, or cannot have one: lets go of it, once all of it is queued. */
 static enum wf_conn_state replied(struct wf_conn *c) {
     struct wf_exchange *ex = c->ex;
+    WF_ASSERT(ex != NULL);
+    if (wf_unlikely(ex->long_content != NULL)) {
+        return WF_CONN_CODING;
+    }
     count_reply(c->server, ex);
     if (wf_unlikely(ex->close_after)) {
         c->close_after = true;
@@ -391,6 +395,9 @@ void wf_conn_advance(struct wf_conn *c) {
         case WF_CONN_RUNNING:
             next = step_running(c);
             break;
+        case WF_CONN_CODING:
+            next = replied(c);
+            break;
         case WF_CONN_REPLIED:
             next = step_replied(c);
             break;
@@ -607,7 +614,9 @@ void wf_conn_output_moved(struct wf_conn *c) {
     c->stalled = pending != 0;
     if (c->drained_owed && pending <= WF_STREAM_LOW_WATER) {
         c->drained_owed = false;
-        if (c->ex != NULL && c->ex->conn != NULL) {
+        if (c->ex != NULL && c->ex->long_content != NULL) {
+            wf_long_content_go_on(c->ex);
+        } else if (c->ex != NULL && c->ex->conn != NULL) {
             wf_exchange_post(c->ex, WF_EV_DRAINED);
         }
     }
@@ -667,7 +676,7 @@ void wf_conn_close(struct wf_conn *c, bool reset) {
     }
     struct wf_server *s = c->server;
     struct wf_exchange *ex = c->ex;
-    bool published = c->state == WF_CONN_RUNNING;
+    bool published = c->state == WF_CONN_RUNNING, coding = c->state == WF_CONN_CODING;
     c->state = WF_CONN_CLOSED;
     wf_stream_close(&c->stream, reset);
     wf_list_remove(&c->flush);
@@ -677,7 +686,10 @@ void wf_conn_close(struct wf_conn *c, bool reset) {
     if (ex != NULL && ex->conn != NULL) {
         s->counters.clients_gone++;
         ex->conn = NULL;
-        if (ex->taken) {
+        if (ex->long_content != NULL) {
+            wf_long_content_drop(ex);
+        }
+        if (ex->taken && !coding) {
             wf_exchange_post(ex, WF_EV_GONE);
         } else {
             s->running -= published;

@@ -36,6 +36,7 @@ struct wf_exchange *wf_exchange_new(struct wf_conn *c) {
     ex->body = wf_span("", 0);
     ex->form = NULL;
     ex->encoder = NULL;
+    ex->long_content = NULL;
     ex->body_coding = NULL;
     ex->match.leaf = NULL;
     ex->match.nparams = 0;
@@ -53,6 +54,7 @@ void wf_exchange_release(struct wf_exchange *ex) {
     if (wf_unlikely(ex->form != NULL)) {
         wf_form_free(ex->form);
     }
+    WF_ASSERT(ex->long_content == NULL);
     if (wf_unlikely(ex->encoder != NULL)) {
         wf_encoder_free(ex->encoder);
     }

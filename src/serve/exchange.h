@@ -29,6 +29,7 @@ struct wf_conn;
 struct wf_layer;
 struct wf_encoder;
 struct wf_body_coding;
+struct wf_long_content;
 struct wf_record;
 
 enum {
@@ -61,6 +62,8 @@ struct wf_exchange {
     struct wf_conn *owner; /* the server's: the connection, kept until finish although it is gone */
     void *user;            /* the embedder's, NULL at first */
     struct wf_encoder *encoder; /* the server's, owned: streamed content goes through it; or NULL */
+    struct wf_long_content
+        *long_content; /* the server's, owned: what is still to go through it; or NULL */
     struct wf_body_coding *body_coding; /* the server's, owned: the body goes through it; or NULL */
     struct wf_addr
         *client;         /* as a trusted proxy has it, in the arena; NULL: the peer is the client */

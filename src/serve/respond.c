@@ -217,11 +217,13 @@ static WF_NOINLINE int begin_layered(struct wf_exchange *ex, const struct wf_rep
     edit.content = (uint8_t)content->kind;
     edit.length = content->length;
     edit.body = content->body;
+    edit.in_pieces = true;
     if (ex->reply != WF_REPLY_NONE || !wf_layers_edit(ex, head, &edit)) {
         return WF_REPLY_INVALID;
     }
     if (edit.recoded) {
         content->length = -1;
+        room = 0;
     } else if (content->kind == WF_CONTENT_WHOLE && edit.body.p != content->body.p) {
         content->body = edit.body;
         content->length = (int64_t)edit.body.n;
@@ -261,12 +263,34 @@ static inline int done(struct wf_conn *c) {
 
 /* ---- whole replies ---- */
 
+/* The rest of a reply whose content goes through an encoder, in turns to come. */
+static WF_NOINLINE int send_long(struct wf_exchange *ex, const struct reply *r, struct wf_span body,
+                                 wf_release_fn *release, void *arg) {
+    bool sends = sends_content(ex, r->framing);
+    if (sends && !wf_long_content_begin(ex, body, release, arg)) {
+        wf_encoder_free(ex->encoder);
+        ex->encoder = NULL;
+        wf_conn_has_output(ex->conn); /* the flush takes an empty buffer back */
+    } else {
+        ex->conn->reply_framing = (uint8_t)r->framing;
+        ex->reply = WF_REPLY_COMPLETE;
+        queued(ex->conn, r->start, r->at);
+    }
+    if (release != NULL && ex->long_content == NULL) {
+        release(arg);
+    }
+    return ex->reply == WF_REPLY_COMPLETE ? WF_REPLY_OK : WF_REPLY_NOMEM;
+}
+
 int wf_reply_send(struct wf_exchange *ex, const struct wf_reply_head *head, struct wf_span body) {
     struct reply r;
     struct content content = {WF_CONTENT_WHOLE, (int64_t)body.n, body};
     int rc = begin(ex, head, &content, 0, body.n, &r);
     if (wf_unlikely(rc < 0)) {
         return rc;
+    }
+    if (wf_unlikely(content.length < 0)) {
+        return send_long(ex, &r, body, NULL, NULL);
     }
     if (wf_likely(sends_content(ex, r.framing))) {
         r.at = put_span(r.at, content.body);
@@ -282,6 +306,9 @@ int wf_reply_send_borrowed(struct wf_exchange *ex, const struct wf_reply_head *h
     struct reply r;
     struct content content = {WF_CONTENT_WHOLE, (int64_t)body.n, body};
     int rc = begin(ex, head, &content, 0, 0, &r);
+    if (wf_unlikely(rc >= 0 && content.length < 0)) {
+        return send_long(ex, &r, body, release, arg);
+    }
     bool sends = rc >= 0 && sends_content(ex, r.framing), changed = content.body.p != body.p;
     if (wf_unlikely(!sends || changed)) {
         if (rc >= 0) {
@@ -310,7 +337,11 @@ int wf_reply_send_borrowed(struct wf_exchange *ex, const struct wf_reply_head *h
 
 /* ---- encoded in place ---- */
 
-enum { ASIDE_KEPT_BYTES = 1 << 20 /* a larger buffer is not held until the next reply */ };
+enum {
+    ASIDE_LENT_BYTES =
+        128 * 1024, /* more is sent from where it is: a new buffer costs less than the copy */
+    ASIDE_KEPT_BYTES = 1 << 20 /* a larger buffer is not held until the next reply */
+};
 
 /* Where a layer may want the content: it is encoded aside, and sent as a whole. (One at a time: who opens a
  * reply while another is open goes without.) */
@@ -338,8 +369,16 @@ static void end_aside(struct wf_exchange *ex) {
 
 static WF_NOINLINE int close_aside(struct wf_exchange *ex) {
     struct wf_server *s = ex->server;
+    struct wf_span content = wf_buf_span(&s->aside);
     ex->reply = WF_REPLY_NONE;
-    int rc = wf_reply_send(ex, &s->aside_head, wf_buf_span(&s->aside));
+    int rc;
+    if (content.n > ASIDE_LENT_BYTES) {
+        wf_buf_init(&s->aside, WF_STREAM_OUT_MAX);
+        rc = wf_reply_send_borrowed(ex, &s->aside_head, content, wf_free,
+                                    (void *)(uintptr_t)content.p);
+    } else {
+        rc = wf_reply_send(ex, &s->aside_head, content);
+    }
     end_aside(ex);
     return rc;
 }
@@ -505,6 +544,27 @@ static WF_NOINLINE int write_encoded(struct wf_exchange *ex, enum framing framin
     return rc;
 }
 
+/* The chunk that is none. */
+static int write_end(struct wf_exchange *ex, enum framing framing) {
+    if (framing != CHUNKED || !sends_content(ex, framing)) {
+        return WF_REPLY_OK;
+    }
+    struct wf_conn *c = ex->conn;
+    struct wf_buf *out = &c->stream.out;
+    if (wf_stream_prepare(&c->stream) != WF_BUF_OK || wf_buf_reserve(out, 5) != WF_BUF_OK) {
+        return WF_REPLY_NOMEM;
+    }
+    size_t start = out->len;
+    queued(c, start, PUT(out->p + start, "0\r\n\r\n"));
+    return WF_REPLY_OK;
+}
+
+int wf_reply_write_coded(struct wf_exchange *ex, struct wf_span piece, bool last) {
+    enum framing framing = (enum framing)ex->conn->reply_framing;
+    int rc = write_encoded(ex, framing, piece, last ? WF_ENCODE_END : WF_ENCODE_FLUSH);
+    return rc >= 0 && last ? write_end(ex, framing) : rc;
+}
+
 int wf_reply_write(struct wf_exchange *ex, struct wf_span chunk) {
     struct wf_conn *c = ex->conn;
     if (wf_unlikely(c == NULL)) {
@@ -562,16 +622,9 @@ int wf_reply_end(struct wf_exchange *ex) {
             return rc;
         }
     }
-    if (framing == CHUNKED && sends_content(ex, framing)) {
-        struct wf_buf *out = &c->stream.out;
-        if (wf_stream_prepare(&c->stream) != WF_BUF_OK || wf_buf_reserve(out, 5) != WF_BUF_OK) {
-            return WF_REPLY_NOMEM;
-        }
-        size_t start = out->len;
-        queued(c, start, PUT(out->p + start, "0\r\n\r\n"));
-    }
-    ex->reply = WF_REPLY_COMPLETE;
-    return WF_REPLY_OK;
+    int rc = write_end(ex, framing);
+    ex->reply = rc == WF_REPLY_OK ? WF_REPLY_COMPLETE : ex->reply;
+    return rc;
 }
 
 /* ---- errors ---- */

@@ -182,6 +182,7 @@ struct wf_server *wf_server_new(struct wf_loop *loop, const struct wf_server_con
         .fields = (uint16_t)WF_MIN(config->fields_max, (uint64_t)WF_EXCHANGE_FIELDS)};
     wf_list_init(&s->ready);
     wf_list_init(&s->flush);
+    wf_list_init(&s->coding);
     wf_list_init(&s->conns);
     wf_list_init(&s->dead);
     set_waits(s);
@@ -278,6 +279,7 @@ const struct wf_addr *wf_server_address(const struct wf_server *s, unsigned i) {
 
 void wf_server_flush(struct wf_server *s) {
     struct wf_list *node;
+    wf_long_content_step(s);
     /* Room in the output may let pipelined requests go on, which may queue more: until all is out,
      * since the embedder waits for events next. It ends, for nothing is read from sockets here. */
     while ((node = wf_list_pop(&s->flush)) != NULL) {
@@ -295,8 +297,9 @@ void wf_server_flush(struct wf_server *s) {
         wf_access_log_flush(&s->log);
     }
     bury(s);
-    /* Sending made some ready, or a handler that finished outside the embedder's own round did. */
-    if (wf_unlikely(!wf_list_empty(&s->ready))) {
+    /* Sending made some ready, or a handler that finished outside the embedder's own round did; or there is more to
+     * compress. */
+    if (wf_unlikely(!wf_list_empty(&s->ready) || !wf_list_empty(&s->coding))) {
         wf_loop_wake(s->loop);
     }
 }

@@ -10,6 +10,7 @@
  *     body_coding.c  bodies in gzip, br and zstd
  *     exchange.c     one exchange's life, the body reader               calls ▼ (and conn_http1.c back)
  *     respond.c      reply heads and contents into the stream's output
+ *     long_content.c contents that are compressed a piece a turn        calls ▼ (and conn_http1.c back)
  *     forwarded.c    what trusted proxies say of the client
  *     access_log.c   one line a reply; access_line.c has its formats
  */
@@ -65,8 +66,8 @@ struct wf_wait_list {
  *            ┌──────────────────────── next head ────────────────────────┐
  *            ▼                                                           │
  *          HEAD ──▶ BODY ──all of it──▶ RUNNING ──wf_exchange_finish──▶ REPLIED ◀──▶ DROP
- *            │                             ▲                              ▲ │     body nobody read
- *            ├──no body to wait for────────┘                              │ │
+ *            │                             ▲                            ▲ ▲ │     body nobody read
+ *            ├──no body to wait for────────┘              CODING ───────┘ │ │
  *            └──answered in C─────────────────────────────────────────────┘ │ the last reply
  *                                                                           ▼
  *                                      CLOSED ◀── LINGER ◀──refused──── CLOSING (output leaves)
@@ -75,6 +76,7 @@ enum wf_conn_state {
     WF_CONN_HEAD,    /* idle, or a head is arriving */
     WF_CONN_BODY,    /* a body that is handed over whole is arriving */
     WF_CONN_RUNNING, /* the exchange is the embedder's, or in the ready list on its way there */
+    WF_CONN_CODING,  /* as REPLIED, but that some of a long content is not compressed yet */
     WF_CONN_REPLIED, /* reply queued; waits while the output is above high water */
     WF_CONN_DROP,
     WF_CONN_CLOSING,
@@ -178,6 +180,7 @@ struct wf_server {
     struct wf_server_listener *listeners; /* owned, in order */
     struct wf_list ready;                 /* exchanges */
     struct wf_list flush, conns, dead;    /* connections */
+    struct wf_list coding;                /* long contents, in turn: long_content.c */
     struct wf_wait_list waits[WF_WAIT_COUNT];
     struct wf_wait_list *handler_waits; /* owned: of routes that have a time of their own */
     struct wf_timer tick;
@@ -311,11 +314,26 @@ void wf_layers_free(struct wf_server *s);
 int wf_reply_error_with(struct wf_exchange *ex, int status, struct wf_span detail,
                         const struct wf_reply_field *fields, uint32_t nfields);
 
+/* The next piece of a long content, through ex->encoder; last: that was all of it. As wf_reply_write. */
+int wf_reply_write_coded(struct wf_exchange *ex, struct wf_span piece, bool last);
+
 /* wf_reply_start for content that no layer may change: bytes of files, queued by wf_reply_write_file. */
 int wf_reply_start_file(struct wf_exchange *ex, const struct wf_reply_head *head, uint64_t length);
 /* Queues bytes of a file as content of a reply that wf_reply_start_file has begun. */
 int wf_reply_write_file(struct wf_exchange *ex, int fd, uint64_t offset, size_t bytes,
                         wf_release_fn *release, void *arg);
+
+/* ---- long_content.c ---- */
+/* `body` is to go through ex->encoder, whose reply's head is queued. It is copied where there is no `release`, which
+ * otherwise comes once. false: no memory, and release is still the caller's. */
+bool wf_long_content_begin(struct wf_exchange *ex, struct wf_span body, wf_release_fn *release,
+                           void *arg);
+/* Its output has fallen to low water. */
+void wf_long_content_go_on(struct wf_exchange *ex);
+/* Forgets what is left of it. */
+void wf_long_content_drop(struct wf_exchange *ex);
+/* A piece of whichever is next, if any. */
+void wf_long_content_step(struct wf_server *s);
 
 /* ---- access_log.c ---- */
 void wf_access_log_init(struct wf_access_log *log, int fd, enum wf_access_format format);

@@ -1,4 +1,5 @@
 /* Replies that a layer compresses, and bodies that come compressed. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -10,8 +11,9 @@
     for (enum wf_coding c = WF_CODING_GZIP; c < WF_CODING_COUNT; c++)                              \
         if (wf_coding_available(c))
 
-static struct wf_layer *compress(uint64_t minimum_bytes) {
-    struct wf_compress_config config = {.minimum_bytes = minimum_bytes};
+/* long_bytes  UINT64_MAX: every content is compressed at once */
+static struct wf_layer *compress(uint64_t long_bytes) {
+    struct wf_compress_config config = {.long_bytes = long_bytes};
     static const struct wf_span excluded[] = {WF_SPAN("image/*"), WF_SPAN("application/grpc")};
     EACH_CODING(c) {
         config.codings[config.ncodings++] = (struct wf_compress_coding){(uint8_t)c, 4};
@@ -101,7 +103,7 @@ static void replies_of_every_kind(void **state) {
     static char xs[BIG_BYTES], zeros[20000];
     memset(xs, 'x', sizeof(xs));
     struct fixture *f = start(NULL);
-    wf_server_add_layer(f->server, compress(0));
+    wf_server_add_layer(f->server, compress(*(const uint64_t *)*state));
     unsigned released = big_released;
     EACH_CODING(c) {
         check(f, "/big", c, true, wf_span(xs, sizeof(xs)));            /* borrowed */
@@ -119,7 +121,7 @@ static void replies_of_every_kind(void **state) {
 
 static void the_server_s_own_errors(void **state) {
     struct fixture *f = start(NULL);
-    wf_server_add_layer(f->server, compress(0));
+    wf_server_add_layer(f->server, compress(UINT64_MAX));
     static const struct row rows[] = {
         /* Too short to win anything, but it could have: so Vary. */
         {"GET /nothing HTTP/1.1\nHost: a\nAccept-Encoding: gzip\n\n",
@@ -152,7 +154,7 @@ static void the_server_s_own_errors(void **state) {
 
 static void who_takes_nothing_is_waited_for(void **state) {
     struct fixture *f = start(NULL);
-    wf_server_add_layer(f->server, compress(0));
+    wf_server_add_layer(f->server, compress(UINT64_MAX));
     int fd = dial(f);
     say(f, fd, "GET /flood HTTP/1.1\nHost: a\nAccept-Encoding: gzip\nConnection: close\n\n");
     struct heard h = hear(f, fd);
@@ -160,6 +162,192 @@ static void who_takes_nothing_is_waited_for(void **state) {
     wf_buf_free(&h.bytes);
     close(fd);
     turns(f, 2);
+    stop(f);
+}
+
+/* ---- long contents ---- */
+
+static char *xs_of_big(void) {
+    static char xs[BIG_BYTES];
+    memset(xs, 'x', sizeof(xs));
+    return xs;
+}
+
+/* Undoes chunks from *at on, and moves it behind them; the caller frees the text. */
+static struct wf_buf undo(struct wf_span *at, enum wf_coding coding) {
+    struct wf_chunked chunked;
+    char *body = memmem(at->p, at->n, "\r\n\r\n", 4);
+    assert_non_null(body);
+    body += 4;
+    size_t n = (size_t)(at->p + at->n - body), used;
+    wf_chunked_init(&chunked);
+    assert_int_equal(wf_chunked_decode(&chunked, body, &n, &used), WF_CHUNKED_DONE);
+    *at = wf_span(body + used, (size_t)(at->p + at->n - body) - used);
+    return decode(coding, wf_span(body, n));
+}
+
+static void check_big(struct wf_span *at, enum wf_coding coding) {
+    struct wf_buf b = undo(at, coding);
+    assert_int_equal(b.len, BIG_BYTES);
+    assert_memory_equal(b.p, xs_of_big(), BIG_BYTES);
+    wf_buf_free(&b);
+}
+
+#define BIG "GET /big HTTP/1.1\nHost: a\nAccept-Encoding: gzip\n\n"
+
+static void others_have_their_turns_beside_a_long_content(void **state) {
+    struct fixture *f = start(NULL);
+    wf_server_add_layer(f->server, compress(1000));
+    int long_one = dial(f), other = dial(f);
+    say(f, long_one, BIG);
+    while (wf_list_empty(&f->server->coding)) {
+        turn(f, 1);
+    }
+    say(f, other, "GET /hello HTTP/1.1\nHost: a\n\n");
+    char p[4096];
+    unsigned n = 0;
+    while (recv(other, p, sizeof(p), 0) < 0) {
+        turn(f, 1);
+        n++;
+    }
+    assert_false(wf_list_empty(&f->server->coding)); /* the long one is far from its end */
+    assert_true(n < BIG_BYTES / (32 * 1024));
+    struct heard h = hear(f, long_one);
+    struct wf_span at = wf_buf_span(&h.bytes);
+    check_big(&at, WF_CODING_GZIP);
+    assert_int_equal(at.n, 0);
+    wf_buf_free(&h.bytes);
+    close(long_one);
+    close(other);
+    turns(f, 3);
+    stop(f);
+}
+
+static void what_is_pipelined_behind_a_long_content_comes_behind_it(void **state) {
+    struct fixture *f = start(NULL);
+    wf_server_add_layer(f->server, compress(1000));
+    int fd = dial(f);
+    say(f, fd, BIG BIG "GET /hello HTTP/1.1\nHost: a\nConnection: close\n\n");
+    struct heard h = hear(f, fd);
+    struct wf_span at = wf_buf_span(&h.bytes);
+    check_big(&at, WF_CODING_GZIP);
+    check_big(&at, WF_CODING_GZIP);
+    assert_memory_equal(at.p + at.n - 9, "\r\n\r\nhello", 9);
+    assert_true(h.closed && memcmp(f->seen, "bbh", 3) == 0);
+    wf_buf_free(&h.bytes);
+    close(fd);
+    turns(f, 3);
+    stop(f);
+}
+
+static void a_long_content_on_http_1_0_ends_with_the_connection(void **state) {
+    struct fixture *f = start(NULL);
+    wf_server_add_layer(f->server, compress(1000));
+    int fd = dial(f);
+    say(f, fd, "GET /big HTTP/1.0\nHost: a\nAccept-Encoding: gzip\n\n");
+    struct heard h = hear(f, fd);
+    assert_true(h.closed && !h.reset);
+    char *body = memmem(h.bytes.p, h.bytes.len, "\r\n\r\n", 4);
+    assert_non_null(body);
+    body += 4;
+    struct wf_buf b =
+        decode(WF_CODING_GZIP, wf_span(body, (size_t)(h.bytes.p + h.bytes.len - body)));
+    assert_int_equal(b.len, BIG_BYTES);
+    wf_buf_free(&b);
+    wf_buf_free(&h.bytes);
+    close(fd);
+    turns(f, 3);
+    stop(f);
+}
+
+static void clients_leave_in_the_middle_of_a_long_content(void **state) {
+    struct fixture *f = start(NULL);
+    wf_server_add_layer(f->server, compress(1000));
+    unsigned released = big_released;
+    for (int how = 0; how < 2; how++) {
+        int fd = dial(f);
+        say(f, fd, BIG);
+        while (wf_list_empty(&f->server->coding)) {
+            turn(f, 1);
+        }
+        turns(f, 3);
+        hang_up(fd, how == 1);
+        for (int i = 0; i < 2000 && wf_server_open_connections(f->server) != 0; i++) {
+            turn(f, 1);
+        }
+        assert_int_equal(wf_server_open_connections(f->server), 0);
+        assert_true(wf_list_empty(&f->server->coding));
+        assert_int_equal(big_released, ++released);
+    }
+    int fd = dial(f); /* and the server itself */
+    say(f, fd, BIG);
+    while (wf_list_empty(&f->server->coding)) {
+        turn(f, 1);
+    }
+    stop(f);
+    assert_int_equal(big_released, ++released);
+    close(fd);
+}
+
+static void a_drain_waits_for_a_long_content(void **state) {
+    struct fixture *f = start(NULL);
+    wf_server_add_layer(f->server, compress(1000));
+    int fd = dial(f);
+    say(f, fd, BIG);
+    while (wf_list_empty(&f->server->coding)) {
+        turn(f, 1);
+    }
+    wf_server_drain(f->server);
+    struct heard h = hear(f, fd);
+    struct wf_span at = wf_buf_span(&h.bytes);
+    check_big(&at, WF_CODING_GZIP);
+    assert_true(h.closed && at.n == 0);
+    wf_buf_free(&h.bytes);
+    close(fd);
+    turns(f, 2);
+    stop(f);
+}
+
+/* What does not get shorter: as much comes out as goes in. */
+static struct wf_span noise(void) {
+    static char bytes[512 * 1024];
+    uint32_t x = 1;
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        x = x * 1664525 + 1013904223;
+        bytes[i] = (char)(x >> 24);
+    }
+    return wf_span(bytes, sizeof(bytes));
+}
+
+static void a_long_content_waits_for_who_does_not_read(void **state) {
+    struct fixture *f = start(NULL);
+    wf_server_add_layer(f->server, compress(1000));
+    struct wf_span sent = noise();
+    int fd = dial(f);
+    struct wf_conn *c = small_buffers(f, fd);
+    char head[200];
+    snprintf(head, sizeof(head),
+             "POST /echo HTTP/1.1\nHost: a\nAccept-Encoding: gzip\nContent-Length: %zu\n\n",
+             sent.n);
+    say(f, fd, head);
+    say_bytes(f, fd, sent.p, sent.n);
+    for (int i = 0; i < 2000 && !c->drained_owed; i++) {
+        turn(f, 1);
+    }
+    turns(f, 5);
+    assert_true(c->drained_owed && wf_list_empty(&f->server->coding));
+    assert_in_range(wf_stream_pending(&c->stream), WF_STREAM_LOW_WATER + 1,
+                    2 * WF_STREAM_HIGH_WATER);
+    struct heard h = hear_at_least(f, fd, sent.n);
+    struct wf_span at = wf_buf_span(&h.bytes);
+    struct wf_buf b = undo(&at, WF_CODING_GZIP);
+    assert_int_equal(b.len, sent.n);
+    assert_memory_equal(b.p, sent.p, sent.n);
+    assert_false(h.closed);
+    wf_buf_free(&b);
+    wf_buf_free(&h.bytes);
+    close(fd);
+    turns(f, 3);
     stop(f);
 }
 
@@ -358,7 +546,7 @@ static void without_memory(void **state) {
         bool whole = false;
         for (unsigned long nth = 1; !whole; nth += nth < 20 ? 1 : 9) {
             struct fixture *f = start(NULL);
-            struct wf_layer *layer = compress(0);
+            struct wf_layer *layer = compress(UINT64_MAX);
             assert_non_null(layer);
             wf_server_add_layer(f->server, layer);
             int fd = dial(f);
@@ -400,9 +588,70 @@ static void without_memory(void **state) {
     }
 }
 
+/* The same for two long contents: whole, as it is, or cut, and then one can tell. */
+static void long_contents_without_memory(void **state) {
+    EACH_CODING(c) {
+        bool whole = false;
+        for (unsigned long nth = 1; !whole; nth += nth < 24 ? 1 : nth / 2) {
+            struct fixture *f = start(NULL);
+            wf_server_add_layer(f->server, compress(1000));
+            unsigned released = big_released;
+            int fd = dial(f);
+            char ask[300];
+            snprintf(ask, sizeof(ask),
+                     "GET /mid HTTP/1.1\nHost: a\nAccept-Encoding: %s\n\n"
+                     "GET /big HTTP/1.1\nHost: a\nAccept-Encoding: %s\nConnection: close\n\n",
+                     wf_coding_name(c).p, wf_coding_name(c).p);
+            turns(f, 2);
+            struct wf_buf asked = expand(ask);
+            wf_alloc_fail_from(nth);
+            say_bytes(f, fd, asked.p, asked.len);
+            size_t n = 0;
+            static char heard[2 * BIG_BYTES];
+            bool closed = false;
+            for (int idle = 0; idle < 10 && !closed; idle++) {
+                turn(f, 1);
+                ssize_t got;
+                while ((got = recv(fd, heard + n, sizeof(heard) - n, 0)) > 0) {
+                    n += (size_t)got;
+                    idle = 0;
+                }
+                closed = got == 0 || errno != EAGAIN;
+            }
+            wf_alloc_fail_from(0);
+            const char *coded = memmem(heard, n, "\r\ncontent-encoding: ", 20);
+            if (coded != NULL && n > 5 && memcmp(heard + n - 5, "0\r\n\r\n", 5) == 0 &&
+                memmem(coded + 20, n - (size_t)(coded + 20 - heard),
+                       "\r\ncontent-encoding: ", 20) != NULL) {
+                struct wf_span at = wf_span(heard, n);
+                struct wf_buf b = undo(&at, c);
+                assert_int_equal(b.len, 20000);
+                wf_buf_free(&b);
+                check_big(&at, c);
+                whole = true;
+            }
+            close(fd);
+            turns(f, 3);
+            stop(f);
+            assert_true(big_released <= released + 1);
+            assert_true(nth < 2000);
+            wf_buf_free(&asked);
+        }
+    }
+}
+
 int main(int argc, char **argv) {
+    static const uint64_t never = UINT64_MAX, often = 30;
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(replies_of_every_kind),
+        cmocka_unit_test_prestate(replies_of_every_kind, (void *)(uintptr_t)&never),
+        {"replies_of_every_kind_piece_by_piece", replies_of_every_kind, NULL, NULL,
+         (void *)(uintptr_t)&often},
+        cmocka_unit_test(others_have_their_turns_beside_a_long_content),
+        cmocka_unit_test(what_is_pipelined_behind_a_long_content_comes_behind_it),
+        cmocka_unit_test(a_long_content_on_http_1_0_ends_with_the_connection),
+        cmocka_unit_test(clients_leave_in_the_middle_of_a_long_content),
+        cmocka_unit_test(a_drain_waits_for_a_long_content),
+        cmocka_unit_test(a_long_content_waits_for_who_does_not_read),
         cmocka_unit_test(the_server_s_own_errors),
         cmocka_unit_test(who_takes_nothing_is_waited_for),
         cmocka_unit_test(bodies),
@@ -410,6 +659,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(bodies_that_are_refused),
         cmocka_unit_test(the_limit_is_of_what_it_becomes),
         cmocka_unit_test(without_memory),
+        cmocka_unit_test(long_contents_without_memory),
     };
     return RUN_OVER_EVERY_POLLER(tests, argc, argv);
 }

@@ -41,7 +41,9 @@ class CompressionMiddleware(Middleware):
 
     `codings` are in the order that decides where it likes several as well: zstd, br, gzip, as far
     as weft was built with them. Levels go from fast to small: `gzip_level` from 1 to 9, `br_level`
-    0 to 11, `zstd_level` 1 to 19. Streams are compressed chunk by chunk. What is coded already, a
+    0 to 11, `zstd_level` 1 to 19. Streams are compressed chunk by chunk, and so is a reply of at
+    least `piecewise_size` bytes: 32 KiB in a turn of the event loop, so that others are not held
+    up by it; it is sent without a content-length, as a stream is. What is coded already, a
     part of a file, marked `no-transform` or of `exclude_content_types` is left alone; an ETag
     becomes weak (section 8.8.1). `ValueError` for a coding that weft was built without.
     """
@@ -54,11 +56,12 @@ class CompressionMiddleware(Middleware):
         zstd_level: int = 3,
         *,
         codings: Collection[str] | None = None,
+        piecewise_size: int = 128 * 1024,
         exclude_content_types: Collection[str] = EXCLUDED_CONTENT_TYPES,
     ) -> None:
         levels = {"zstd": zstd_level, "br": br_level, "gzip": gzip_level}
-        if minimum_size < 0:
-            raise ValueError("minimum_size is at least 0")
+        if minimum_size < 0 or piecewise_size < 0:
+            raise ValueError("minimum_size and piecewise_size are at least 0")
         if isinstance(codings, str):
             raise TypeError(f"codings are a list of names, not {codings!r}")
         if codings is None:
@@ -76,6 +79,7 @@ class CompressionMiddleware(Middleware):
         types = [name.partition(";")[0].strip().lower() for name in exclude_content_types]
         self._config = (
             minimum_size,
+            piecewise_size,
             tuple((name, levels[name]) for name in dict.fromkeys(codings)),
             _texts(types),
         )
@@ -85,12 +89,17 @@ class CompressionMiddleware(Middleware):
 
 
 class GZipMiddleware(CompressionMiddleware):
-    """Compression in gzip alone, with Starlette's arguments and defaults."""
+    """Compression in gzip alone, with Starlette's arguments and defaults.
+
+    What Starlette compresses in a thread, from `thread_minimum_size` bytes on, is compressed piece
+    by piece: the `piecewise_size` of CompressionMiddleware.
+    """
 
     def __init__(
         self,
         minimum_size: int = 500,
         compresslevel: int = 9,
+        thread_minimum_size: int = 128 * 1024,
         *,
         exclude_content_types: Collection[str] = EXCLUDED_CONTENT_TYPES,
     ) -> None:
@@ -98,5 +107,6 @@ class GZipMiddleware(CompressionMiddleware):
             minimum_size,
             compresslevel,
             codings=["gzip"],
+            piecewise_size=thread_minimum_size,
             exclude_content_types=exclude_content_types,
         )

@@ -125,6 +125,7 @@ static void see_content(const struct wf_response *r, const struct wf_exchange *e
                         struct wf_head_edit *edit) {
     edit->length = wf_fields_length(f);
     edit->body = wf_span("", 0);
+    edit->in_pieces = false;
     if (is_set(r->body_iterator)) {
         edit->content = WF_CONTENT_STREAM;
     } else if (is_set(r->file)) {

@@ -165,14 +165,15 @@ static struct wf_layer *make_https(struct wf_http_server *s, PyObject *config) {
 }
 
 static struct wf_layer *make_compress(struct wf_http_server *s, PyObject *config) {
-    unsigned long long minimum;
+    unsigned long long minimum, from;
     PyObject *codings, *excluded;
     struct wf_compress_config c = {0};
-    if (!PyArg_ParseTuple(config, "KO!O!", &minimum, &PyTuple_Type, &codings, &PyTuple_Type,
+    if (!PyArg_ParseTuple(config, "KKO!O!", &minimum, &from, &PyTuple_Type, &codings, &PyTuple_Type,
                           &excluded)) {
         return NULL;
     }
     c.minimum_bytes = minimum;
+    c.long_bytes = from;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(codings); i++) {
         const char *name;
         int level;

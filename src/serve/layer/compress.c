@@ -3,7 +3,8 @@
  * no-transform. What would not get shorter is left alone.
  *
  * A content that is there as a whole is compressed at once, with its new length; a stream chunk by chunk, each
- * of which the client can read when it comes. */
+ * of which the client can read when it comes, and so is a long content (long_content.c): also where it does not get
+ * shorter, as nobody knows before its end. */
 #include "base/alloc.h"
 #include "base/check.h"
 #include "serve/layer/layer.h"
@@ -129,6 +130,9 @@ static bool begin_stream(struct compress *c, const struct wf_compress_coding *ho
         if (edit->encoder == NULL) {
             return false;
         }
+        if (edit->length >= 0) {
+            wf_encoder_expect(edit->encoder, (uint64_t)edit->length);
+        }
     }
     edit->recoded = true;
     return true;
@@ -157,8 +161,9 @@ static void reply(struct wf_layer *l, struct wf_exchange *ex, struct wf_head_edi
     }
     wf_edit_vary(edit, ex, WF_SPAN("Accept-Encoding"));
     const struct wf_compress_coding *how = choose(c, ex);
-    if (how == NULL || !(edit->content == WF_CONTENT_WHOLE ? encode_whole(c, how, edit)
-                                                           : begin_stream(c, how, ex, edit))) {
+    bool at_once = edit->content == WF_CONTENT_WHOLE &&
+                   (!edit->in_pieces || (uint64_t)edit->length < c->config.long_bytes);
+    if (how == NULL || !(at_once ? encode_whole(c, how, edit) : begin_stream(c, how, ex, edit))) {
         return;
     }
     wf_edit_set(edit, WF_SPAN("content-encoding"), wf_coding_name((enum wf_coding)how->coding));

@@ -63,12 +63,12 @@ enum wf_content_kind {
 /* A reply's head that layers change. A field that finds no room, or no memory, is left out. */
 struct wf_head_edit {
     uint8_t content;     /* enum wf_content_kind */
-    bool recoded;        /* STREAM: the content changes, and with it the length */
+    bool in_pieces;      /* WHOLE: an encoder will do as well; it is fed in turns to come */
+    bool recoded;        /* WHOLE, STREAM: the content changes on its way, and with it the length */
     int64_t length;      /* of the content; -1 where it is not known */
     struct wf_span body; /* WHOLE: another may be put in its place, good until the next reply */
-    struct wf_encoder
-        *encoder; /* STREAM, recoded: what the content is to go through. The exchange owns it
-                                   from then on. NULL where there is none to come, as with HEAD */
+    struct wf_encoder *
+        encoder; /* recoded: what the content is to go through. The exchange owns it from then on. NULL where there is none to come, as with HEAD */
     struct wf_reply_head head;
     struct wf_reply_field fields[WF_EDIT_FIELDS_MAX];
 };
@@ -154,6 +154,7 @@ struct wf_layer *wf_layer_request_id(struct wf_span name);
  * about it: see compress.c. The first of the codings counts where the client likes several as well. */
 struct wf_compress_config {
     uint64_t minimum_bytes; /* a content shorter than that is left as it is */
+    uint64_t long_bytes;    /* one that is not shorter than that is compressed a piece a turn */
     struct wf_compress_coding {
         uint8_t coding; /* enum wf_coding: available */
         int level;
