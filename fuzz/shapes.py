@@ -154,6 +154,11 @@ def judge(type_: Any, data: bytes, ours: Any) -> None:
         assert ours == theirs, (type_, data, ours, theirs)
 
 
+def over_objects(type_: Any, data: bytes) -> bytes:
+    """What bson.to_json(type=) is to be; there are no aliases here."""
+    return json.encode(bson.decode(data, type=type_), type=type_)
+
+
 def one_round(seed: int) -> None:
     pick = Pick(seed)
     type_ = type_of(pick, 3)
@@ -172,7 +177,7 @@ def one_round(seed: int) -> None:
         raw = bson.encode(value)
         for data in (raw, damaged(pick, raw)):
             straight = attempt(lambda data=data: bson.to_json(data, type=type_))
-            around = attempt(lambda data=data: json.encode(bson.decode(data, type=type_)))
+            around = attempt(lambda data=data: over_objects(type_, data))
             assert straight == around, (type_, data, straight, around)
             try:
                 made = bson.decode(data, type=type_)
