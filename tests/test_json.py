@@ -779,7 +779,7 @@ def test_default_that_raises() -> None:
 def test_field_that_is_missing() -> None:
     obj = Plain(1, 2)
     del obj.a
-    with pytest.raises(AttributeError):
+    with pytest.raises(EncodeError, match="Plain has no a"):
         encode(obj)
 
 

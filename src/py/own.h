@@ -59,17 +59,22 @@ static inline void wf_err_put(PyObject *exc) {
 #endif
 }
 
-/* Has iteration over a container raised (in C: it has no traceback) that the container changed meanwhile? What a
- * generator raises is the application's own. */
-static inline bool wf_err_is_of_change(void) {
-    if (!PyErr_ExceptionMatches(PyExc_RuntimeError)) {
+/* Is the exception that is set exactly of this class and raised in C (it has no traceback)? What Python code raises
+ * is the application's own. */
+static inline bool wf_err_is_bare(PyObject *type) {
+    if (!PyErr_ExceptionMatches(type)) {
         return false;
     }
     PyObject *exc = wf_err_take(), *traceback = PyException_GetTraceback(exc);
-    bool changed = Py_IS_TYPE(exc, (PyTypeObject *)PyExc_RuntimeError) && traceback == NULL;
+    bool bare = Py_IS_TYPE(exc, (PyTypeObject *)type) && traceback == NULL;
     Py_XDECREF(traceback);
     wf_err_put(exc);
-    return changed;
+    return bare;
+}
+
+/* Has iteration over a container raised that the container changed meanwhile? */
+static inline bool wf_err_is_of_change(void) {
+    return wf_err_is_bare(PyExc_RuntimeError);
 }
 
 /* From here to wf_handled() `exc` (borrowed) is what sys.exc_info() says, as in an except clause: for who is told of

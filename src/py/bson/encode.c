@@ -560,7 +560,10 @@ static int encode_dbref(struct encoder *e, struct wf_span name, PyObject *o) {
 static int encode_milliseconds(struct encoder *e, struct wf_span name, PyObject *o) {
     PyObject *ms = PyNumber_Long(o);
     if (ms == NULL) {
-        return -1;
+        return wf_err_is_bare(PyExc_TypeError)
+                   ? FAIL(e, "%.100s says that it is a date, and has no __int__",
+                          Py_TYPE(o)->tp_name)
+                   : -1;
     }
     int overflow;
     long long v = PyLong_AsLongLongAndOverflow(ms, &overflow);

@@ -203,7 +203,9 @@ static int put_field(struct encoder *e, const struct wf_object *o, unsigned i, P
     int rc = -1;
     e->place = place;
     if (wf_unlikely(value == NULL)) {
-        if (!PyErr_Occurred()) {
+        if (wf_err_is_bare(PyExc_AttributeError)) {
+            rc = FAIL(e, "%.100s has no %s", Py_TYPE(object)->tp_name, PyUnicode_AsUTF8(f->name));
+        } else if (!PyErr_Occurred()) {
             rc =
                 f->default_kind == WF_DEFAULT_OMIT
                     ? 0

@@ -261,13 +261,16 @@ static char *encode_pairs(struct encoder *e, char *d, PyObject *items) {
 }
 
 /* (name, value) of the attributes `names` of o. New reference. */
-static PyObject *field_pairs(PyObject *o, PyObject *names) {
+static PyObject *field_pairs(struct wf_json_state *s, PyObject *o, PyObject *names) {
     Py_ssize_t n = PyTuple_GET_SIZE(names);
     PyObject *pairs = PyList_New(n);
     for (Py_ssize_t i = 0; pairs != NULL && i < n; i++) {
         PyObject *name = PyTuple_GET_ITEM(names, i); /* borrowed from names */
         PyObject *value = PyObject_GetAttr(o, name);
         PyObject *pair = value != NULL ? PyTuple_Pack(2, name, value) : NULL;
+        if (value == NULL) {
+            wf_json_encode_missing(s, o, name);
+        }
         Py_XDECREF(value);
         if (pair == NULL) {
             Py_CLEAR(pairs);
@@ -281,7 +284,7 @@ static PyObject *field_pairs(PyObject *o, PyObject *names) {
 /* The attributes `names` of o, in order. */
 static char *encode_fields(struct encoder *e, char *d, PyObject *o, PyObject *names) {
     if (e->sort_keys) {
-        return encode_pairs(e, d, field_pairs(o, names));
+        return encode_pairs(e, d, field_pairs(e->s, o, names));
     }
     if (enter(e) < 0 || (d = room(e, d, 2)) == NULL) {
         return NULL;
@@ -295,6 +298,7 @@ static char *encode_fields(struct encoder *e, char *d, PyObject *o, PyObject *na
         PyObject *name = PyTuple_GET_ITEM(names, i); /* borrowed from names */
         PyObject *value = PyObject_GetAttr(o, name);
         if (value == NULL) {
+            wf_json_encode_missing(e->s, o, name);
             return NULL;
         }
         d = encode_member(e, d, name, value);
@@ -518,6 +522,13 @@ static char *encode_struct(struct encoder *e, char *d, PyObject *o) {
     }
     PyObject *plain = struct_builtins(to_builtins, o);
     Py_DECREF(to_builtins);
+    if (plain == NULL &&
+        (wf_err_is_bare(PyExc_TypeError) || wf_err_is_bare(PyExc_AttributeError))) {
+        PyObject *cause =
+            wf_err_take(); /* a type that it does not know, an attribute that is gone */
+        PyErr_Format(e->s->encode_error, "%S", cause);
+        Py_DECREF(cause);
+    }
     return encode_stolen(e, d, plain);
 }
 

@@ -53,6 +53,8 @@ char *wf_json_encode_at_member(struct encoder *e, PyObject *dict, const PyObject
 void wf_json_encode_forget(struct encoder *e);
 /* With the exception of an iterator set: EncodeError from it, where it says that its container changed. */
 void wf_json_encode_changed(struct wf_json_state *s);
+/* With the exception of o's attribute set: EncodeError from it, where it says that there is none. */
+void wf_json_encode_missing(struct wf_json_state *s, PyObject *o, PyObject *name);
 /* At the outside: EncodeError tells the path. Nothing where there are no steps. */
 void wf_json_encode_located(struct encoder *e);
 /* Raises what is set as EncodeError anew, with its path: a str, stolen. */

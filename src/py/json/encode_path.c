@@ -74,6 +74,12 @@ void wf_json_encode_changed(struct wf_json_state *s) {
     }
 }
 
+void wf_json_encode_missing(struct wf_json_state *s, PyObject *o, PyObject *name) {
+    if (wf_err_is_bare(PyExc_AttributeError)) {
+        PyErr_Format(s->encode_error, "%.200s has no %U", Py_TYPE(o)->tp_name, name);
+    }
+}
+
 void wf_json_encode_raise_at(struct wf_json_state *s, PyObject *path) {
     PyObject *exc = wf_err_take();
     PyObject *text = PyUnicode_FromFormat("%S at %U", exc, path);
