@@ -16,11 +16,11 @@ struct wf_pyloop;
 /* One callback to come, asyncio.Handle in C. */
 struct wf_handle {
     PyObject_HEAD
-    struct wf_pyloop *loop;     /* owned; NULL only when the collector cleared it */
-    PyObject *callback;         /* owned; NULL once cancelled. On the free list: the next one */
-    PyObject *context;          /* owned: contextvars.Context; or what one is made of, see `bare` */
-    PyObject *args[2];          /* owned: up to two arguments, or one tuple where there are more */
-    PyObject *debug;            /* owned: see WF_DEBUG_ITEMS; debug mode only, else NULL */
+    struct wf_pyloop *loop; /* owned; NULL only when the collector cleared it */
+    PyObject *callback;     /* owned; NULL once cancelled. On the free list: the next one */
+    PyObject *context;      /* owned: contextvars.Context; or what one is made of, see `bare` */
+    PyObject *args[2];      /* owned: up to two arguments, or one tuple where there are more */
+    PyObject *debug;        /* owned: see WF_DEBUG_ITEMS; debug mode only, else NULL */
     PyObject *weakrefs;
     uint32_t nargs;
     bool cancelled;
