@@ -52,11 +52,8 @@ WF_ALWAYS_INLINE char *encode_inline(struct encoder *e, char *d, PyObject *o) {
     if (type == &PyLong_Type) {
         return encode_int(e, d, o);
     }
-    if (o == Py_None) {
-        return encode_none(e, d);
-    }
-    if (type == &PyBool_Type) {
-        return encode_bool(e, d, o);
+    if (is_constant(o)) {
+        return encode_constant(e, d, o);
     }
     if (type == &PyFloat_Type) {
         return encode_double(e, d, PyFloat_AS_DOUBLE(o));
@@ -71,7 +68,12 @@ static char *encode_items(struct encoder *e, char *d, PyObject *list) {
     }
     *d++ = '[';
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) { /* it may shrink on the way */
-        d = encode_inline(e, d, PyList_GET_ITEM(list, i));
+        PyObject *o = PyList_GET_ITEM(list, i);
+        if (is_constant(o) && wf_likely((size_t)(e->out.end - d) > WF_JSON_SLACK + 8)) {
+            d = put_constant(d, o) + 1; /* the comma is there */
+            continue;
+        }
+        d = encode_inline(e, d, o);
         if (wf_unlikely(d == NULL)) {
             return wf_json_encode_at_index(e, i);
         }

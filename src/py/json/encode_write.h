@@ -138,30 +138,22 @@ static inline char *encode_double(struct encoder *e, char *d, double v) {
     return wf_unlikely(d == NULL) ? NULL : d + wf_double_write(d, v);
 }
 
-/* Eight bytes, of which n count. */
-WF_ALWAYS_INLINE char *put_word(struct encoder *e, char *d, const char *word, size_t n) {
-    d = room(e, d, 8);
-    if (wf_unlikely(d == NULL)) {
-        return NULL;
-    }
-    memcpy(d, word, 8);
-    return d + n;
+/* True, False or None. */
+WF_ALWAYS_INLINE bool is_constant(PyObject *o) {
+    return (o == Py_None) | (Py_TYPE(o) == &PyBool_Type);
 }
 
-/* True or False, without a guess at which. */
-WF_ALWAYS_INLINE char *encode_bool(struct encoder *e, char *d, PyObject *o) {
-    static const char words[2][8] = {"true", "false"};
+/* One of them and a comma, of which the place behind the word is given, without a guess at which; there is room for 8. */
+WF_ALWAYS_INLINE char *put_constant(char *d, PyObject *o) {
+    static const char words[3][8] = {"true,", "false,", "null,"};
     size_t no = o == Py_False;
-    return put_word(e, d, words[no], 4 + no);
+    memcpy(d, words[no + 2 * (size_t)(o == Py_None)], 8);
+    return d + 4 + no;
 }
 
-WF_ALWAYS_INLINE char *encode_none(struct encoder *e, char *d) {
-    return put_word(e, d, "null    ", 4);
-}
-
-/* None, True or False, where a branch has said that it is one of them. */
-WF_ALWAYS_INLINE char *encode_literal(struct encoder *e, char *d, PyObject *o) {
-    return o == Py_None ? encode_none(e, d) : encode_bool(e, d, o);
+WF_ALWAYS_INLINE char *encode_constant(struct encoder *e, char *d, PyObject *o) {
+    d = room(e, d, 8);
+    return wf_likely(d != NULL) ? put_constant(d, o) : NULL;
 }
 
 /* ---- containers ---- */

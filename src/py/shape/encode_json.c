@@ -389,7 +389,7 @@ static char *put_one_of(struct typed *t, char *d, const struct wf_node *n, PyObj
     if (o == Py_None) {
         for (unsigned i = 0; i < n->n; i++) {
             if (members[i]->kind == WF_NODE_NONE) {
-                return encode_literal(&t->e, d, o);
+                return encode_constant(&t->e, d, o);
             }
         }
     }
@@ -484,11 +484,11 @@ WF_ALWAYS_INLINE char *put_inline(struct typed *t, char *d, const struct wf_node
         }
     } else if (o == Py_None) {
         if (kind == WF_NODE_NONE || kind == WF_NODE_ANY) {
-            return encode_literal(&t->e, d, o);
+            return encode_constant(&t->e, d, o);
         }
     } else if (type == &PyBool_Type) {
         if (wf_likely(kind == WF_NODE_BOOL || kind == WF_NODE_ANY)) {
-            return encode_literal(&t->e, d, o);
+            return encode_constant(&t->e, d, o);
         }
     }
     return put_held(t, d, n, o);

@@ -425,14 +425,14 @@ char *json_put_scalar(struct typed *t, char *d, const struct wf_node *n, PyObjec
     switch ((enum wf_node_kind)n->kind) {
     case WF_NODE_NONE:
     case WF_NODE_BOOL:
-        return encode_literal(&t->e, d, o);
+        return encode_constant(&t->e, d, o);
     case WF_NODE_INT:
-        return PyBool_Check(o) ? encode_literal(&t->e, d, o) : wf_json_encode_big_int(&t->e, d, o);
+        return PyBool_Check(o) ? encode_constant(&t->e, d, o) : wf_json_encode_big_int(&t->e, d, o);
     case WF_NODE_FLOAT:
         if (PyFloat_Check(o)) {
             return json_put_double(t, d, n, PyFloat_AS_DOUBLE(o));
         }
-        return PyBool_Check(o) ? encode_literal(&t->e, d, o) : wf_json_encode_big_int(&t->e, d, o);
+        return PyBool_Check(o) ? encode_constant(&t->e, d, o) : wf_json_encode_big_int(&t->e, d, o);
     case WF_NODE_STR:
         return encode_str(&t->e, d, o);
     case WF_NODE_BYTES:
