@@ -280,6 +280,36 @@ def test_a_form_that_parameters_read_is_the_requests_too() -> None:
         ]
 
 
+def test_the_bytes_of_a_form_that_parameters_read_are_not_taken_for_an_empty_body() -> None:
+    app = weft.App()
+    seen: list[str] = []
+
+    @app.middleware("http")
+    async def signed(request: weft.Request, call_next: Any) -> Any:
+        if request.url.path == "/":
+            with pytest.raises(RuntimeError, match="read as the form") as raised:
+                await request.body()
+            seen.append(str(raised.value))
+        return await call_next(request)
+
+    @app.post("/")
+    async def both(request: weft.Request, a: Annotated[str | None, weft.Form()] = None) -> Any:
+        with pytest.raises(RuntimeError, match="read as the form"):
+            await request.body()
+        return [a, len(await request.form())]
+
+    @app.post("/none")
+    async def none(request: weft.Request, a: Annotated[str | None, weft.Form()] = None) -> Any:
+        return [a, (await request.body()).decode()]
+
+    with TestClient(app) as client:
+        assert client.post("/", data={"a": "1"}).json() == ["1", 1]
+        assert client.post("/", files={"a": (None, "1")}).json() == ["1", 1]
+        assert client.post("/", json={"a": "1"}).json() == [None, 0]
+        assert len(seen) == 3
+        assert client.post("/none").json() == [None, ""]
+
+
 def test_validation_errors_have_the_form_as_their_body() -> None:
     app = weft.App()
     seen: list[Any] = []

@@ -394,6 +394,12 @@ static PyObject *next_chunk(PyObject *self, PyObject *ignored) {
     }
     struct wf_exchange *ex = call->plan.ex;
     uint8_t mode = call->route != NULL ? call->route->leaf.body_mode : WF_BODY_IGNORE;
+    if (mode == WF_BODY_FORM && ex->head.framing != WF_BODY_NONE) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the request's body has been read as the form that parameters of the "
+                        "route are taken from: see form()");
+        return NULL;
+    }
     if (mode != WF_BODY_STREAM) {
         bool *taken = &((struct wf_request *)self)->body_taken;
         struct wf_span body = mode == WF_BODY_BUFFER && !*taken ? ex->body : WF_SPAN("");
