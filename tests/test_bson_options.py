@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 
 from tests.examples import some
 from tests.test_bson import EVERYTHING, documents
+from tests.test_encode_leaks import assert_no_leak
 from weft import bson
 
 REPRESENTATIONS = [0, 3, 4, 5, 6]
@@ -353,11 +354,4 @@ def test_nothing_is_leaked_with_options() -> None:
         with pytest.raises((AttributeError, ValueError)):
             bson.decode(raw, codec_options=bson_options(uuid_representation=9, type_registry=None))
 
-    for _ in range(300):  # until the interpreter's own caches are full
-        work()
-    gc.collect()
-    before = sys.getallocatedblocks()
-    for _ in range(300):
-        work()
-    gc.collect()
-    assert abs(sys.getallocatedblocks() - before) < 150
+    assert_no_leak(work)
