@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 
 from tests.examples import some
 from tests.test_bson import EVERYTHING, documents
-from tests.test_encode_leaks import assert_no_leak
+from tests.test_encode_leaks import blocks
 from weft import bson
 
 REPRESENTATIONS = [0, 3, 4, 5, 6]
@@ -354,4 +354,6 @@ def test_nothing_is_leaked_with_options() -> None:
         with pytest.raises((AttributeError, ValueError)):
             bson.decode(raw, codec_options=bson_options(uuid_representation=9, type_registry=None))
 
-    assert_no_leak(work)
+    for _ in range(300):  # until the interpreter's own caches are full
+        work()
+    assert min(blocks(work, 300) for _ in range(3)) < 150
