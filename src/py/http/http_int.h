@@ -331,6 +331,10 @@ struct wf_layers;
 int wf_http_add_inner_layer(struct wf_http_server *s, struct wf_layers *layers,
                             struct wf_sessions **sessions, PyObject *args);
 
+/* Is it open, and not started yet? 0, or -1 with RuntimeError.
+ * what  that are to be added, in the plural */
+int wf_server_takes(const struct wf_http_server *s, const char *what);
+
 /* inner_layers.c: inner_layers()'s arguments, the server being open and not started: _core.Layers, a new reference; or
  * NULL with an exception. */
 PyObject *wf_http_inner_layers(struct wf_http_server *s, PyObject *args);

@@ -477,8 +477,7 @@ PyDoc_STRVAR(add_doc, "add($self, kind, config, /)\n--\n\n"
 
 static PyObject *layers_add(PyObject *self, PyObject *args) {
     struct inner_layers *l = (struct inner_layers *)self;
-    if (l->server->server == NULL || l->server->started) {
-        PyErr_SetString(PyExc_RuntimeError, "layers are added before the server starts");
+    if (wf_server_takes(l->server, "layers") < 0) {
         return NULL;
     }
     return wf_http_add_inner_layer(l->server, l->layers, &l->sessions, args) < 0

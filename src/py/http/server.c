@@ -464,9 +464,20 @@ static void server_dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
-static int server_open(struct wf_http_server *s) {
+static int server_open(const struct wf_http_server *s) {
     if (s->server == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "the server is closed");
+        return -1;
+    }
+    return 0;
+}
+
+int wf_server_takes(const struct wf_http_server *s, const char *what) {
+    if (server_open(s) < 0) {
+        return -1;
+    }
+    if (s->started) {
+        PyErr_Format(PyExc_RuntimeError, "%s are added before the server starts", what);
         return -1;
     }
     return 0;
@@ -496,11 +507,7 @@ PyDoc_STRVAR(
 
 static PyObject *server_add_route(PyObject *self, PyObject *args, PyObject *kwargs) {
     struct wf_http_server *s = (struct wf_http_server *)self;
-    if (server_open(s) < 0) {
-        return NULL;
-    }
-    if (s->started) {
-        PyErr_SetString(PyExc_RuntimeError, "routes are added before the server starts");
+    if (wf_server_takes(s, "routes") < 0) {
         return NULL;
     }
     return wf_route_add(s, args, kwargs) < 0 ? NULL : Py_NewRef(Py_None);
@@ -512,11 +519,7 @@ PyDoc_STRVAR(add_layer_doc, "add_layer($self, kind, config, mount=0, /)\n--\n\n"
 
 static PyObject *server_add_layer(PyObject *self, PyObject *args) {
     struct wf_http_server *s = (struct wf_http_server *)self;
-    if (server_open(s) < 0) {
-        return NULL;
-    }
-    if (s->started) {
-        PyErr_SetString(PyExc_RuntimeError, "layers are added before the server starts");
+    if (wf_server_takes(s, "layers") < 0) {
         return NULL;
     }
     return wf_http_add_layer(s, args) < 0 ? NULL : Py_NewRef(Py_None);
@@ -529,11 +532,7 @@ PyDoc_STRVAR(inner_layers_doc,
 
 static PyObject *server_inner_layers(PyObject *self, PyObject *args) {
     struct wf_http_server *s = (struct wf_http_server *)self;
-    if (server_open(s) < 0) {
-        return NULL;
-    }
-    if (s->started) {
-        PyErr_SetString(PyExc_RuntimeError, "layers are added before the server starts");
+    if (wf_server_takes(s, "layers") < 0) {
         return NULL;
     }
     return wf_http_inner_layers(s, args);
