@@ -9,6 +9,7 @@
 /* A bytes object that grows. Short JSON never meets it: it stays in the caller's `first` buffer. */
 struct bytes_out {
     struct wf_json_out out;
+    struct wf_json_state *s;
     PyObject *bytes; /* owned; NULL while `first` is enough */
 };
 
@@ -30,7 +31,7 @@ struct encoder {
 enum { WF_JSON_FIRST_BYTES = 1024 };
 
 /* first  WF_JSON_FIRST_BYTES of the caller's, which short JSON does not leave */
-void wf_json_open_bytes(struct bytes_out *o, char *first);
+void wf_json_open_bytes(struct bytes_out *o, struct wf_json_state *s, char *first);
 /* What was written, as bytes (owned, or NULL with an exception); the bytes_out is over. To give it up
  * instead, release `bytes`. */
 PyObject *wf_json_close_bytes(struct bytes_out *o);
@@ -38,7 +39,7 @@ PyObject *wf_json_close_bytes(struct bytes_out *o);
 /* The argument indent: 0, or -1 with ValueError; *indent stays for None. */
 int wf_json_read_indent(PyObject *value, int *indent);
 /* JSON without spaces, laid out: bytes, owned, or NULL with an exception. */
-PyObject *wf_json_indented(struct wf_span json, unsigned spaces);
+PyObject *wf_json_indented(struct wf_json_state *s, struct wf_span json, unsigned spaces);
 /* What was written into a bytearray at `offset` (NULL: 0; -1: its end), where it ends then: None, or
  * NULL with an exception, and the buffer is as it was. */
 PyObject *wf_json_into_buffer(const struct wf_json_out *o, PyObject *buffer, PyObject *offset);

@@ -3,7 +3,7 @@
 
 enum {
     INDENT_MAX = 16,
-    COPIED_BYTES = 128 << 10 /* from which glibc's malloc maps memory */
+    LONG_BYTES = 128 << 10 /* from which glibc's malloc maps memory */
 };
 
 /* The keywords of a call. */
@@ -20,6 +20,10 @@ static int bytes_grow(struct wf_json_out *o, size_t extra) {
         return WF_BUF_NOMEM;
     }
     cap = WF_MAX(cap * 2, used + extra);
+    size_t last = self->s->long_bytes;
+    if (cap > LONG_BYTES / 2 && cap < last) {
+        cap = last + last / 16; /* it will be about as long as the last one */
+    }
     if (self->bytes == NULL) {
         self->bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)cap);
         if (self->bytes != NULL) {
@@ -37,10 +41,10 @@ static int bytes_grow(struct wf_json_out *o, size_t extra) {
     return WF_BUF_OK;
 }
 
-void wf_json_open_bytes(struct bytes_out *o, char *first) {
+void wf_json_open_bytes(struct bytes_out *o, struct wf_json_state *s, char *first) {
     *o = (struct bytes_out){
-        .out = {
-            .start = first, .p = first, .end = first + WF_JSON_FIRST_BYTES, .grow = bytes_grow}};
+        .out = {.start = first, .p = first, .end = first + WF_JSON_FIRST_BYTES, .grow = bytes_grow},
+        .s = s};
 }
 
 /* Long JSON is copied rather than shrunk: where malloc has mapped memory for it, freeing what was
@@ -56,17 +60,20 @@ PyObject *wf_json_close_bytes(struct bytes_out *o) {
     if (o->bytes == NULL) {
         return PyBytes_FromStringAndSize(o->out.start, n);
     }
-    if (n >= COPIED_BYTES && o->out.end - o->out.p > n / 8) {
-        return copy_bytes(o, n);
+    if (n >= LONG_BYTES) {
+        o->s->long_bytes = (size_t)n;
+        if (o->out.end - o->out.p > n / 8) {
+            return copy_bytes(o, n);
+        }
     }
     _PyBytes_Resize(&o->bytes, n); /* NULL with MemoryError where it fails */
     return o->bytes;
 }
 
-PyObject *wf_json_indented(struct wf_span json, unsigned spaces) {
+PyObject *wf_json_indented(struct wf_json_state *s, struct wf_span json, unsigned spaces) {
     char first[WF_JSON_FIRST_BYTES];
     struct bytes_out o;
-    wf_json_open_bytes(&o, first);
+    wf_json_open_bytes(&o, s, first);
     if (wf_json_indent(json, spaces, &o.out) != WF_BUF_OK) {
         Py_XDECREF(o.bytes);
         return PyErr_Occurred() ? NULL : PyErr_NoMemory();
@@ -79,7 +86,7 @@ static inline struct encoder open_encoder(PyObject *module, const struct options
     struct encoder e = {.s = &wf_state_of_module(module)->json,
                         .fallback = options->fallback,
                         .sort_keys = options->sort_keys};
-    wf_json_open_bytes(&e.to_bytes, first);
+    wf_json_open_bytes(&e.to_bytes, e.s, first);
     return e;
 }
 
@@ -92,7 +99,7 @@ static PyObject *encode_to_bytes(PyObject *module, PyObject *obj, const struct o
     }
     if (wf_unlikely(options->indent >= 0)) {
         struct wf_span json = wf_span(e.out.start, (size_t)(e.out.p - e.out.start));
-        PyObject *result = wf_json_indented(json, (unsigned)options->indent);
+        PyObject *result = wf_json_indented(e.s, json, (unsigned)options->indent);
         Py_XDECREF(e.to_bytes.bytes);
         return result;
     }

@@ -80,7 +80,7 @@ static PyObject *encode_to_bytes(PyObject *self, PyObject *obj, int indent) {
     char first[WF_JSON_FIRST_BYTES];
     struct typed t;
     PyObject *result = NULL;
-    wf_json_open_bytes(&t.e.to_bytes, first);
+    wf_json_open_bytes(&t.e.to_bytes, &((struct wf_shape *)self)->state->json, first);
     Py_INCREF(self); /* application code may let go of it */
     if (wf_likely(encode_root(&t, (struct wf_shape *)self, obj, 0) == WF_WALK_OK)) {
         if (wf_likely(indent < 0)) {
@@ -88,8 +88,8 @@ static PyObject *encode_to_bytes(PyObject *self, PyObject *obj, int indent) {
             Py_DECREF(self);
             return result;
         }
-        result = wf_json_indented(wf_span(t.e.out.start, (size_t)(t.e.out.p - t.e.out.start)),
-                                  (unsigned)indent);
+        result = wf_json_indented(
+            t.e.s, wf_span(t.e.out.start, (size_t)(t.e.out.p - t.e.out.start)), (unsigned)indent);
     }
     Py_XDECREF(t.e.to_bytes.bytes);
     Py_DECREF(self);
@@ -123,7 +123,7 @@ PyObject *shape_judge_json(PyObject *self, PyObject *const *args, Py_ssize_t nar
         }
         return NULL;
     }
-    wf_json_open_bytes(&t.e.to_bytes, first);
+    wf_json_open_bytes(&t.e.to_bytes, &((struct wf_shape *)self)->state->json, first);
     Py_INCREF(self);
     enum wf_walk_result result = WF_WALK_FAILED;
     if (!around || put_around(&t, args[2])) {
@@ -168,7 +168,7 @@ PyObject *shape_encode_json_into(PyObject *self, PyObject *const *args, Py_ssize
     char first[WF_JSON_FIRST_BYTES];
     struct typed t;
     PyObject *result = NULL;
-    wf_json_open_bytes(&t.e.to_bytes, first);
+    wf_json_open_bytes(&t.e.to_bytes, &((struct wf_shape *)self)->state->json, first);
     Py_INCREF(self);
     if (encode_root(&t, (struct wf_shape *)self, args[0], 0) == WF_WALK_OK) {
         result = wf_json_into_buffer(&t.e.out, args[1], nargs == 3 ? args[2] : NULL);
@@ -185,7 +185,7 @@ PyObject *shape_encode_json_lines(PyObject *self, PyObject *items) {
     }
     char first[WF_JSON_FIRST_BYTES];
     struct typed t;
-    wf_json_open_bytes(&t.e.to_bytes, first);
+    wf_json_open_bytes(&t.e.to_bytes, &((struct wf_shape *)self)->state->json, first);
     Py_INCREF(self);
     while ((item = PyIter_Next(it)) != NULL) {
         enum wf_walk_result result = encode_root(&t, (struct wf_shape *)self, item, 0);
