@@ -54,8 +54,8 @@ static inline const char *wf_short_fraction_read(const char *p, uint64_t whole, 
 
 /* Reads the number at *p, where WF_SHORT_NUMBER_BYTES are readable, if it is a short one, by the grammar
  * of JSON but without exponents, and moves *p behind it. */
-static inline enum wf_short_number wf_short_number_read(const char **p, const char *end, int32_t *i,
-                                                        double *d) {
+WF_ALWAYS_INLINE enum wf_short_number wf_short_number_read(const char **p, const char *end,
+                                                           int32_t *i, double *d) {
     const char *q = *p;
     const bool negative = *q == '-';
     q += negative;

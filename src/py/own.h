@@ -116,13 +116,4 @@ static inline int *wf_recursion_left(void) {
 #endif
 }
 
-/* Is what the exporter of a buffer has bytes, which nobody changes? One that is only read-only may be a
- * view of what is not, or memory that another process writes. */
-static inline bool wf_is_of_bytes(PyObject *exporter) {
-    if (PyMemoryView_Check(exporter)) {
-        exporter = PyMemoryView_GET_BASE(exporter); /* borrowed; NULL where there is none */
-    }
-    return exporter != NULL && PyBytes_CheckExact(exporter);
-}
-
 #endif

@@ -1,7 +1,6 @@
 /* The room's state, its exceptions and what the module offers of it. */
 #include "py/bson/bson_int.h"
 
-#include "base/alloc.h"
 #include "py/bson/shapes.h"
 #include "wire/bson/bson_read.h"
 #include "wire/bson/bson_write.h"
@@ -108,52 +107,7 @@ void wf_bson_raise_decode_at(struct wf_bson_state *s, PyObject *path, size_t pos
     }
 }
 
-/* ---- input ---- */
-
-int wf_bson_view_open(Py_buffer *view, PyObject *data) {
-    if (PyObject_GetBuffer(data, view, PyBUF_SIMPLE) < 0) {
-        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
-            PyErr_Format(PyExc_TypeError, "expected bytes or a buffer, not %.100s",
-                         Py_TYPE(data)->tp_name);
-        }
-        return -1;
-    }
-    return 0;
-}
-
-int wf_bson_input_open(struct input *in, PyObject *data) {
-    *in = (struct input){.copy = NULL};
-    if (wf_likely(PyBytes_Check(data))) {
-        in->span = wf_span(PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data));
-        return 0;
-    }
-    if (wf_bson_view_open(&in->view, data) < 0) {
-        return -1;
-    }
-    in->span = wf_span(in->view.buf, (size_t)in->view.len);
-    if (!wf_is_of_bytes(data)) {
-        /* Making objects may run the collector and so any finalizer, or let another thread in: what
-         * they could change is copied first. */
-        in->copy = wf_malloc(in->span.n + 1);
-        if (in->copy == NULL) {
-            wf_bson_input_close(in);
-            PyErr_NoMemory();
-            return -1;
-        }
-        if (in->span.n != 0) {
-            memcpy(in->copy, in->span.p, in->span.n);
-        }
-        in->span.p = in->copy;
-    }
-    return 0;
-}
-
-void wf_bson_input_close(struct input *in) {
-    if (in->view.obj != NULL) {
-        PyBuffer_Release(&in->view);
-    }
-    wf_free(in->copy);
-}
+/* ---- objects of documents ---- */
 
 static PyObject *decode(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                         PyObject *kwnames) {
@@ -161,7 +115,7 @@ static PyObject *decode(PyObject *module, PyObject *const *args, Py_ssize_t narg
     struct wf_bson_state *s = &state->bson;
     struct wf_bson_arguments a;
     struct wf_bson_options store, *options;
-    struct input in;
+    struct wf_input in;
     if (wf_bson_arguments("decode", args, nargs, kwnames, &a) < 0 ||
         wf_bson_options_open(s, a.options, &store, &options) < 0) {
         return NULL;
@@ -172,7 +126,7 @@ static PyObject *decode(PyObject *module, PyObject *const *args, Py_ssize_t narg
         document = shape == NULL
                        ? wf_bson_decode(s, options, in.span, 0)
                        : wf_bson_decode_shape(state, (struct wf_shape *)shape, options, in.span, 0);
-        wf_bson_input_close(&in);
+        wf_input_close(&in);
     }
     Py_XDECREF(shape);
     wf_bson_options_close(options);
@@ -183,13 +137,13 @@ static PyObject *decode(PyObject *module, PyObject *const *args, Py_ssize_t narg
 
 static PyObject *validate(PyObject *module, PyObject *data) {
     struct wf_bson_state *s = &wf_state_of_module(module)->bson;
-    struct input in;
+    struct wf_input in;
     if (wf_bson_input_open(&in, data) < 0) {
         return NULL;
     }
     size_t at;
     enum wf_bson_error e = wf_bson_validate(in.span, &at);
-    wf_bson_input_close(&in);
+    wf_input_close(&in);
     if (e != WF_BSON_OK) {
         wf_bson_raise_decode(s, NULL, at, wf_bson_error_text(e));
         return NULL;
@@ -216,7 +170,7 @@ static PyObject *converted(struct wf_bson_state *s, struct wf_buf *out, enum wf_
 
 static PyObject *to_json_of_type(struct wf_state *state, PyObject *raw, PyObject *type,
                                  bool canonical) {
-    struct input in;
+    struct wf_input in;
     if (canonical) {
         PyErr_SetString(PyExc_TypeError, "canonical is for Extended JSON, which a type has not");
         return NULL;
@@ -229,7 +183,7 @@ static PyObject *to_json_of_type(struct wf_state *state, PyObject *raw, PyObject
             bytes = PyBytes_FromStringAndSize(out.p, (Py_ssize_t)out.len);
         }
         wf_buf_free(&out);
-        wf_bson_input_close(&in);
+        wf_input_close(&in);
     }
     Py_XDECREF(shape);
     return bytes;
@@ -241,7 +195,7 @@ static PyObject *to_json(PyObject *module, PyObject *args, PyObject *kwargs) {
     struct wf_bson_state *s = &state->bson;
     PyObject *raw, *type = NULL;
     int canonical = 0;
-    struct input in;
+    struct wf_input in;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$pO:to_json", keywords, &raw, &canonical,
                                      &type)) {
         return NULL;
@@ -257,13 +211,13 @@ static PyObject *to_json(PyObject *module, PyObject *args, PyObject *kwargs) {
     wf_buf_init(&out, PY_SSIZE_T_MAX / 2);
     enum wf_bson_error e =
         wf_bson_to_json(in.span, canonical ? WF_BSON_CANONICAL : WF_BSON_RELAXED, &out, &at);
-    wf_bson_input_close(&in);
+    wf_input_close(&in);
     return converted(s, &out, e, at, WF_JSON_OK);
 }
 
 static PyObject *from_json(PyObject *module, PyObject *data) {
     struct wf_bson_state *s = &wf_state_of_module(module)->bson;
-    struct input in;
+    struct wf_input in;
     PyObject *utf8 = NULL; /* owned */
     if (PyUnicode_Check(data)) {
         data = utf8 = PyUnicode_AsUTF8String(data);
@@ -283,7 +237,7 @@ static PyObject *from_json(PyObject *module, PyObject *data) {
     enum wf_json_error json;
     wf_buf_init(&out, WF_BSON_BYTES_MAX);
     enum wf_bson_error e = wf_bson_from_json(in.span, &out, &at, &json);
-    wf_bson_input_close(&in);
+    wf_input_close(&in);
     Py_XDECREF(utf8);
     return converted(s, &out, e, at, json);
 }

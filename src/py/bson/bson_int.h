@@ -3,6 +3,7 @@
 #define WF_PY_BSON_INT_H
 
 #include "py/bson/bson.h"
+#include "py/input.h"
 #include "py/state.h"
 
 #define WF_BSON_NAMES(X)                                                                           \
@@ -123,16 +124,10 @@ PyObject *wf_bson_py_iter(PyObject *module, PyObject *const *args, Py_ssize_t na
                           PyObject *kwnames);
 extern PyType_Spec wf_bson_iterator_spec;
 
-/* The bytes of a caller's object for the time of a call: its own where they cannot change
- * meanwhile, else a copy. 0, or -1 with an exception. */
-struct input {
-    struct wf_span span;
-    Py_buffer view; /* held while obj is not NULL */
-    char *copy;     /* owned, or NULL */
-};
-int wf_bson_input_open(struct input *in, PyObject *data);
-/* A buffer of bytes, or TypeError. */
-int wf_bson_view_open(Py_buffer *view, PyObject *data);
-void wf_bson_input_close(struct input *in);
+/* What is given to be decoded: bytes or a buffer. 0, or -1 with an exception. */
+#define WF_BSON_EXPECTED "expected bytes or a buffer"
+static inline int wf_bson_input_open(struct wf_input *in, PyObject *data) {
+    return wf_input_open(in, data, WF_BSON_EXPECTED);
+}
 
 #endif

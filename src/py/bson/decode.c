@@ -6,17 +6,17 @@
 
 #include <datetime.h>
 
-#include "base/alloc.h"
 #include "base/ucs.h"
 #include "base/utf8.h"
 #include "py/bson/options.h"
+#include "py/key_slot.h"
+#include "py/values.h"
 #include "wire/bson/bson_read.h"
 #include "wire/bson/date.h"
 
 enum {
     /* Levels that are free; beyond, each counts against Python's recursion limit too. */
     DEPTH_UNCOUNTED = 32,
-    VALUES_INLINE = 256,
     /* Where names do not recur, the cache of keys would only churn. A name that is not in it adds
      * one to what is doubted, one that is takes an eighth: past this (less than one of five was
      * there) only one of so many names is looked for. */
@@ -30,9 +30,7 @@ struct decoder {
     size_t base;
     const struct place *place;
     unsigned depth;
-    PyObject **values; /* owned, and so is each: those of open arrays */
-    size_t len, cap;
-    PyObject *values_inline[VALUES_INLINE]; /* `values` until it grows */
+    struct wf_values values; /* of the arrays that are open */
 };
 
 static PyObject *decode_document(struct decoder *d, struct wf_span in, bool hook);
@@ -56,55 +54,12 @@ static inline void decoder_init(struct decoder *d, struct wf_bson_state *s,
     d->base = base;
     d->place = NULL;
     d->depth = 0;
-    d->values = d->values_inline;
-    d->len = 0;
-    d->cap = VALUES_INLINE;
+    wf_values_init(&d->values);
 }
 
 static void decoder_clear(struct decoder *d) {
-    WF_ASSERT(d->len == 0);
-    if (d->values != d->values_inline) {
-        wf_free(d->values);
-    }
-}
-
-/* ---- open arrays ---- */
-
-static WF_NOINLINE int values_grow(struct decoder *d) {
-    size_t cap = d->cap * 2;
-    PyObject **old = d->values == d->values_inline ? NULL : d->values;
-    PyObject **p = wf_realloc(old, cap * sizeof(*p));
-    if (p == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    if (old == NULL) {
-        memcpy(p, d->values_inline, d->len * sizeof(*p));
-    }
-    d->values = p;
-    d->cap = cap;
-    return 0;
-}
-
-static void values_drop(struct decoder *d, size_t at) {
-    while (d->len > at) {
-        Py_DECREF(d->values[--d->len]);
-    }
-}
-
-/* A list of the values from `at` on, which it takes over; on failure they are gone too. */
-static PyObject *values_pop_list(struct decoder *d, size_t at) {
-    size_t n = d->len - at;
-    PyObject *list = PyList_New((Py_ssize_t)n);
-    if (list == NULL) {
-        values_drop(d, at);
-        return NULL;
-    }
-    if (n != 0) { /* an empty one has no items to copy to */
-        memcpy(((PyListObject *)list)->ob_item, d->values + at, n * sizeof(*d->values));
-    }
-    d->len = at;
-    return list;
+    WF_ASSERT(d->values.len == 0);
+    wf_values_clear(&d->values);
 }
 
 /* ---- text ---- */
@@ -175,25 +130,6 @@ static inline PyObject *make_text(struct decoder *d, struct wf_span s) {
 
 /* ---- keys ---- */
 
-/* Mixes the first and the last eight bytes and the length: names that share a slot push each other
- * out, which costs time and nothing else. */
-static inline size_t key_slot(struct wf_span s) {
-    uint64_t a = 0, b = 0;
-    if (s.n >= 8) {
-        a = wf_bson_load64(s.p);
-        b = wf_bson_load64(s.p + s.n - 8);
-    } else if (s.n >= 4) {
-        a = wf_bson_load32(s.p);
-        b = wf_bson_load32(s.p + s.n - 4);
-    } else if (s.n > 0) {
-        a = (unsigned char)s.p[0];
-        b = (uint64_t)(unsigned char)s.p[s.n / 2] << 8 | (unsigned char)s.p[s.n - 1];
-    }
-    uint64_t h = (a ^ s.n) * 0x9e3779b97f4a7c15u;
-    h = (h ^ (h >> 32) ^ b) * 0xd6e8feb86659fd93u;
-    return (size_t)(h >> 48) % WF_BSON_KEYS;
-}
-
 /* A key that is ASCII, copied in steps that do not overlap: it is hashed next, eight bytes at a time,
  * and what overlapping stores wrote cannot be forwarded to such a load. */
 static inline PyObject *make_ascii_key(struct decoder *d, struct wf_span s) {
@@ -237,7 +173,7 @@ static inline PyObject *make_key(struct decoder *d, const struct wf_bson_element
     if (wf_unlikely(state->doubt >= DOUBT_MAX && ++state->unlooked % DOUBT_MAX != 0)) {
         return make_ascii_key(d, s);
     }
-    PyObject **slot = &state->keys[key_slot(s)];
+    PyObject **slot = &state->keys[wf_key_slot(s, WF_BSON_KEYS)];
     PyObject *key = *slot; /* borrowed from the cache */
     if (wf_likely(key != NULL && (size_t)PyUnicode_GET_LENGTH(key) == s.n &&
                   memcmp(PyUnicode_1BYTE_DATA(key), s.p, s.n) == 0)) {
@@ -598,7 +534,7 @@ static PyObject *decode_array(struct decoder *d, struct wf_span in) {
     struct wf_bson_cursor c;
     struct wf_bson_element e;
     struct place place = {.up = d->place};
-    size_t at = d->len;
+    size_t at = d->values.len;
     if (enter(d, &c, in) < 0) {
         return NULL;
     }
@@ -610,9 +546,13 @@ static PyObject *decode_array(struct decoder *d, struct wf_span in) {
             break;
         }
         if (e.type == 0) {
+            PyObject *list = wf_values_pop_list(&d->values, at);
+            if (wf_unlikely(list == NULL)) {
+                break;
+            }
             d->place = place.up;
             leave(d);
-            return values_pop_list(d, at);
+            return list;
         }
         if (wf_unlikely(e.name_wide && !wf_utf8_valid(e.name))) {
             fail(d, WF_BSON_ERROR_UTF8, e.name.p);
@@ -622,16 +562,11 @@ static PyObject *decode_array(struct decoder *d, struct wf_span in) {
         if (wf_unlikely(d->options != NULL && d->options->decoders != NULL)) {
             value = customized(d, value);
         }
-        if (wf_unlikely(value == NULL)) {
+        if (wf_unlikely(value == NULL || wf_values_push(&d->values, value) < 0)) {
             break;
         }
-        if (wf_unlikely(d->len == d->cap) && values_grow(d) < 0) {
-            Py_DECREF(value);
-            break;
-        }
-        d->values[d->len++] = value;
     }
-    values_drop(d, at);
+    wf_values_drop(&d->values, at);
     d->place = place.up;
     leave(d);
     return NULL;

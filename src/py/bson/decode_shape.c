@@ -262,25 +262,19 @@ static inline enum wf_walk_result next(struct reader *r, struct wf_bson_cursor *
     return WF_WALK_OK;
 }
 
-static void drop(struct wf_walk *w, size_t at) {
-    while (w->len > at) {
-        Py_XDECREF(w->values[--w->len]);
-    }
-}
-
 static enum wf_walk_result decode_array(struct reader *r, const struct wf_node *n, const element *e,
                                         PyObject **out) {
     struct wf_walk *w = r->w;
     struct wf_bson_cursor c;
     element item;
-    const size_t bottom = w->len, later = w->nlater;
+    const size_t bottom = w->values.len, later = w->nlater;
     enum wf_walk_result result = open_container(r, e, &c);
     if (wf_unlikely(result != WF_WALK_OK)) {
         return result;
     }
     for (;;) {
         PyObject *value;
-        size_t index = w->len - bottom;
+        size_t index = w->values.len - bottom;
         result = next(r, &c, &item);
         if (wf_unlikely(result != WF_WALK_OK)) {
             goto fail;
@@ -301,21 +295,21 @@ static enum wf_walk_result decode_array(struct reader *r, const struct wf_node *
             goto fail;
         }
         wf_walk_later_for(w, before, (unsigned)index);
-        if (wf_unlikely(wf_walk_push(w, value) < 0)) {
+        if (wf_unlikely(wf_values_push(&w->values, value) < 0)) {
             result = WF_WALK_FAILED;
             goto fail;
         }
     }
     w->depth--;
-    if (wf_unlikely(n->kind == WF_NODE_TUPLE && w->len - bottom != n->n)) {
-        drop(w, bottom);
+    if (wf_unlikely(n->kind == WF_NODE_TUPLE && w->values.len - bottom != n->n)) {
+        wf_values_drop(&w->values, bottom);
         return invalid(r, WF_FAIL_LENGTH, n, e->value);
     }
     w->later_at = later;
     return at(r, e->value, wf_walk_items(w, n, bottom, out));
 fail:
     w->depth--;
-    drop(w, bottom);
+    wf_values_drop(&w->values, bottom);
     return result;
 }
 
@@ -433,7 +427,7 @@ static enum wf_walk_result decode_unknown(struct reader *r, const struct wf_node
         return result;
     }
     PyObject *key = PyUnicode_DecodeUTF8(e->name.p, (Py_ssize_t)e->name.n, NULL);
-    PyObject **extra = &w->values[bottom + o->nfields];
+    PyObject **extra = &w->values.p[bottom + o->nfields];
     if (key == NULL || (*extra == NULL && (*extra = PyDict_New()) == NULL) ||
         PyDict_SetItem(*extra, key, value) < 0) {
         result = WF_WALK_FAILED;
@@ -450,7 +444,7 @@ static enum wf_walk_result decode_fields(struct reader *r, const struct wf_node 
     struct wf_bson_cursor c;
     element item;
     unsigned expected = 0;
-    const size_t bottom = w->len, later = w->nlater;
+    const size_t bottom = w->values.len, later = w->nlater;
     enum wf_walk_result result = open_container(r, e, &c);
     if (wf_unlikely(result != WF_WALK_OK)) {
         return result;
@@ -478,7 +472,7 @@ static enum wf_walk_result decode_fields(struct reader *r, const struct wf_node 
             break;
         }
         wf_walk_later_for(w, before, key->field);
-        PyObject **slot = &w->values[bottom + key->field], *old = *slot;
+        PyObject **slot = &w->values.p[bottom + key->field], *old = *slot;
         *slot = value; /* the last of equal names wins */
         Py_XDECREF(old);
         if (wf_unlikely(old != NULL && (n->flags & WF_NODE_PYDANTIC) != 0)) {
@@ -489,7 +483,7 @@ static enum wf_walk_result decode_fields(struct reader *r, const struct wf_node 
     }
     w->depth--;
     if (wf_unlikely(result != WF_WALK_OK)) {
-        drop(w, bottom);
+        wf_values_drop(&w->values, bottom);
         return result;
     }
     w->later_at = later;
@@ -505,7 +499,7 @@ static enum wf_walk_result decode_field_array(struct reader *r, const struct wf_
     element item;
     unsigned i = 0;
     bool tag = o->tag_key.p != NULL;
-    const size_t bottom = w->len, later = w->nlater;
+    const size_t bottom = w->values.len, later = w->nlater;
     enum wf_walk_result result = open_container(r, e, &c);
     if (result != WF_WALK_OK) {
         return result;
@@ -523,7 +517,7 @@ static enum wf_walk_result decode_field_array(struct reader *r, const struct wf_
             PyObject *value;
             result = decode(r, o->fields[i].node, &item, &value);
             if (result == WF_WALK_OK) {
-                w->values[bottom + i] = value;
+                w->values.p[bottom + i] = value;
             } else if (result == WF_WALK_INVALID) {
                 wf_walk_at_index(w, i);
             }
@@ -538,7 +532,7 @@ static enum wf_walk_result decode_field_array(struct reader *r, const struct wf_
         result = invalid(r, WF_FAIL_MISSING, n, e->value);
     }
     if (result != WF_WALK_OK) {
-        drop(w, bottom);
+        wf_values_drop(&w->values, bottom);
         return result;
     }
     w->later_at = later; /* items come in the order of the fields */
@@ -549,12 +543,12 @@ static enum wf_walk_result decode_field_array(struct reader *r, const struct wf_
 static enum wf_walk_result decode_root(struct reader *r, const struct wf_node *n, const element *e,
                                        PyObject **out) {
     PyObject *value;
-    const size_t bottom = r->w->len, later = r->w->nlater;
+    const size_t bottom = r->w->values.len, later = r->w->nlater;
     enum wf_walk_result result = decode(r, n->object.fields[0].node, e, &value);
     if (result != WF_WALK_OK) {
         return result;
     }
-    if (wf_walk_push(r->w, value) < 0) {
+    if (wf_values_push(&r->w->values, value) < 0) {
         return WF_WALK_FAILED;
     }
     wf_walk_later_for(r->w, later, 0);

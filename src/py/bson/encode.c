@@ -216,7 +216,7 @@ static int encode_mapping_members(struct encoder *e, PyObject *o, bool top) {
 /* The bytes of a RawBSONDocument: they are a document, or it is not written. */
 static int encode_raw(struct encoder *e, PyObject *o) {
     PyObject *raw = PyObject_GetAttr(o, e->s->names[NAME_raw]);
-    struct input in;
+    struct wf_input in;
     if (raw == NULL || wf_bson_input_open(&in, raw) < 0) {
         Py_XDECREF(raw);
         return -1;
@@ -226,7 +226,7 @@ static int encode_raw(struct encoder *e, PyObject *o) {
     int rc = error == WF_BSON_OK
                  ? check(e, wf_buf_append_span(&e->out, in.span))
                  : FAIL(e, "the raw document is no BSON: %s", wf_bson_error_text(error));
-    wf_bson_input_close(&in);
+    wf_input_close(&in);
     Py_DECREF(raw);
     return rc;
 }

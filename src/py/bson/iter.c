@@ -129,7 +129,7 @@ PyObject *wf_bson_py_iter(PyObject *module, PyObject *const *args, Py_ssize_t na
     }
     if ((a.type != NULL && (it->shape = wf_shape_find(state, a.type)) == NULL) ||
         wf_bson_options_open(s, a.options, &it->store, &it->options) < 0 ||
-        wf_bson_view_open(&it->view, a.data) < 0) {
+        wf_view_open(&it->view, a.data, WF_BSON_EXPECTED) < 0) {
         Py_DECREF(it);
         return NULL;
     }

@@ -6,8 +6,9 @@
 #include "py/json/json_make.h"
 
 #include "base/alloc.h"
+#include "py/values.h"
 
-enum { VALUES_INLINE = 128, ESCAPED_FIRST = 1024 };
+enum { ESCAPED_FIRST = 1024 };
 
 /* An open container. */
 struct frame {
@@ -22,48 +23,9 @@ struct decoder {
     unsigned depth, depth_max;
     enum wf_json_error error; /* WF_JSON_OK while what went wrong is a Python exception */
     const char *at;           /* where */
-    PyObject **values;        /* owned, and so is each */
-    size_t len, cap;
-    PyObject *values_inline[VALUES_INLINE]; /* `values` until it grows */
+    struct wf_values values;  /* of the arrays that are open */
     struct frame frames[WF_JSON_DEPTH_MAX];
 };
-
-static int values_grow(struct decoder *d) {
-    size_t cap = d->cap * 2;
-    PyObject **old = d->values == d->values_inline ? NULL : d->values;
-    PyObject **p = wf_realloc(old, cap * sizeof(*p));
-    if (p == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    if (old == NULL) {
-        memcpy(p, d->values_inline, d->len * sizeof(*p));
-    }
-    d->values = p;
-    d->cap = cap;
-    return 0;
-}
-
-/* v  stolen */
-static inline int values_push(struct decoder *d, PyObject *v) {
-    if (wf_unlikely(d->len == d->cap) && values_grow(d) < 0) {
-        Py_DECREF(v);
-        return -1;
-    }
-    d->values[d->len++] = v;
-    return 0;
-}
-
-/* A list of the values from `at` on, which it takes over. */
-static inline PyObject *values_pop_list(struct decoder *d, size_t at) {
-    size_t n = d->len - at;
-    PyObject *list = PyList_New((Py_ssize_t)n);
-    if (list != NULL) {
-        memcpy(((PyListObject *)list)->ob_item, d->values + at, n * sizeof(*d->values));
-        d->len = at;
-    }
-    return list;
-}
 
 WF_NOINLINE PyObject *wf_json_make_big_int(struct wf_span digits) {
     char small[512];
@@ -291,7 +253,7 @@ value:
             v = PyList_New(0);
             break;
         }
-        d->frames[d->depth++] = (struct frame){.at = d->len};
+        d->frames[d->depth++] = (struct frame){.at = d->values.len};
         goto value;
     case '-': /* to '9' without a gap, so that nothing asks whether there is a sign */
     case '.':
@@ -372,7 +334,7 @@ have_value: /* v is a value, whole */
         d->depth--;
         goto have_value;
     }
-    if (wf_unlikely(values_push(d, v) < 0)) {
+    if (wf_unlikely(wf_values_push(&d->values, v) < 0)) {
         return NULL;
     }
     p = wf_json_skip_space(p, end);
@@ -389,7 +351,7 @@ have_value: /* v is a value, whole */
         goto bad;
     }
     p++;
-    v = values_pop_list(d, f->at);
+    v = wf_values_pop_list(&d->values, f->at);
     if (wf_unlikely(v == NULL)) {
         return NULL;
     }
@@ -439,9 +401,7 @@ static inline void decoder_init(struct decoder *d, struct wf_json_state *s, unsi
     d->depth_max = WF_JSON_DEPTH_MAX - depth;
     d->error = WF_JSON_OK;
     d->at = NULL;
-    d->values = d->values_inline;
-    d->len = 0;
-    d->cap = VALUES_INLINE;
+    wf_values_init(&d->values);
 }
 
 static void decoder_clear(struct decoder *d) {
@@ -450,12 +410,7 @@ static void decoder_clear(struct decoder *d) {
         Py_XDECREF(f->dict);
         Py_XDECREF(f->key);
     }
-    while (d->len > 0) {
-        Py_DECREF(d->values[--d->len]);
-    }
-    if (d->values != d->values_inline) {
-        wf_free(d->values);
-    }
+    wf_values_clear(&d->values);
 }
 
 PyObject *wf_json_decode_value(struct wf_state *state, const char **p, const char *end,
@@ -559,82 +514,57 @@ PyObject *wf_json_decode_of(struct wf_state *state, struct wf_span in, unsigned 
     return decode(&state->json, in, flags, doc);
 }
 
-/* A str that is not ASCII goes through UTF-8; a lone surrogate in it cannot. */
-static PyObject *decode_str(struct wf_json_state *s, PyObject *str, unsigned flags) {
-    if (wf_json_str_ready(str) < 0) {
-        return NULL;
-    }
-    if (PyUnicode_IS_ASCII(str)) {
-        return decode(s, wf_span(PyUnicode_DATA(str), (size_t)PyUnicode_GET_LENGTH(str)), flags,
-                      str);
-    }
-    PyObject *bytes = PyUnicode_AsUTF8String(str);
-    if (bytes != NULL) {
-        struct wf_span in = wf_span(PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
-        PyObject *v = decode(s, in, flags, str);
-        Py_DECREF(bytes);
-        return v;
-    }
+/* A lone surrogate is in a str: raises DecodeError for the UnicodeEncodeError that is set. */
+static void raise_surrogate(struct wf_json_state *s, PyObject *str) {
     Py_ssize_t pos;
     PyObject *cause = wf_err_take();
     if (!PyObject_TypeCheck(cause, (PyTypeObject *)PyExc_UnicodeEncodeError) ||
         PyUnicodeEncodeError_GetStart(cause, &pos) < 0) {
         wf_err_put(cause);
-        return NULL;
+        return;
     }
     Py_DECREF(cause);
     /* its position in the part before it, which is UTF-8 */
     PyObject *before = PyUnicode_Substring(str, 0, pos);
-    Py_XSETREF(before, before != NULL ? PyUnicode_AsUTF8String(before) : NULL);
-    if (before != NULL) {
-        struct wf_span in = wf_span(PyBytes_AS_STRING(before), (size_t)PyBytes_GET_SIZE(before));
-        wf_json_raise(s, wf_json_error_text(WF_JSON_SURROGATE), str, pos, in, in.n);
-        Py_DECREF(before);
+    struct wf_input in;
+    if (wf_input_of_bytes(&in, before != NULL ? PyUnicode_AsUTF8String(before) : NULL) == 0) {
+        wf_json_raise(s, wf_json_error_text(WF_JSON_SURROGATE), str, pos, in.span, in.span.n);
+        wf_input_close(&in);
     }
-    return NULL;
+    Py_XDECREF(before);
 }
 
-static inline PyObject *decode_any(struct wf_json_state *s, PyObject *data, unsigned flags) {
-    if (wf_likely(PyBytes_Check(data))) {
-        return decode(s, wf_span(PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data)), flags,
-                      data);
+int wf_json_input_of_str(struct wf_json_state *s, struct wf_input *in, PyObject *str) {
+    if (wf_json_str_ready(str) < 0) {
+        return -1;
     }
-    if (PyUnicode_Check(data)) {
-        return decode_str(s, data, flags);
+    if (PyUnicode_IS_ASCII(str)) {
+        in->span = wf_span(PyUnicode_DATA(str), (size_t)PyUnicode_GET_LENGTH(str));
+        in->owner = Py_NewRef(str);
+        return 0;
     }
-    Py_buffer view;
-    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
-        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
-            PyErr_Format(PyExc_TypeError,
-                         "the JSON document must be bytes, a buffer or str, not %.100s",
-                         Py_TYPE(data)->tp_name);
-        }
+    if (wf_input_of_bytes(in, PyUnicode_AsUTF8String(str)) == 0) {
+        return 0;
+    }
+    raise_surrogate(s, str);
+    return -1;
+}
+
+static inline PyObject *decode_object(struct wf_json_state *s, PyObject *data, unsigned flags) {
+    struct wf_input in;
+    if (wf_json_input_open(s, &in, data) < 0) {
         return NULL;
     }
-    PyObject *v;
-    if (wf_is_of_bytes(data)) {
-        v = decode(s, wf_span(view.buf, (size_t)view.len), flags, data);
-    } else {
-        /* Making objects may run the collector and so any finalizer, or let another thread in: what
-         * they could change is copied first. */
-        char *copy = wf_malloc((size_t)view.len);
-        if (copy == NULL) {
-            v = PyErr_NoMemory();
-        } else {
-            memcpy(copy, view.buf, (size_t)view.len);
-            v = decode(s, wf_span(copy, (size_t)view.len), flags, data);
-            wf_free(copy);
-        }
-    }
-    PyBuffer_Release(&view);
+    PyObject *v = decode(s, in.span, flags, data);
+    wf_input_close(&in);
     return v;
 }
 
 PyObject *wf_json_decode_object(struct wf_state *state, PyObject *data) {
-    return decode_any(&state->json, data, 0);
+    return decode_object(&state->json, data, 0);
 }
 
 PyObject *wf_json_py_loads(PyObject *module, PyObject *data) {
-    return decode_any(&wf_state_of_module(module)->json, data,
-                      WF_JSON_SURROGATES | WF_JSON_NONFINITE);
+    return decode_object(&wf_state_of_module(module)->json, data,
+                         WF_JSON_SURROGATES | WF_JSON_NONFINITE);
 }

@@ -3,6 +3,7 @@
 #define WF_PY_JSON_INT_H
 
 #include "py/state.h"
+#include "py/input.h"
 #include "py/json/json.h"
 
 /* Attribute names, interned: CPython's attribute cache keeps any name it is asked for. */
@@ -77,6 +78,17 @@ static inline int wf_json_str_ready(PyObject *str) {
 #else
     return 0;
 #endif
+}
+
+/* Of a str: its own memory, or its UTF-8. 0, or -1 with an exception: DecodeError for a lone surrogate. */
+int wf_json_input_of_str(struct wf_json_state *s, struct wf_input *in, PyObject *str);
+
+/* A document in Python's hands: bytes, a buffer or str. 0, or -1 with an exception. */
+static inline int wf_json_input_open(struct wf_json_state *s, struct wf_input *in, PyObject *data) {
+    if (wf_unlikely(PyUnicode_Check(data))) {
+        return wf_json_input_of_str(s, in, data);
+    }
+    return wf_input_open(in, data, "the JSON document must be bytes, a buffer or str");
 }
 
 /* The public functions (encode_py.c, decode.c). json_encode is given its name by py/shape, which

@@ -5,6 +5,7 @@
 #define WF_PY_JSON_MAKE_H
 
 #include "py/json/json_int.h"
+#include "py/key_slot.h"
 
 #include "wire/json/json_scan.h"
 
@@ -55,25 +56,6 @@ static inline PyObject *wf_json_make_text(const struct wf_json_text *t) {
     return str;
 }
 
-/* Mixes the first and the last eight bytes and the length: keys that share a slot push each other
- * out, which costs time and nothing else. */
-static inline size_t wf_json_key_slot(const char *p, size_t n) {
-    uint64_t a = 0, b = 0;
-    if (n >= 8) {
-        memcpy(&a, p, 8);
-        memcpy(&b, p + n - 8, 8);
-    } else if (n >= 4) {
-        memcpy(&a, p, 4);
-        memcpy(&b, p + n - 4, 4);
-    } else if (n > 0) {
-        a = (unsigned char)p[0];
-        b = (uint64_t)(unsigned char)p[n / 2] << 8 | (unsigned char)p[n - 1];
-    }
-    uint64_t h = (a ^ n) * 0x9e3779b97f4a7c15u;
-    h = (h ^ (h >> 32) ^ b) * 0xd6e8feb86659fd93u;
-    return (size_t)(h >> 48) % WF_JSON_KEYS;
-}
-
 static inline bool wf_json_equal_short(const char *a, const char *b, size_t n) {
     uint64_t x[2], y[2];
     if (n > 16) {
@@ -107,7 +89,7 @@ static inline PyObject *wf_json_make_ascii_key(struct wf_json_state *s, const ch
     if (wf_unlikely(n > WF_JSON_KEY_BYTES_MAX)) {
         return wf_json_make_ascii(p, n);
     }
-    PyObject **slot = &s->keys[wf_json_key_slot(p, n)];
+    PyObject **slot = &s->keys[wf_key_slot(wf_span(p, n), WF_JSON_KEYS)];
     PyObject *key = *slot; /* borrowed from the cache */
     if (wf_likely(key != NULL && (size_t)PyUnicode_GET_LENGTH(key) == n &&
                   wf_json_equal_short((const char *)((PyASCIIObject *)key + 1), p, n))) {

@@ -165,7 +165,7 @@ static WF_NOINLINE enum wf_walk_result decode_array(struct reader *r, const stru
     if (wf_unlikely(peek(r) != '[')) {
         return json_fail_expected(r, n, first);
     }
-    const size_t bottom = w->len, later = w->nlater;
+    const size_t bottom = w->values.len, later = w->nlater;
     enum wf_walk_result result = open_container(r);
     if (wf_unlikely(result != WF_WALK_OK)) {
         return result;
@@ -177,7 +177,7 @@ static WF_NOINLINE enum wf_walk_result decode_array(struct reader *r, const stru
     }
     while (more > 0) {
         PyObject *value = NULL;
-        size_t index = w->len - bottom;
+        size_t index = w->values.len - bottom;
         const struct wf_node *item = item_node(n, index);
         if (wf_unlikely(item == NULL)) {
             result = at(r, first, shape_fail(w, WF_FAIL_LENGTH, n));
@@ -192,7 +192,7 @@ static WF_NOINLINE enum wf_walk_result decode_array(struct reader *r, const stru
             goto fail;
         }
         wf_walk_later_for(w, before, (unsigned)index);
-        if (wf_unlikely(wf_walk_push(w, value) < 0)) {
+        if (wf_unlikely(wf_values_push(&w->values, value) < 0)) {
             result = WF_WALK_FAILED;
             goto fail;
         }
@@ -203,15 +203,15 @@ static WF_NOINLINE enum wf_walk_result decode_array(struct reader *r, const stru
         goto fail;
     }
     w->depth--;
-    if (wf_unlikely(n->kind == WF_NODE_TUPLE && w->len - bottom != n->n)) {
-        drop(w, bottom);
+    if (wf_unlikely(n->kind == WF_NODE_TUPLE && w->values.len - bottom != n->n)) {
+        wf_values_drop(&w->values, bottom);
         return at(r, first, shape_fail(w, WF_FAIL_LENGTH, n));
     }
     w->later_at = later;
     return at(r, first, wf_walk_items(w, n, bottom, out));
 fail:
     w->depth--;
-    drop(w, bottom);
+    wf_values_drop(&w->values, bottom);
     return result;
 }
 

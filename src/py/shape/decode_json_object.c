@@ -68,7 +68,7 @@ static enum wf_walk_result decode_unknown(struct reader *r, const struct wf_node
         return result;
     }
     PyObject *key = wf_json_make_key(&w->state->json, t);
-    PyObject **extra = &w->values[at_value + o->nfields];
+    PyObject **extra = &w->values.p[at_value + o->nfields];
     if (key == NULL || (*extra == NULL && (*extra = PyDict_New()) == NULL) ||
         PyDict_SetItem(*extra, key, value) < 0) {
         result = WF_WALK_FAILED;
@@ -148,7 +148,7 @@ static enum wf_walk_result decode_fields(struct reader *r, const struct wf_node 
     struct wf_walk *w = r->w;
     const struct wf_object *o = &n->object;
     const char *first = r->p;
-    const size_t bottom = w->len, later = w->nlater;
+    const size_t bottom = w->values.len, later = w->nlater;
     enum wf_walk_result result = open_container(r);
     if (wf_unlikely(result != WF_WALK_OK)) {
         return result;
@@ -181,7 +181,7 @@ static enum wf_walk_result decode_fields(struct reader *r, const struct wf_node 
                 goto fail;
             }
             wf_walk_later_for(w, before, key->field);
-            PyObject **slot = &w->values[bottom + key->field], *old = *slot;
+            PyObject **slot = &w->values.p[bottom + key->field], *old = *slot;
             *slot = value; /* the last of equal names wins */
             if (wf_unlikely(old != NULL)) {
                 wf_json_resume_gc(&w->gc_paused); /* it may have a finalizer */
@@ -206,7 +206,7 @@ static enum wf_walk_result decode_fields(struct reader *r, const struct wf_node 
     return at(r, first, wf_walk_object(w, n, bottom, out));
 fail:
     w->depth--;
-    drop(w, bottom);
+    wf_values_drop(&w->values, bottom);
     return result;
 }
 
@@ -216,7 +216,7 @@ static enum wf_walk_result decode_field_array(struct reader *r, const struct wf_
     struct wf_walk *w = r->w;
     const struct wf_object *o = &n->object;
     const char *first = r->p;
-    const size_t bottom = w->len, later = w->nlater;
+    const size_t bottom = w->values.len, later = w->nlater;
     enum wf_walk_result result = open_container(r);
     if (result != WF_WALK_OK) {
         return result;
@@ -243,9 +243,9 @@ static enum wf_walk_result decode_field_array(struct reader *r, const struct wf_
                 goto fail;
             }
         } else if (i < o->nfields) {
-            result = json_decode(r, o->fields[i].node, &w->values[bottom + i]);
+            result = json_decode(r, o->fields[i].node, &w->values.p[bottom + i]);
             if (result != WF_WALK_OK) {
-                w->values[bottom + i] = NULL;
+                w->values.p[bottom + i] = NULL;
                 if (result == WF_WALK_INVALID) {
                     wf_walk_at_index(w, i);
                 }
@@ -274,7 +274,7 @@ static enum wf_walk_result decode_field_array(struct reader *r, const struct wf_
     return at(r, first, wf_walk_object(w, n, bottom, out));
 fail:
     w->depth--;
-    drop(w, bottom);
+    wf_values_drop(&w->values, bottom);
     return result;
 }
 
@@ -282,12 +282,12 @@ fail:
 static enum wf_walk_result decode_root(struct reader *r, const struct wf_node *n, PyObject **out) {
     PyObject *value = NULL;
     const char *first = r->p;
-    const size_t bottom = r->w->len, later = r->w->nlater;
+    const size_t bottom = r->w->values.len, later = r->w->nlater;
     enum wf_walk_result result = json_decode(r, n->object.fields[0].node, &value);
     if (result != WF_WALK_OK) {
         return result;
     }
-    if (wf_walk_push(r->w, value) < 0) {
+    if (wf_values_push(&r->w->values, value) < 0) {
         return WF_WALK_FAILED;
     }
     wf_walk_later_for(r->w, later, 0);

@@ -1,7 +1,6 @@
 /* What weft.json offers of typed decoding: documents in Python's hands. */
 #include "py/shape/shape_int.h"
 
-#include "base/alloc.h"
 #include "py/json/json_make.h"
 
 /* The whole of a document in Python's hands. */
@@ -35,74 +34,19 @@ static PyObject *decode_document(struct wf_shape *shape, struct wf_span in, PyOb
     return value;
 }
 
-static PyObject *decode_str(struct wf_shape *shape, PyObject *str, unsigned flags) {
-    if (wf_json_str_ready(str) < 0) {
-        return NULL;
-    }
-    if (PyUnicode_IS_ASCII(str)) {
-        return decode_document(
-            shape, wf_span(PyUnicode_DATA(str), (size_t)PyUnicode_GET_LENGTH(str)), str, flags);
-    }
-    PyObject *bytes = PyUnicode_AsUTF8String(str);
-    if (bytes == NULL) {
-        if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
-            PyErr_Clear(); /* a lone surrogate; the untyped decoder knows how to say so */
-            PyObject *never = wf_json_decode_object(shape->state, str);
-            WF_ASSERT(never == NULL);
-            Py_XDECREF(never);
-        }
-        return NULL;
-    }
-    struct wf_span in = wf_span(PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
-    PyObject *value = decode_document(shape, in, str, flags);
-    Py_DECREF(bytes);
-    return value;
-}
-
-static PyObject *decode_buffer(struct wf_shape *shape, PyObject *data, unsigned flags) {
-    Py_buffer view;
-    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
-        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
-            PyErr_Format(PyExc_TypeError,
-                         "the JSON document must be bytes, a buffer or str, not %.100s",
-                         Py_TYPE(data)->tp_name);
-        }
-        return NULL;
-    }
-    PyObject *value = NULL;
-    if (wf_is_of_bytes(data)) {
-        value = decode_document(shape, wf_span(view.buf, (size_t)view.len), data, flags);
-    } else {
-        /* application code may run meanwhile, and change it */
-        char *copy = wf_malloc((size_t)view.len + 1);
-        if (copy == NULL) {
-            PyErr_NoMemory();
-        } else {
-            memcpy(copy, view.buf, (size_t)view.len);
-            value = decode_document(shape, wf_span(copy, (size_t)view.len), data, flags);
-            wf_free(copy);
-        }
-    }
-    PyBuffer_Release(&view);
-    return value;
-}
-
 /* data  borrowed */
 static PyObject *decode_data(struct wf_shape *shape, PyObject *data, unsigned flags) {
-    PyObject *value;
+    struct wf_input in;
     if (wf_unlikely(shape->root == NULL)) {
         PyErr_SetString(PyExc_RuntimeError, "the shape has been cleared");
         return NULL;
     }
-    Py_INCREF(shape); /* application code may let go of it */
-    if (wf_likely(PyBytes_Check(data))) {
-        value = decode_document(
-            shape, wf_span(PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data)), data, flags);
-    } else if (PyUnicode_Check(data)) {
-        value = decode_str(shape, data, flags);
-    } else {
-        value = decode_buffer(shape, data, flags);
+    if (wf_json_input_open(&shape->state->json, &in, data) < 0) {
+        return NULL;
     }
+    Py_INCREF(shape); /* application code may let go of it */
+    PyObject *value = decode_document(shape, in.span, data, flags);
+    wf_input_close(&in);
     Py_DECREF(shape);
     return value;
 }

@@ -56,7 +56,7 @@ static enum wf_walk_result decode_float(struct wf_walk *w, const struct wf_node 
 
 static enum wf_walk_result decode_items(struct wf_walk *w, const struct wf_node *node,
                                         const struct wf_texts *texts, PyObject **out) {
-    const size_t bottom = w->len, later = w->nlater;
+    const size_t bottom = w->values.len, later = w->nlater;
     const bool fixed = node->kind == WF_NODE_TUPLE;
     if (!texts->many || (fixed && texts->n != node->n)) {
         return refuse(w, node);
@@ -66,11 +66,11 @@ static enum wf_walk_result decode_items(struct wf_walk *w, const struct wf_node 
         const size_t before = w->nlater;
         PyObject *value = NULL;
         enum wf_walk_result result = decode(w, fixed ? node->items[i] : node->item, &one, &value);
-        if (result == WF_WALK_OK && wf_walk_push(w, value) < 0) {
+        if (result == WF_WALK_OK && wf_values_push(&w->values, value) < 0) {
             result = WF_WALK_FAILED;
         }
         if (result != WF_WALK_OK) {
-            drop(w, bottom);
+            wf_values_drop(&w->values, bottom);
             return result;
         }
         wf_walk_later_for(w, before, (unsigned)i);
@@ -162,7 +162,7 @@ static enum wf_walk_result decode(struct wf_walk *w, const struct wf_node *node,
 static enum wf_walk_result decode_fields(struct wf_walk *w, const struct wf_node *node,
                                          const struct wf_texts *fields, PyObject **out) {
     const struct wf_object *o = &node->object;
-    const size_t bottom = w->len, later = w->nlater;
+    const size_t bottom = w->values.len, later = w->nlater;
     enum wf_walk_result result = WF_WALK_FAILED;
     if (wf_walk_push_nulls(w, (size_t)o->nfields + o->extra_values) < 0) {
         goto fail;
@@ -178,12 +178,12 @@ static enum wf_walk_result decode_fields(struct wf_walk *w, const struct wf_node
             goto fail;
         }
         wf_walk_later_for(w, before, i);
-        w->values[bottom + i] = value;
+        w->values.p[bottom + i] = value;
     }
     w->later_at = later;
     return wf_walk_object(w, node, bottom, out);
 fail:
-    drop(w, bottom);
+    wf_values_drop(&w->values, bottom);
     return result;
 }
 

@@ -75,7 +75,7 @@ static char *put_by_type(struct typed *t, char *d, const struct wf_node *n, PyOb
     }
     if (d == NULL) { /* the path to what failed borrows from it */
         PyObject *exc = wf_err_take();
-        if (wf_walk_push(&t->w, (PyObject *)shape) < 0) {
+        if (wf_values_push(&t->w.values, (PyObject *)shape) < 0) {
             PyErr_Clear();
             t->w.fail.npath = 0;
         }
@@ -231,7 +231,7 @@ static WF_NOINLINE void at_key(struct typed *t, PyObject *key) {
         str = PyObject_Str(key);
     }
     if (str != NULL && (text = PyUnicode_AsUTF8AndSize(str, &size)) != NULL &&
-        wf_walk_push(&t->w, Py_NewRef(str)) == 0) { /* the path borrows from it */
+        wf_values_push(&t->w.values, Py_NewRef(str)) == 0) { /* the path borrows from it */
         wf_walk_at_key(&t->w, wf_span(text, (size_t)size));
     } else {
         wf_walk_at_key(&t->w, WF_SPAN("?"));

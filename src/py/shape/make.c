@@ -2,16 +2,10 @@
  * with nothing in between that could let anybody see it half filled. */
 #include "py/shape/shape_int.h"
 
-static PyObject *make_list(struct wf_walk *w, size_t at, size_t n) {
-    PyObject *list = PyList_New((Py_ssize_t)n);
-    if (list != NULL && n != 0) { /* an empty one has no items to copy to */
-        memcpy(((PyListObject *)list)->ob_item, w->values + at, n * sizeof(*w->values));
-    }
-    if (list != NULL) {
-        w->len = at;
-        if (wf_unlikely(w->nlater > w->later_at)) {
-            shape_hold_items(w, list);
-        }
+static PyObject *make_list(struct wf_walk *w, size_t at) {
+    PyObject *list = wf_values_pop_list(&w->values, at);
+    if (wf_unlikely(w->nlater > w->later_at) && list != NULL) {
+        shape_hold_items(w, list);
     }
     return list;
 }
@@ -19,10 +13,10 @@ static PyObject *make_list(struct wf_walk *w, size_t at, size_t n) {
 static PyObject *make_tuple(struct wf_walk *w, size_t at, size_t n) {
     PyObject *tuple = PyTuple_New((Py_ssize_t)n);
     if (tuple != NULL && n != 0) {
-        memcpy(((PyTupleObject *)tuple)->ob_item, w->values + at, n * sizeof(*w->values));
+        memcpy(((PyTupleObject *)tuple)->ob_item, w->values.p + at, n * sizeof(*w->values.p));
     }
     if (tuple != NULL) {
-        w->len = at;
+        w->values.len = at;
     }
     return tuple;
 }
@@ -35,7 +29,7 @@ static PyObject *fill_set(struct wf_walk *w, size_t at, size_t n, PyObject *set)
     }
     bool entered = set != NULL;
     for (size_t i = 0; i < n && set != NULL; i++) {
-        if (PySet_Add(set, w->values[at + i]) < 0) {
+        if (PySet_Add(set, w->values.p[at + i]) < 0) {
             Py_CLEAR(set);
         }
     }
@@ -45,8 +39,8 @@ static PyObject *fill_set(struct wf_walk *w, size_t at, size_t n, PyObject *set)
     return set;
 }
 
-static PyObject *make_deque(struct wf_walk *w, size_t at, size_t n) {
-    PyObject *list = make_list(w, at, n);
+static PyObject *make_deque(struct wf_walk *w, size_t at) {
+    PyObject *list = make_list(w, at);
     PyObject *deque = list != NULL ? PyObject_CallOneArg(w->state->shape.deque, list) : NULL;
     Py_XDECREF(list);
     return deque;
@@ -54,7 +48,7 @@ static PyObject *make_deque(struct wf_walk *w, size_t at, size_t n) {
 
 enum wf_walk_result wf_walk_items(struct wf_walk *w, const struct wf_node *node, size_t at,
                                   PyObject **out) {
-    size_t n = w->len - at;
+    size_t n = w->values.len - at;
     switch ((enum wf_node_kind)node->kind) {
     case WF_NODE_VARTUPLE:
     case WF_NODE_TUPLE:
@@ -67,13 +61,13 @@ enum wf_walk_result wf_walk_items(struct wf_walk *w, const struct wf_node *node,
         *out = fill_set(w, at, n, PyFrozenSet_New(NULL));
         break;
     case WF_NODE_DEQUE:
-        *out = make_deque(w, at, n);
+        *out = make_deque(w, at);
         break;
     default:
-        *out = make_list(w, at, n);
+        *out = make_list(w, at);
         break;
     }
-    drop(w, at);
+    wf_values_drop(&w->values, at);
     if (*out == NULL) {
         return shape_fail_raised(w, node); /* what cannot be hashed is a TypeError */
     }
@@ -123,7 +117,7 @@ static enum wf_walk_result fill_defaults(struct wf_walk *w, const struct wf_node
     const struct wf_object *o = &node->object;
     for (unsigned i = 0; i < o->nfields; i++) {
         const struct wf_object_field *f = &o->fields[i];
-        if (w->values[at + i] != NULL || f->default_kind == WF_DEFAULT_OMIT ||
+        if (w->values.p[at + i] != NULL || f->default_kind == WF_DEFAULT_OMIT ||
             (f->default_kind == WF_DEFAULT_FACTORY && o->puts_off) ||
             (f->default_kind == WF_DEFAULT_VALUE && f->offset < 0 &&
              o->make != WF_MAKE_NAMEDTUPLE)) {
@@ -137,7 +131,7 @@ static enum wf_walk_result fill_defaults(struct wf_walk *w, const struct wf_node
         if (value == NULL) {
             return WF_WALK_FAILED;
         }
-        w->values[at + i] = value;
+        w->values.p[at + i] = value;
     }
     return WF_WALK_OK;
 }
@@ -146,7 +140,7 @@ static enum wf_walk_result fill_defaults(struct wf_walk *w, const struct wf_node
 static int put_off(struct wf_walk *w, const struct wf_object *o, size_t at, PyObject *dict) {
     for (unsigned i = 0; i < o->nfields; i++) {
         const struct wf_object_field *f = &o->fields[i];
-        if (f->default_kind == WF_DEFAULT_FACTORY && w->values[at + i] == NULL &&
+        if (f->default_kind == WF_DEFAULT_FACTORY && w->values.p[at + i] == NULL &&
             shape_put_off(w, dict, f, i) < 0) {
             return -1;
         }
@@ -160,7 +154,7 @@ static PyObject *make_dict(struct wf_walk *w, const struct wf_object *o, size_t 
     bool fresh = all && o->nfields <= 5;
     PyObject *dict = fresh ? PyDict_New() : PyDict_Copy(o->template);
     for (unsigned i = 0; i < o->nfields && dict != NULL; i++) {
-        PyObject *value = w->values[at + i];
+        PyObject *value = w->values.p[at + i];
         if (value != NULL && o->fields[i].offset < 0 &&
             PyDict_SetItem(dict, o->fields[i].name, value) < 0) {
             Py_CLEAR(dict);
@@ -183,7 +177,7 @@ static PyObject *make_typed_dict(struct wf_walk *w, const struct wf_object *o, s
     }
     PyObject *dict = PyDict_New();
     for (unsigned i = 0; i < o->nfields && dict != NULL; i++) {
-        PyObject *value = w->values[at + i];
+        PyObject *value = w->values.p[at + i];
         if (value != NULL && PyDict_SetItem(dict, o->fields[i].name, value) < 0) {
             Py_CLEAR(dict);
         }
@@ -240,8 +234,8 @@ static PyObject *make_instance(struct wf_walk *w, const struct wf_node *node, si
     Py_XDECREF(dict);
     for (unsigned i = 0; i < o->nfields; i++) {
         if (o->fields[i].offset >= 0) {
-            set_slot(instance, o->fields[i].offset, w->values[at + i]); /* moved */
-            w->values[at + i] = NULL;
+            set_slot(instance, o->fields[i].offset, w->values.p[at + i]); /* moved */
+            w->values.p[at + i] = NULL;
         }
     }
     return instance;
@@ -265,8 +259,8 @@ static PyObject *make_struct(struct wf_walk *w, const struct wf_node *node, size
     }
     bool tracked = false;
     for (unsigned i = 0; i < o->nfields; i++) {
-        PyObject *value = w->values[at + i]; /* moved */
-        w->values[at + i] = NULL;
+        PyObject *value = w->values.p[at + i]; /* moved */
+        w->values.p[at + i] = NULL;
         set_slot(instance, o->fields[i].offset, value);
         tracked = tracked ||
                   (value != NULL && PyType_IS_GC(Py_TYPE(value)) && PyObject_GC_IsTracked(value));
@@ -281,21 +275,21 @@ static PyObject *make_namedtuple(struct wf_walk *w, const struct wf_node *node, 
     PyTypeObject *type = (PyTypeObject *)node->type;
     PyObject *tuple = type->tp_alloc(type, node->object.nfields);
     for (unsigned i = 0; i < node->object.nfields && tuple != NULL; i++) {
-        PyTuple_SET_ITEM(tuple, i, w->values[at + i]); /* moved */
-        w->values[at + i] = NULL;
+        PyTuple_SET_ITEM(tuple, i, w->values.p[at + i]); /* moved */
+        w->values.p[at + i] = NULL;
     }
     return tuple;
 }
 
 static PyObject *make_fields_set(struct wf_walk *w, const struct wf_object *o, size_t at,
                                  unsigned given) {
-    PyObject *extra = o->extra_values ? w->values[at + o->nfields] : NULL;
+    PyObject *extra = o->extra_values ? w->values.p[at + o->nfields] : NULL;
     if (given == o->nfields && extra == NULL) {
         return PySet_New(o->all_names);
     }
     PyObject *set = PySet_New(NULL);
     for (unsigned i = 0; i < o->nfields && set != NULL; i++) {
-        if (w->values[at + i] != NULL && PySet_Add(set, o->fields[i].name) < 0) {
+        if (w->values.p[at + i] != NULL && PySet_Add(set, o->fields[i].name) < 0) {
             Py_CLEAR(set);
         }
     }
@@ -351,8 +345,8 @@ static PyObject *make_model(struct wf_walk *w, const struct wf_node *node, size_
         goto fail;
     }
     if (o->extra_values) {
-        extra = w->values[at + o->nfields];
-        w->values[at + o->nfields] = NULL;
+        extra = w->values.p[at + o->nfields];
+        w->values.p[at + o->nfields] = NULL;
         extra = extra != NULL ? extra : PyDict_New();
     } else {
         extra = Py_NewRef(Py_None);
@@ -399,7 +393,7 @@ static enum wf_walk_result make_object(struct wf_walk *w, const struct wf_node *
     const struct wf_object *o = &node->object;
     unsigned given = 0;
     for (unsigned i = 0; i < o->nfields; i++) {
-        given += w->values[at + i] != NULL;
+        given += w->values.p[at + i] != NULL;
     }
     const bool model = o->make == WF_MAKE_MODEL || o->make == WF_MAKE_ROOT_MODEL;
     PyObject *fields_set = NULL;
@@ -443,7 +437,7 @@ static enum wf_walk_result make_object(struct wf_walk *w, const struct wf_node *
 enum wf_walk_result wf_walk_object(struct wf_walk *w, const struct wf_node *node, size_t at,
                                    PyObject **out) {
     enum wf_walk_result result = make_object(w, node, at, out);
-    drop(w, at);
+    wf_values_drop(&w->values, at);
     if (wf_unlikely(w->nlater > w->later_at + 1)) {
         shape_sort_put_off(w, w->later_at);
     }

@@ -32,6 +32,7 @@
 #define WF_PY_SHAPE_H
 
 #include "py/own.h"
+#include "py/values.h"
 #include "base/buf.h"
 #include "base/span.h"
 #include "wire/scalar/scalar.h"
@@ -393,51 +394,37 @@ struct wf_later {
     unsigned order; /* of the field or item, among those of what is open innermost, it is for */
 };
 
-enum { WF_WALK_VALUES = 256 }; /* before values need memory of their own */
-
-/* The state of one walk: the values of what is open, on a stack. Initialise, walk, clear. */
 struct wf_walk {
     struct wf_state *state; /* borrowed */
     unsigned flags;         /* enum wf_walk_flags */
     bool gc_paused;         /* until the walk ends, or fails, and may let go of what it has made */
     unsigned depth;
-    size_t len, cap;
-    PyObject **values;      /* owned, and so is each; NULL for a field that is not there */
     struct wf_later *later; /* owned array, in the order in which pydantic would call */
     size_t nlater, later_cap;
     size_t later_at; /* of the first that belongs to the object or list that is made next */
     PyObject *calls; /* owned: list of what validators gave, once one has raised; else NULL */
     struct wf_walk_fail fail;
-    PyObject *values_inline[WF_WALK_VALUES];
+    struct wf_values values; /* NULL for a field that is not there */
 };
 void wf_walk_init(struct wf_walk *w, struct wf_state *state, unsigned flags);
 void wf_walk_clear_slow(struct wf_walk *w);
 static inline void wf_walk_clear(struct wf_walk *w) {
-    if (wf_unlikely(w->len != 0 || w->cap != WF_WALK_VALUES || w->later != NULL ||
+    if (wf_unlikely(w->values.len != 0 || w->values.p != w->values.first || w->later != NULL ||
                     w->calls != NULL || w->fail.cause != NULL)) {
         wf_walk_clear_slow(w);
     }
 }
 
-int wf_walk_grow(struct wf_walk *w, size_t n);
-
-/* Pushes a value (stolen, NULL allowed), or n NULLs. 0, or -1 with MemoryError. */
-static inline int wf_walk_push(struct wf_walk *w, PyObject *value) {
-    if (wf_unlikely(w->len == w->cap) && wf_walk_grow(w, 1) < 0) {
-        Py_XDECREF(value);
-        return -1;
-    }
-    w->values[w->len++] = value;
-    return 0;
-}
+/* n values that are not there, for the fields of an object. 0, or -1 with MemoryError. */
 static inline int wf_walk_push_nulls(struct wf_walk *w, size_t n) {
-    if (wf_unlikely(w->cap - w->len < n) && wf_walk_grow(w, n) < 0) {
+    struct wf_values *v = &w->values;
+    if (wf_unlikely(v->cap - v->len < n) && wf_values_grow(v, n) < 0) {
         return -1;
     }
     for (size_t i = 0; i < n; i++) {
-        w->values[w->len + i] = NULL;
+        v->p[v->len + i] = NULL;
     }
-    w->len += n;
+    v->len += n;
     return 0;
 }
 

@@ -39,13 +39,6 @@ void shape_hold_items(struct wf_walk *w, PyObject *list);
 /* Those from `from` on by their `order`. */
 void shape_sort_put_off(struct wf_walk *w, size_t from);
 
-/* The values from `at` on are no longer on the stack; those not moved out are given up. */
-static inline void drop(struct wf_walk *w, size_t at) {
-    while (w->len > at) {
-        Py_XDECREF(w->values[--w->len]);
-    }
-}
-
 /* w->fail of this kind; WF_WALK_INVALID. */
 static inline enum wf_walk_result shape_fail(struct wf_walk *w, enum wf_fail fail,
                                              const struct wf_node *node) {

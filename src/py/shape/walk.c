@@ -1,5 +1,4 @@
-/* What the walkers of all input codecs share: the stack of values, checks, and why input is not of
- * the shape. */
+/* What the walkers of all input codecs share: checks, and why input is not of the shape. */
 #include "py/shape/shape_int.h"
 
 #include <math.h>
@@ -11,9 +10,7 @@ void wf_walk_init(struct wf_walk *w, struct wf_state *state, unsigned flags) {
     w->flags = flags;
     w->gc_paused = false;
     w->depth = 0;
-    w->len = 0;
-    w->cap = WF_WALK_VALUES;
-    w->values = w->values_inline;
+    wf_values_init(&w->values);
     w->later = NULL;
     w->nlater = 0;
     w->later_cap = 0;
@@ -25,32 +22,11 @@ void wf_walk_init(struct wf_walk *w, struct wf_state *state, unsigned flags) {
 }
 
 void wf_walk_clear_slow(struct wf_walk *w) {
-    while (w->len > 0) {
-        Py_XDECREF(w->values[--w->len]);
-    }
-    if (w->values != w->values_inline) {
-        wf_free(w->values);
-    }
+    wf_values_clear(&w->values);
     wf_walk_forget(w, 0);
     wf_free(w->later);
     Py_CLEAR(w->calls);
     Py_CLEAR(w->fail.cause);
-}
-
-int wf_walk_grow(struct wf_walk *w, size_t n) {
-    size_t cap = WF_MAX(w->cap * 2, w->len + n);
-    PyObject **old = w->values == w->values_inline ? NULL : w->values;
-    PyObject **p = wf_realloc(old, cap * sizeof(*p));
-    if (p == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    if (old == NULL) {
-        memcpy(p, w->values_inline, w->len * sizeof(*p));
-    }
-    w->values = p;
-    w->cap = cap;
-    return 0;
 }
 
 /* ---- failing ---- */
