@@ -108,6 +108,19 @@ def test_the_values_and_the_bytes_are_msgspecs(annotation: Any, strict: bool) ->
                 assert json.encode(ours[1], type=annotation) == msgspec.json.encode(expected[1])
 
 
+@pytest.mark.parametrize("items", [10, 300, 1000, 100_000])
+def test_a_field_of_many_items_is_not_lost_when_the_stack_of_values_moves(items: int) -> None:
+    class Lists(S, array_like=True):
+        first: list[int]
+        second: list[int]
+
+    value = Lists(list(range(items)), list(range(2 * items)))
+    data = msgspec.json.encode(value)
+    assert json.decode(data, type=Lists) == value
+    raw = bson.encode({"of": value}, type=dict[str, Lists])
+    assert bson.decode(raw, type=dict[str, Lists]) == {"of": value}
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [

@@ -243,15 +243,15 @@ static enum wf_walk_result decode_field_array(struct reader *r, const struct wf_
                 goto fail;
             }
         } else if (i < o->nfields) {
-            result = json_decode(r, o->fields[i].node, &w->values.p[bottom + i]);
+            PyObject *value; /* not read into the stack, which may move meanwhile */
+            result = json_decode(r, o->fields[i].node, &value);
             if (result != WF_WALK_OK) {
-                w->values.p[bottom + i] = NULL;
                 if (result == WF_WALK_INVALID) {
                     wf_walk_at_index(w, i);
                 }
                 goto fail;
             }
-            i++;
+            w->values.p[bottom + i++] = value;
         } else if (o->extra == WF_EXTRA_FORBID) {
             result = at(r, first, shape_fail(w, WF_FAIL_LENGTH, n));
             goto fail;
