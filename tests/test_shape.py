@@ -290,7 +290,7 @@ UNREADABLE = [
     complex,
     list[complex],
     dict[list[int], int],
-    int | Literal[1],
+    Annotated[int, Ge(0)] | Literal[1],
     str | bytes,
     Point | Plain,
     list[int] | set[int],

@@ -431,9 +431,15 @@ def _merged(members: list[Node]) -> list[Node]:
         for array in (False, True)
     }
     taggers: dict[bool, Node] = {}  # of objects and of arrays, which need not have one key
+    whole = {m.kind for m in flat if m.kind in ("none", "int", "str") and not m.checks}
     for member in flat:
-        if member.kind == "none" and any(m.kind == "none" for m in merged):
-            continue
+        if member.kind in whole and not member.checks:
+            if any(m.kind == member.kind and not m.checks for m in merged):
+                continue
+        elif member.kind == "choice" and member.type is None:
+            member = _without(member, whole)
+            if not member.choices:
+                continue
         if member.kind == "choice" and member.type is None:
             if choices is None:
                 choices = Node("choice", label=member.label, choices=list(member.choices))
@@ -450,6 +456,12 @@ def _merged(members: list[Node]) -> list[Node]:
         else:
             merged.append(member)
     return merged
+
+
+def _without(literal: Node, kinds: set[str]) -> Node:
+    """What a Literal adds beside all of int or str."""
+    left = [choice for choice in literal.choices if type(choice[0]).__name__ not in kinds]
+    return literal if left == literal.choices else dataclasses.replace(literal, choices=left)
 
 
 def _add_tagged(node: Node, item: Node) -> None:

@@ -48,6 +48,8 @@ class _Reader(Reader):
     def read(self, annotation: Any, variables: Mapping[Any, Any] | None = None) -> Node:
         node = super().read(annotation, variables)
         node.output = True
+        for member in node.items:  # a Literal makes its own
+            member.output = True
         return node
 
     def _annotated(self, annotation: Any, variables: Mapping[Any, Any]) -> Node:
@@ -61,7 +63,8 @@ class _Reader(Reader):
             if unset is None or arg is not unset:
                 member = self.read(arg, variables)
                 node.items += member.items if member.kind == "union" else [member]
-        return node.items[0] if len(node.items) == 1 else node
+        anything = [member for member in node.items if member.kind == "any"]
+        return (anything or node.items)[0] if anything or len(node.items) == 1 else node
 
     def _dataclass(self, node: Node, cls: Any, variables: Mapping[Any, Any]) -> None:
         self._attributes(node, cls, [f.name for f in dataclasses.fields(cls)], variables)
@@ -118,6 +121,7 @@ _DIRECT = {
     "list", "vartuple", "dict", "union", "tagged", "set",
 }  # fmt: skip
 _ITEMS = ("list", "set", "frozenset", "deque")
+_BY_CONTENT = (*_ITEMS, "tuple", "vartuple", "dict")
 _COMPOUND = (*_ITEMS, "vartuple", "dict", "object", "tagged")
 _WRAPPERS = ("function-before", "function-after", "function-wrap")
 
@@ -180,7 +184,9 @@ class _Writer(_pydantic._Reader):
         config says; what other types hold is written without one."""
         while schema["type"] in (*_WRAPPERS, "definition-ref"):
             inner = schema.get("schema")
-            schema = inner if inner is not None else self.by_ref[schema["schema_ref"]]
+            schema = (
+                inner if inner is not None else self.by_ref.get(schema["schema_ref"], self._ANY)
+            )
         cls, config = schema.get("cls"), schema.get("config", {})
         own = getattr(cls, "__pydantic_serializer__", None) is self.serializer
         return config if own and not _SERIALIZATION.isdisjoint(config) else {}
@@ -194,7 +200,7 @@ class _Writer(_pydantic._Reader):
 
     def read(self, schema: Any, config: Mapping[str, Any], where: str = "") -> Node:
         asked = schema
-        while schema["type"] == "definition-ref" and schema.get("serialization") is None:
+        while schema.get("schema_ref") in self.by_ref and schema.get("serialization") is None:
             schema = self.by_ref[schema["schema_ref"]]
         if id(schema) in self.seen:
             return self.seen[id(schema)]
@@ -305,6 +311,12 @@ class _Writer(_pydantic._Reader):
             node.items.append(
                 Node("none", label="null") if plain_none else self.read(choice, config)
             )
+        if any(item.kind == "handed" for item in node.items) and any(
+            item.kind in _BY_CONTENT or item.make == "dict" for item in node.items
+        ):
+            raise _Handed(
+                "what is in a container says which member it is of, and one is pydantic's"
+            )
         node.label = " | ".join(item.label for item in node.items)
         return node
 
@@ -341,6 +353,8 @@ class _Writer(_pydantic._Reader):
         revalidate = schema.get("revalidate_instances", config.get("revalidate_instances"))
         node.as_is = revalidate in (None, "never")
         node.by_alias = bool(config.get("serialize_by_alias"))
+        if schema["type"] == "dataclass":  # as they are declared: input has kw_only ones last
+            node.fields.sort(key=lambda field: schema["fields"].index(field.name))
         if not root:
             for found in node.fields:
                 self._written_by(found, schema, fields, config)

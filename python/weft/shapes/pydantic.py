@@ -76,6 +76,15 @@ def describe(
     return node
 
 
+def _ends(schema: Any, by_ref: Mapping[str, Any]) -> bool:
+    """Pydantic makes definitions that refer to nothing but themselves."""
+    seen: set[str] = set()
+    while (ref := schema.get("schema_ref")) in by_ref and ref not in seen:
+        seen.add(ref)
+        schema = by_ref[ref]
+    return ref not in seen
+
+
 class _Reader(Scalars):
     def __init__(self, schema: Any, from_attributes: bool | None = None) -> None:
         self.schema = schema
@@ -93,7 +102,8 @@ class _Reader(Scalars):
         schema = self.schema
         if schema["type"] == "definitions":
             self.definitions = schema["definitions"]
-            self.by_ref = {definition["ref"]: definition for definition in self.definitions}
+            by_ref = {definition["ref"]: definition for definition in self.definitions}
+            self.by_ref = {ref: schema for ref, schema in by_ref.items() if _ends(schema, by_ref)}
             schema = schema["schema"]
         node = self.read(schema, self.config_of_root(schema))
         for inner, why in self.at_once:
@@ -128,7 +138,7 @@ class _Reader(Scalars):
         """Of the model that a schema is of."""
         while schema["type"] in ("definition-ref", *_FUNCTIONS):
             ref = schema.get("schema_ref")
-            schema = schema["schema"] if ref is None else self.by_ref[ref]
+            schema = schema["schema"] if ref is None else self.by_ref.get(ref, {"type": "any"})
         config: Mapping[str, Any] = schema.get("config", {})
         return config
 

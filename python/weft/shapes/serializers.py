@@ -61,9 +61,11 @@ def takes_anything(schema: Any, by_ref: Mapping[str, Any]) -> bool:
         serialization = schema.get("serialization")
         if serialization is not None:
             function = serialization.get("function")
-            return function is not None and not is_known(function)
+            if function is None:
+                return bool(serialization["type"] == "to-string")
+            return function in (int, float, str) or not is_known(function)
         if schema["type"] == "definition-ref":
-            if schema["schema_ref"] in seen:
+            if schema["schema_ref"] in seen or schema["schema_ref"] not in by_ref:
                 return False
             seen.add(schema["schema_ref"])
             schema = by_ref[schema["schema_ref"]]
