@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import json
 import math
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -233,3 +234,16 @@ def test_long_documents_both_ways(items: list[Any], times: int) -> None:
     assert repr(decode(document)) == repr(obj)
     escaped = json.dumps(obj).encode()
     assert repr(decode(escaped)) == repr(obj)
+
+
+def test_short_results_after_a_long_one_do_not_ask_for_its_room():
+    """They did for ever: a mapping of memory each time, and a MemoryError where there was not as much."""
+    encode(["y" * 1000] * 20_000)
+    short = ["x" * 50] * 1500
+    encode(short)  # may be guessed to be as long, to a bound
+    tracemalloc.start()
+    try:
+        assert len(encode(short)) == 79_501
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()

@@ -72,7 +72,7 @@ def takes_anything(schema: Any, by_ref: Mapping[str, Any]) -> bool:
         elif schema["type"] in _AROUND:
             schema = schema["schema"]
         else:
-            return False
+            return bool(schema["type"] == "json")
 
 
 class Dump:

@@ -3,7 +3,8 @@
 
 enum {
     INDENT_MAX = 16,
-    LONG_BYTES = 128 << 10 /* from which glibc's malloc maps memory */
+    LONG_BYTES = 128 << 10, /* from which glibc's malloc maps memory */
+    GUESS_MAX = 16          /* times what is needed: all of it may not be there, or not be needed */
 };
 
 /* The keywords of a call. */
@@ -21,8 +22,8 @@ static int bytes_grow(struct wf_json_out *o, size_t extra) {
     }
     cap = WF_MAX(cap * 2, used + extra);
     size_t last = self->s->long_bytes;
-    if (cap > LONG_BYTES / 2 && cap < last) {
-        cap = last + last / 16; /* it will be about as long as the last one */
+    if (cap > LONG_BYTES / 2 && cap < last) { /* it will be about as long as the last one */
+        cap = WF_MIN(last + last / 16, cap * GUESS_MAX);
     }
     if (self->bytes == NULL) {
         self->bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)cap);
@@ -60,11 +61,11 @@ PyObject *wf_json_close_bytes(struct bytes_out *o) {
     if (o->bytes == NULL) {
         return PyBytes_FromStringAndSize(o->out.start, n);
     }
-    if (n >= LONG_BYTES) {
+    if (n >= LONG_BYTES / 2) {
         o->s->long_bytes = (size_t)n;
-        if (o->out.end - o->out.p > n / 8) {
-            return copy_bytes(o, n);
-        }
+    }
+    if (n >= LONG_BYTES && o->out.end - o->out.p > n / 8) {
+        return copy_bytes(o, n);
     }
     _PyBytes_Resize(&o->bytes, n); /* NULL with MemoryError where it fails */
     return o->bytes;

@@ -38,7 +38,7 @@ struct wf_json_state {
     PyObject *decode_error; /* owned: DecodeError(ValueError): msg, doc, pos, lineno, colno */
     PyObject *names[18];    /* owned: interned attribute names, by enum name_id (json_int.h) */
     PyObject *utc;          /* owned: datetime.timezone.utc, or NULL until it is met */
-    size_t long_bytes;      /* of the last long result of encode(), 0 for none */
+    size_t long_bytes;      /* of the last result of encode() past 64 KiB, 0 for none */
     struct wf_json_rule rules[WF_JSON_RULES];
     PyObject *ints[WF_JSON_INTS]; /* owned, or NULL */
     PyObject *keys[WF_JSON_KEYS]; /* owned: ASCII strings with their hash made, or NULL */
