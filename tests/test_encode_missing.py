@@ -84,7 +84,7 @@ def test_what_a_property_raises_is_its_own() -> None:
         json.encode([Raising()])
 
 
-@pytest.mark.parametrize("value", [msgspec.Raw(b"1"), object(), {"deep": [object()]}])
+@pytest.mark.parametrize("value", [1j, object(), {"deep": [object()]}])
 def test_a_struct_that_holds_what_has_no_form(value: Any) -> None:
     class Holder(msgspec.Struct):
         held: Any

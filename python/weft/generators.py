@@ -32,7 +32,7 @@ def _chunk(model: ReplyModel | None, before: bytes, after: bytes) -> Chunk:
     judge = model.judge if model is not None else sse.json_of
 
     def judged(item: Any) -> bytes:
-        return before + judge(item) + after
+        return before + _one_line(judge(item)) + after
 
     if model is None or model.shape is None:
         return judged
@@ -44,6 +44,15 @@ def _chunk(model: ReplyModel | None, before: bytes, after: bytes) -> Chunk:
         return judged(item) if chunk is None else chunk
 
     return written
+
+
+_SPACES = bytes.maketrans(b"\r\n", b"  ")
+
+
+def _one_line(json: bytes) -> bytes:
+    """Only a `weft.json.Raw` has line breaks, all of them outside of strings."""
+    broken = b"\n" in json or b"\r" in json
+    return json.translate(_SPACES) if broken else json
 
 
 def _lines(line: Chunk) -> Callable[[Any, int], StreamingResponse]:

@@ -38,7 +38,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Generic, TypeVar, overload
 
-from weft._core import DecodeError, EncodeError
+from weft._core import DecodeError, EncodeError, Raw
 from weft._core import json_decode as decode
 from weft._core import json_encode as encode
 from weft._core import json_encode_into as encode_into
@@ -50,6 +50,7 @@ __all__ = [
     "Decoder",
     "EncodeError",
     "Encoder",
+    "Raw",
     "decode",
     "decode_lines",
     "encode",

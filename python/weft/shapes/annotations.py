@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Annotated, Any, ClassVar, Final, Literal, NewType, TypeVar, Union, get_origin
 
+from weft._core import Raw
 from weft.shapes.nodes import Field, Node, type_name
 
 __all__ = ["Reader", "is_object_id", "is_pydantic", "loaded"]
@@ -224,6 +225,8 @@ class Reader:
             return _enum(cls)
         if is_object_id(cls):
             return Node("objectid", type=cls, label="ObjectId")
+        if cls is Raw or cls is loaded("msgspec", "Raw"):
+            return Node("raw", type=cls, label="Raw")
         if issubclass(cls, _TEXT):
             return Node("text", type=cls, label=cls.__name__)
         return None
@@ -395,17 +398,17 @@ def union(members: list[Node], label: str) -> Node:
     if any(member.kind == "any" for member in members):
         return Node("any", label="any")
     node = Node("union", label=label, items=members)
-    handed = [i for i, member in enumerate(members) if member.kind == "handed"]
+    rest = [i for i, member in enumerate(members) if member.kind in ("handed", "raw")]
     for i, member in enumerate(members):
-        if i in handed:
+        if i in rest:
             continue
         for name in _classes(member):
             if name in node.classes:
                 other = members[node.classes[name]]
                 raise TypeError(f"{label}: {other.label} and {member.label} look alike in JSON")
             node.classes[name] = i
-    if len(handed) > 1:
-        raise TypeError(f"{label}: more than one of its types is handed over to pydantic")
+    if len(rest) > 1:
+        raise TypeError(f"{label}: more than one of its types is Raw, or handed over to pydantic")
     kinds = {member.kind: i for i, member in enumerate(members)}
     for wider, kind in (("float", "float"), ("decimal", "decimal")):
         if kind in kinds and wider != "decimal":
@@ -413,7 +416,7 @@ def union(members: list[Node], label: str) -> Node:
         elif kind in kinds:
             node.classes.setdefault("int", kinds[kind])
             node.classes.setdefault("float", kinds[kind])
-    for i in handed:
+    for i in rest:  # takes what no other does
         for name in _CLASSES:
             node.classes.setdefault(name, i)
     return node

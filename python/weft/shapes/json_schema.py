@@ -29,6 +29,7 @@ Mode = Literal["validation", "serialization"]
 
 _SCALARS: dict[str, Schema] = {
     "any": {},
+    "raw": {},
     "none": {"type": "null"},
     "bool": {"type": "boolean"},
     "int": {"type": "integer"},

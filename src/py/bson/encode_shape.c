@@ -428,6 +428,7 @@ static bool fits(const struct wf_node *n, PyObject *o) {
     case WF_NODE_TAGGED:
     case WF_NODE_HANDED:
     case WF_NODE_AFTER:      /* see inside */
+    case WF_NODE_RAW:        /* has no BSON form */
     case WF_NODE_SERIALIZER: /* of output alone */
     case WF_NODE_KIND_COUNT:
         break;

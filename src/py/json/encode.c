@@ -482,6 +482,8 @@ static PyObject *pass_bson_types(void) {
         {"bson.datetime_ms", "DatetimeMS"},
         {"bson.min_key", "MinKey"},
         {"bson.max_key", "MaxKey"},
+        {"weft.json", "Raw"},
+        {"msgspec", "Raw"},
     };
     PyObject *types = PyList_New(0);
     for (size_t i = 0; types != NULL && i < 2 * WF_ARRAY_LEN(names); i++) {
@@ -608,6 +610,9 @@ static WF_NOINLINE char *encode_other(struct encoder *e, char *d, PyObject *o) {
         break;
     case RULE_STRUCT:
         d = encode_struct(e, d, o);
+        break;
+    case RULE_RAW:
+        d = wf_json_put_raw(e, d, o);
         break;
     case RULE_NULL:
         d = put_bytes(e, d, "null", 4);

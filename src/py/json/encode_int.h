@@ -26,6 +26,7 @@ struct encoder {
     unsigned depth;
     bool fallback_off; /* inside a key */
     bool sort_keys;    /* members in the order of their keys */
+    bool has_raw;      /* some of it was written as it stood, and may have line breaks */
 };
 
 enum { WF_JSON_FIRST_BYTES = 1024 };
@@ -60,6 +61,13 @@ void wf_json_encode_missing(struct wf_json_state *s, PyObject *o, PyObject *name
 void wf_json_encode_located(struct encoder *e);
 /* Raises what is set as EncodeError anew, with its path: a str, stolen. */
 void wf_json_encode_raise_at(struct wf_json_state *s, PyObject *path);
+
+/* ---- raw.c ---- */
+
+/* Writes a weft.json.Raw, or a msgspec.Raw if it is JSON, as it stands. */
+char *wf_json_put_raw(struct encoder *e, char *d, PyObject *o);
+/* What was written from there on has no line breaks: those of a Raw, all outside of strings, become spaces. */
+void wf_json_one_line(struct encoder *e, size_t from);
 
 /* ---- encode.c ---- */
 

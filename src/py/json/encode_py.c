@@ -231,11 +231,13 @@ PyObject *wf_json_py_encode_lines(PyObject *module, PyObject *const *args, Py_ss
     char first[WF_JSON_FIRST_BYTES];
     struct encoder e = open_encoder(module, &options, first);
     while ((item = PyIter_Next(it)) != NULL) {
+        const size_t from = (size_t)(e.out.p - e.out.start);
         int rc = wf_json_encode_all(&e, item);
         Py_DECREF(item);
         if (rc < 0) {
             break;
         }
+        wf_json_one_line(&e, from);
         *e.out.p++ = '\n'; /* in the slack */
     }
     Py_DECREF(it);

@@ -79,9 +79,11 @@ int wf_json_exec(PyObject *module, struct wf_state *state) {
         "pos in it, lineno, colno, and the path to what is wrong, as in \"users[3].name\".",
         PyExc_ValueError, no_path);
     Py_DECREF(no_path);
-    if (s->encode_error == NULL || s->decode_error == NULL ||
+    s->raw_type = wf_json_make_raw_type(module);
+    if (s->encode_error == NULL || s->decode_error == NULL || s->raw_type == NULL ||
         PyModule_AddObjectRef(module, "EncodeError", s->encode_error) < 0 ||
-        PyModule_AddObjectRef(module, "DecodeError", s->decode_error) < 0) {
+        PyModule_AddObjectRef(module, "DecodeError", s->decode_error) < 0 ||
+        PyModule_AddObjectRef(module, "Raw", (PyObject *)s->raw_type) < 0) {
         return -1;
     }
     return PyModule_AddFunctions(module, functions);
@@ -90,6 +92,7 @@ int wf_json_exec(PyObject *module, struct wf_state *state) {
 int wf_json_traverse(struct wf_json_state *s, visitproc visit, void *arg) {
     Py_VISIT(s->encode_error);
     Py_VISIT(s->decode_error);
+    Py_VISIT(s->raw_type);
     Py_VISIT(s->utc);
     for (size_t i = 0; i < WF_JSON_RULES; i++) {
         Py_VISIT(s->rules[i].type);
@@ -101,6 +104,7 @@ int wf_json_traverse(struct wf_json_state *s, visitproc visit, void *arg) {
 void wf_json_clear(struct wf_json_state *s) {
     Py_CLEAR(s->encode_error);
     Py_CLEAR(s->decode_error);
+    Py_CLEAR(s->raw_type);
     Py_CLEAR(s->utc);
     for (size_t i = 0; i < WF_ARRAY_LEN(s->names); i++) {
         Py_CLEAR(s->names[i]);

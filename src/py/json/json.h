@@ -36,6 +36,7 @@ struct wf_json_rule {
 struct wf_json_state {
     PyObject *encode_error; /* owned: weft.json.EncodeError(TypeError, ValueError) */
     PyObject *decode_error; /* owned: DecodeError(ValueError): msg, doc, pos, lineno, colno */
+    PyTypeObject *raw_type; /* owned: weft.json.Raw */
     PyObject *names[18];    /* owned: interned attribute names, by enum name_id (json_int.h) */
     PyObject *utc;          /* owned: datetime.timezone.utc, or NULL until it is met */
     size_t long_bytes;      /* of the last result of encode() past 64 KiB, 0 for none */
@@ -87,6 +88,11 @@ PyObject *wf_json_decode_of(struct wf_state *state, struct wf_span in, unsigned 
 
 /* The same of what Python code gives: bytes, a buffer or str, to the letter of RFC 8259. */
 PyObject *wf_json_decode_object(struct wf_state *state, PyObject *data);
+
+/* Part of a document as a weft.json.Raw or, by `type` (borrowed), a msgspec.Raw.
+ * json     copied; known to be JSON
+ * returns  owned; NULL with an exception */
+PyObject *wf_json_make_raw(struct wf_json_state *s, PyObject *type, struct wf_span json);
 
 /* One value inside a document, for those that walk the rest of it themselves.
  * p        in: at the value or space in front of it; out: behind it, or the offending byte

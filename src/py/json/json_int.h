@@ -56,6 +56,7 @@ enum rule_kind {
     RULE_DECIMAL,   /* int where the exponent is not negative, else float */
     RULE_MODEL,     /* pydantic: .model_dump(mode="json", by_alias=True) */
     RULE_STRUCT,    /* msgspec.Struct: msgspec.to_builtins(o) */
+    RULE_RAW,       /* weft.json.Raw, msgspec.Raw: as it stands */
     RULE_NULL       /* pydantic_core.PydanticUndefined */
 };
 
@@ -100,6 +101,9 @@ PyObject *wf_json_py_encode_into(PyObject *module, PyObject *const *args, Py_ssi
 PyObject *wf_json_py_encode_lines(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                                   PyObject *kwnames);
 PyObject *wf_json_py_loads(PyObject *module, PyObject *data);
+
+/* The type weft.json.Raw (raw.c). NULL with an exception. */
+PyTypeObject *wf_json_make_raw_type(PyObject *module);
 
 /* Sets DecodeError. pos is an index into doc, which is what the caller gave; at one into `in`. */
 void wf_json_raise(struct wf_json_state *s, const char *msg, PyObject *doc, Py_ssize_t pos,

@@ -42,6 +42,7 @@ static const struct known known_after[] = {
     {"pydantic.color", "Color", RULE_TEXT},
     {"pydantic_extra_types.color", "Color", RULE_TEXT},
     {"msgspec", "Struct", RULE_STRUCT},
+    {"msgspec", "Raw", RULE_RAW},
 };
 
 /* dict[name]: new reference in *out, or NULL. 0, or -1 with an exception. */
@@ -179,6 +180,10 @@ static int find_fields(struct wf_json_state *s, PyTypeObject *type, PyObject *ma
 }
 
 static int find(struct wf_json_state *s, PyTypeObject *type, struct rule *out) {
+    if (type == s->raw_type) {
+        out->kind = RULE_RAW;
+        return 0;
+    }
     int yes = is_a(type, "pydantic.main", "BaseModel");
     if (yes != 0) {
         out->kind = RULE_MODEL;

@@ -574,6 +574,7 @@ static int compile_kind(struct compiler *c, PyObject *desc, struct wf_node *node
         }
         return 0;
     case WF_NODE_TEXT:
+    case WF_NODE_RAW:
         if (node->type == NULL) {
             PyErr_SetString(PyExc_ValueError, "nothing is made of the text");
             return -1;
@@ -708,6 +709,7 @@ static bool node_calls(const struct wf_node *node) {
     case WF_NODE_TIMEDELTA:
     case WF_NODE_UUID:
     case WF_NODE_CHOICE:
+    case WF_NODE_RAW:
     case WF_NODE_LIST:
     case WF_NODE_VARTUPLE:
     case WF_NODE_TUPLE:

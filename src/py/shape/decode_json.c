@@ -234,6 +234,19 @@ enum wf_walk_result json_skip_value(struct reader *r) {
     return e == WF_JSON_OK ? WF_WALK_OK : json_fail_syntax(r, e, r->p);
 }
 
+/* Passed over, and so checked; and kept as it stands. */
+static WF_NOINLINE enum wf_walk_result decode_raw(struct reader *r, const struct wf_node *n,
+                                                  PyObject **out) {
+    const char *first = r->p;
+    enum wf_walk_result result = json_skip_value(r);
+    if (result == WF_WALK_OK) {
+        *out =
+            wf_json_make_raw(&r->w->state->json, n->type, wf_span(first, (size_t)(r->p - first)));
+        result = *out != NULL ? WF_WALK_OK : WF_WALK_FAILED;
+    }
+    return result;
+}
+
 static WF_NOINLINE enum wf_walk_result decode_dict(struct reader *r, const struct wf_node *n,
                                                    PyObject **out) {
     struct wf_walk *w = r->w;
@@ -346,7 +359,7 @@ static enum wf_walk_result decode_lax_union(struct reader *r, const struct wf_no
     const struct wf_node *own = n->one_of.by_class[class];
     for (unsigned i = 0; i < n->n + (own != NULL); i++) {
         const struct wf_node *member = i < n->n ? n->one_of.members[i] : own;
-        if (member->kind >= WF_NODE_LIST || (i < n->n && member == own) ||
+        if ((member->kind >= WF_NODE_LIST && member != own) || (i < n->n && member == own) ||
             is_left_to_decimal(r, n, member, class)) {
             continue;
         }
@@ -495,6 +508,8 @@ WF_ALWAYS_INLINE enum wf_walk_result decode_kind(struct reader *r, const struct 
         return json_decode_any(r, n, 0, out);
     case WF_NODE_HANDED:
         return decode_handed(r, n, out);
+    case WF_NODE_RAW:
+        return decode_raw(r, n, out);
     case WF_NODE_AFTER:
         return decode_put_off(r, n, out);
     case WF_NODE_CHOICE:

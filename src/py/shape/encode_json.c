@@ -196,7 +196,9 @@ static WF_NOINLINE char *put_odd_key(struct typed *t, char *d, const struct wf_n
         return NULL;
     }
     Py_INCREF(key);
+    t->e.fallback_off = true;
     d = json_put(t, d, n, key);
+    t->e.fallback_off = false;
     if (d != NULL && (d = room(&t->e, d, 2)) != NULL) {
         char *text = t->e.out.start + at;
         if (*text == '[' || *text == '{') {
@@ -334,6 +336,9 @@ static char *put_any(struct typed *t, char *d, const struct wf_node *n, PyObject
     if (n->dump == NULL && PyDict_Check(o)) {
         return put_mapping(t, d, n, o);
     }
+    if (type == t->e.s->raw_type) { /* of which pydantic knows nothing */
+        return wf_json_put_raw(&t->e, d, o);
+    }
     return put_by_type(t, d, n, o);
 }
 
@@ -451,6 +456,9 @@ static WF_NOINLINE char *put_held(struct typed *t, char *d, const struct wf_node
         break;
     case WF_NODE_SERIALIZER:
         d = json_put_serialized(t, d, n, NULL, o);
+        break;
+    case WF_NODE_RAW:
+        d = json_is_of(t, n, o, true) ? wf_json_put_raw(&t->e, d, o) : json_put_other(t, d, n, o);
         break;
     default:
         d = json_put_scalar(t, d, n, o);

@@ -31,7 +31,7 @@ static enum wf_walk_result encode_root(struct typed *t, const struct wf_shape *s
     t->e.fallback = NULL;
     t->e.path = NULL;
     t->e.steps = t->e.depth = 0;
-    t->e.fallback_off = t->e.sort_keys = false;
+    t->e.fallback_off = t->e.sort_keys = t->e.has_raw = false;
     t->flags = flags;
     t->judged = (flags & WF_OUTPUT_JUDGED) != 0;
     t->unproved = false;
@@ -130,8 +130,9 @@ PyObject *shape_judge_json(PyObject *self, PyObject *const *args, Py_ssize_t nar
         result =
             encode_root(&t, (struct wf_shape *)self, args[0], (unsigned)flags | WF_OUTPUT_JUDGED);
     }
-    if (result == WF_WALK_OK && around && !put_around(&t, args[3])) {
-        result = WF_WALK_FAILED;
+    if (result == WF_WALK_OK && around) { /* a line of a stream */
+        wf_json_one_line(&t.e, (size_t)PyBytes_GET_SIZE(args[2]));
+        result = put_around(&t, args[3]) ? WF_WALK_OK : WF_WALK_FAILED;
     }
     PyObject *json = NULL;
     if (result == WF_WALK_OK) {
@@ -188,11 +189,13 @@ PyObject *shape_encode_json_lines(PyObject *self, PyObject *items) {
     wf_json_open_bytes(&t.e.to_bytes, &((struct wf_shape *)self)->state->json, first);
     Py_INCREF(self);
     while ((item = PyIter_Next(it)) != NULL) {
+        const size_t from = mark(&t, t.e.out.p);
         enum wf_walk_result result = encode_root(&t, (struct wf_shape *)self, item, 0);
         Py_DECREF(item);
         if (result != WF_WALK_OK) {
             break;
         }
+        wf_json_one_line(&t.e, from);
         *t.e.out.p++ = '\n'; /* in the slack */
     }
     Py_DECREF(it);

@@ -87,6 +87,7 @@ bool json_is_of(struct typed *t, const struct wf_node *n, PyObject *o, bool exac
         return choice_of(n, o) != NULL || is_other_member(n, o);
     case WF_NODE_OBJECTID:
     case WF_NODE_TEXT:
+    case WF_NODE_RAW:
         return is_type(o, (PyTypeObject *)n->type, false);
     case WF_NODE_LIST:
         return exactly ? PyList_CheckExact(o) : PyList_Check(o) || PyTuple_Check(o);

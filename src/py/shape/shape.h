@@ -76,6 +76,7 @@ enum {
     X(UNION, "union")   /* the member its input's class selects */                                 \
     X(TAGGED, "tagged") /* objects told apart by the value of one key, or arrays by their first */ \
     X(OBJECT, "object") /* known fields */                                                         \
+    X(RAW, "raw")       /* the JSON of any value as it stands, as `type`: Raw, or msgspec's */     \
     X(AFTER, "after")   /* what `call` makes of `item`, when all else is valid */                  \
     X(SERIALIZER,                                                                                  \
       "serializer")     /* output: what `call` makes of it, as items[0]; None as items[1], \

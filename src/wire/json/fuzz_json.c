@@ -90,7 +90,7 @@ static void layout_survives(const char *in, size_t size) {
     struct wf_json_buf_out o;
     wf_buf_init(&b, SIZE_MAX / 2);
     wf_json_buf_open(&o, &b);
-    if (wf_json_indent(wf_span(stripped, n), size % 5, &o.out) != WF_BUF_OK) {
+    if (wf_json_indent(wf_span(in, size), size % 5, &o.out) != WF_BUF_OK) {
         abort();
     }
     wf_json_buf_close(&o);

@@ -202,7 +202,7 @@ static inline int wf_json_put_text(struct wf_json_out *o, const char *s, size_t 
     return WF_BUF_OK;
 }
 
-/* Lays out JSON that has no spaces as json.dumps(indent=spaces) does. `in` is JSON, and known to be. */
+/* Lays out JSON as json.dumps(indent=spaces) does, whatever white space it has. `in` is JSON, and known to be. */
 int wf_json_indent(struct wf_span in, unsigned spaces, struct wf_json_out *o);
 
 static inline int wf_json_put_i64(struct wf_json_out *o, int64_t v) {

@@ -65,16 +65,24 @@ int wf_json_indent(struct wf_span in, unsigned spaces, struct wf_json_out *o) {
     while (p < end && rc == WF_BUF_OK) {
         const char *next = *p == '"' ? string_end(p, end) : p + 1;
         bool opens = *p == '{' || *p == '[', closes = *p == '}' || *p == ']';
-        bool empty = opens && next < end && (*next == '}' || *next == ']');
-        next += empty;
+        const char *inside = opens ? wf_json_skip_space(next, end) : end;
+        bool empty = inside < end && (*inside == '}' || *inside == ']');
+        if (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t') {
+            p = next; /* of JSON that somebody else has written */
+            continue;
+        }
         if (closes) {
             rc = put_line(o, --level * spaces);
         }
         if (rc == WF_BUF_OK) {
             rc = wf_json_put_bytes(o, p, (size_t)(next - p));
         }
+        if (rc == WF_BUF_OK && empty) {
+            *o->p++ = *inside; /* in the slack, as below */
+            next = inside + 1;
+        }
         if (rc == WF_BUF_OK && *p == ':') {
-            *o->p++ = ' '; /* in the slack */
+            *o->p++ = ' ';
         }
         if (rc == WF_BUF_OK && (*p == ',' || (opens && !empty))) {
             level += opens;
