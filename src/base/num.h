@@ -185,29 +185,38 @@ static inline __m128i wf_load_digits16(const char *p, unsigned *n) {
 }
 #endif
 
-/* Reads digits on top of *value, which wraps past 19 of them. Returns their end. Sixteen or eight at
- * once, and the last ones one by one: how many there are is the processor's guess, since what comes next
- * would have to wait for the answer. */
+/* Sixteen digits, in two halves as wf_load_digits8 gives them. */
+static inline uint64_t wf_value_of_two_digits8(uint64_t first, uint64_t second) {
+#if defined(__SSE2__)
+    return wf_value_of_digits16(_mm_set_epi64x((long long)second, (long long)first));
+#else
+    return wf_value_of_digits8(first) * 100000000 + wf_value_of_digits8(second);
+#endif
+}
+
+/* Reads digits on top of *value, which wraps past 19 of them. Returns their end. Sixteen or eight at once, and
+ * the last ones one by one: how many there are is the processor's guess, since what comes next would have to
+ * wait for the answer. */
 static inline const char *wf_digits_read(const char *p, const char *end, uint64_t *value) {
     uint64_t v = *value;
-#if defined(__SSE2__)
-    if (end - p >= 16) {
-        unsigned n;
-        __m128i digits = wf_load_digits16(p, &n);
-        if (n == 16) {
-            v = v * UINT64_C(10000000000000000) + wf_value_of_digits16(digits);
-            p += 16;
-        }
-    }
-#endif
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    while (end - p >= 8) {
-        uint64_t other, digits = wf_load_digits8(p, &other);
-        if (other != 0) {
-            break;
+    while (end - p >= 16) {
+        uint64_t other, first = wf_load_digits8(p, &other);
+        if (other == 0) {
+            uint64_t second = wf_load_digits8(p + 8, &other);
+            if (other == 0) {
+                v = v * UINT64_C(10000000000000000) + wf_value_of_two_digits8(first, second);
+                p += 16;
+                continue;
+            }
+            v = v * 100000000 + wf_value_of_digits8(first);
+            p += 8;
         }
-        v = v * 100000000 + wf_value_of_digits8(digits);
-        p += 8;
+        while ((unsigned char)(*p - '0') <= 9) { /* one of the next eight ends them */
+            v = v * 10 + (unsigned char)(*p++ - '0');
+        }
+        *value = v;
+        return p;
     }
 #endif
     while (p < end && (unsigned char)(*p - '0') <= 9) {

@@ -12,7 +12,7 @@ enum { ESCAPED_FIRST = 1024 };
 
 /* An open container. */
 struct frame {
-    PyObject *dict; /* owned; NULL: an array */
+    PyObject *dict; /* owned; NULL: an array, or the document */
     PyObject *key;  /* owned: the member whose value comes next; NULL between members */
     size_t at;      /* an array's first value in `values` */
 };
@@ -20,11 +20,11 @@ struct frame {
 struct decoder {
     struct wf_json_state *s;
     unsigned flags;
-    unsigned depth, depth_max;
     enum wf_json_error error; /* WF_JSON_OK while what went wrong is a Python exception */
-    const char *at;           /* where */
+    const char *at;           /* where; or how far a rare token or the whole was read */
+    struct frame *top, *last; /* the innermost that is open, and the one that may be */
     struct wf_values values;  /* of the arrays that are open */
-    struct frame frames[WF_JSON_DEPTH_MAX];
+    struct frame frames[1 + WF_JSON_DEPTH_MAX]; /* the first one is the document */
 };
 
 WF_NOINLINE PyObject *wf_json_make_big_int(struct wf_span digits) {
@@ -100,68 +100,61 @@ static PyObject *read_escaped(struct decoder *d, const char **p, const char *end
     return str;
 }
 
-/* A string that is not plain ASCII. p is inside the quotes, q where the scan stopped. NULL: as
- * decode_value. */
-static WF_NOINLINE PyObject *read_text(struct decoder *d, const char **p, const char *q,
+/* What is rare is read out of line, and leaves in d->at where it ends. NULL: as decode_value. */
+
+/* A string that is not plain ASCII. p is inside the quotes, q where the scan stopped. */
+static WF_NOINLINE PyObject *read_text(struct decoder *d, const char *p, const char *q,
                                        const char *end, unsigned high) {
+    d->at = p;
     if (high == 0 && end - q >= 2 && *q == '\\' && q[1] != 'u') {
         bool odd = false;
-        PyObject *str = read_escaped(d, p, end, &odd);
+        PyObject *str = read_escaped(d, &d->at, end, &odd);
         if (!odd) {
             return str;
         }
     }
     struct wf_json_text text;
-    enum wf_json_error e = wf_json_text_read_slow(p, q, end, high, d->flags, &text);
-    if (wf_unlikely(e != WF_JSON_OK)) {
-        d->error = e;
-        d->at = *p;
-        return NULL;
-    }
-    return wf_json_make_text(&text);
+    d->error = wf_json_text_read_slow(&d->at, q, end, high, d->flags, &text);
+    return wf_likely(d->error == WF_JSON_OK) ? wf_json_make_text(&text) : NULL;
 }
 
 /* The same for a key. */
-static WF_NOINLINE PyObject *read_odd_key(struct decoder *d, const char **p, const char *end) {
+static WF_NOINLINE PyObject *read_odd_key(struct decoder *d, const char *p, const char *end) {
     struct wf_json_text text;
-    enum wf_json_error e = wf_json_text_read(p, end, d->flags, &text);
-    if (wf_unlikely(e != WF_JSON_OK)) {
-        d->error = e;
-        d->at = *p;
-        return NULL;
-    }
-    return wf_json_make_key(d->s, &text);
+    d->at = p;
+    d->error = wf_json_text_read(&d->at, end, d->flags, &text);
+    return wf_likely(d->error == WF_JSON_OK) ? wf_json_make_key(d->s, &text) : NULL;
 }
 
-/* Any number, at *p, or what is none. NULL: as decode_value. */
-static WF_NOINLINE PyObject *read_number(struct decoder *d, const char **p, const char *end) {
+/* Any number, or what is none. */
+static WF_NOINLINE PyObject *read_number(struct decoder *d, const char *p, const char *end) {
     struct wf_json_number number;
-    const char *first = *p;
-    enum wf_json_error e = wf_json_long_number_read(p, end, d->flags, &number);
+    d->at = p;
+    enum wf_json_error e = wf_json_long_number_read(&d->at, end, d->flags, &number);
     if (wf_likely(e == WF_JSON_OK)) {
         PyObject *v = wf_json_make_number(&number);
         if (wf_unlikely(v == NULL)) {
-            d->at = first;
+            d->at = p;
         }
         return v;
     }
     if (d->flags & WF_JSON_NONFINITE) {
-        const char *q = first;
+        const char *q = p;
         PyObject *v = read_nonfinite(&q, end);
         if (v != NULL || PyErr_Occurred()) {
-            *p = q;
+            d->at = q;
             return v;
         }
     }
-    const bool none = !wf_json_is_number(*first);
+    const bool none = !wf_json_is_number(*p);
     d->error = none ? WF_JSON_VALUE : e;
-    d->at = none ? first : *p;
+    d->at = none ? p : d->at;
     return NULL;
 }
 
-/* A number that fits 64 bits or is a float, in registers. Others are read_number's. */
+/* A number that fits 64 bits or is a float, in registers. */
 WF_ALWAYS_INLINE PyObject *read_usual_number(struct decoder *d, const char **p, const char *end) {
-    const char *q = *p;
+    const char *first = *p, *q = first;
     double value;
     if (wf_likely(end - q >= WF_SHORT_NUMBER_BYTES)) {
         int32_t i;
@@ -180,135 +173,152 @@ WF_ALWAYS_INLINE PyObject *read_usual_number(struct decoder *d, const char **p, 
     uint64_t v = 0;
     q = wf_digits_read(q, end, &v);
     size_t n = (size_t)(q - digits);
-    if (wf_unlikely(n - 1 > 18 || (*digits == '0' && n > 1))) { /* none; 19 digits fit 64 bits */
-        return read_number(d, p, end);
+    if (wf_unlikely(n - 1 > 18) || (wf_unlikely(*digits == '0') && n > 1)) {
+        goto other; /* none; 19 digits fit 64 bits */
     }
-    if (wf_likely(q < end) && (*q == '.' || (*q | 0x20) == 'e')) {
-        enum wf_json_error e = wf_json_fraction_read(*p, &q, end, v, n, &value);
+    if (wf_likely(q < end) && *q > ',' && (*q == '.' || (*q | 0x20) == 'e')) {
+        enum wf_json_error e = wf_json_fraction_read(first, &q, end, v, n, &value);
         if (wf_unlikely(e != WF_JSON_OK || __builtin_isinf(value))) {
-            return read_number(d, p, end);
+            goto other;
         }
         *p = q;
         return PyFloat_FromDouble(value);
     }
-    if (wf_unlikely(v > INT64_MAX)) {
-        return read_number(d, p, end);
+    if (wf_likely(v <= INT64_MAX)) {
+        const uint64_t sign = negative; /* v or -v, without a guess at which */
+        *p = q;
+        return wf_json_make_int(d->s, (int64_t)((v ^ -sign) + sign));
     }
-    *p = q;
-    const uint64_t sign = negative; /* v or -v, without a guess at which */
-    return wf_json_make_int(d->s, (int64_t)((v ^ -sign) + sign));
+other:;
+    PyObject *number = read_number(d, first, end);
+    *p = d->at;
+    return number;
+}
+
+/* A string. */
+WF_ALWAYS_INLINE PyObject *read_string(struct decoder *d, const char **p, const char *end) {
+    const char *first = *p + 1;
+    unsigned high = 0;
+    const char *q = wf_json_plain(first, end, &high);
+    if (wf_likely(high == 0 && q < end && *q == '"')) {
+        *p = q + 1;
+        return wf_json_make_ascii(first, (size_t)(q - first));
+    }
+    PyObject *str = read_text(d, first, q, end, high);
+    *p = d->at;
+    return str;
+}
+
+/* A string that is a key. */
+WF_ALWAYS_INLINE PyObject *read_key(struct decoder *d, const char **p, const char *end) {
+    const char *first = *p + 1;
+    unsigned high = 0;
+    const char *q = wf_json_plain(first, end, &high);
+    if (wf_likely(high == 0 && q < end && *q == '"')) {
+        *p = q + 1;
+        return wf_json_make_ascii_key(d->s, first, (size_t)(q - first));
+    }
+    PyObject *key = read_odd_key(d, first, end);
+    *p = d->at;
+    return key;
+}
+
+/* true, false, null and what json.loads knows beyond them, or what is none. NULL: as decode_value. */
+static inline PyObject *read_literal(struct decoder *d, const char **p, const char *end) {
+    const char *first = *p;
+    enum wf_json_error e = WF_JSON_LITERAL;
+    switch (*first) {
+    case 't':
+        if (WF_JSON_IS(first, end, "true")) {
+            *p += 4;
+            return Py_NewRef(Py_True);
+        }
+        break;
+    case 'f':
+        if (WF_JSON_IS(first, end, "false")) {
+            *p += 5;
+            return Py_NewRef(Py_False);
+        }
+        break;
+    case 'n':
+        if (WF_JSON_IS(first, end, "null")) {
+            *p += 4;
+            return Py_NewRef(Py_None);
+        }
+        break;
+    default:
+        if (d->flags & WF_JSON_NONFINITE) {
+            PyObject *v = read_nonfinite(p, end);
+            if (v != NULL || PyErr_Occurred()) {
+                return v;
+            }
+        }
+        e = WF_JSON_VALUE;
+        break;
+    }
+    d->error = e;
+    d->at = first;
+    return NULL;
+}
+
+/* Space is passed over. Is there anything behind it? */
+WF_ALWAYS_INLINE bool is_more(const char **p, const char *end) {
+    if (wf_unlikely(*p == end || (unsigned char)**p <= ' ')) {
+        *p = wf_json_skip_space(*p, end);
+    }
+    return wf_likely(*p != end);
 }
 
 /* Reads the value at p; d->at is the first byte behind it. NULL: d->error and d->at say why, or an
  * exception is set; what is open is left for decoder_clear. */
 static PyObject *decode_value(struct decoder *d, const char *p, const char *end) {
-    struct frame *f;
+    struct frame *f = d->top;
     PyObject *v;
     enum wf_json_error e;
-    const char *q;
-    unsigned high;
 
 value:
-    p = wf_json_skip_space(p, end);
-    if (wf_unlikely(p == end)) {
-        e = d->depth == 0 ? WF_JSON_EMPTY : WF_JSON_END;
+    if (!is_more(&p, end)) {
+        e = f == d->frames ? WF_JSON_EMPTY : WF_JSON_END;
         goto bad;
     }
-    switch (*p) {
-    case '"':
-        p++;
-        high = 0;
-        q = wf_json_plain(p, end, &high);
-        if (wf_likely(high == 0 && q < end && *q == '"')) {
-            v = wf_json_make_ascii(p, (size_t)(q - p));
-            p = q + 1;
-        } else {
-            v = read_text(d, &p, q, end, high);
-        }
-        break;
-    case '{':
-        if (wf_unlikely(d->depth == d->depth_max)) {
-            e = WF_JSON_DEPTH;
-            goto bad;
-        }
-        v = PyDict_New();
-        p = wf_json_skip_space(p + 1, end);
-        if (p < end && *p == '}') {
-            p++;
-            break;
-        }
-        if (wf_unlikely(v == NULL)) {
-            return NULL;
-        }
-        d->frames[d->depth++] = (struct frame){.dict = v};
-        goto key;
-    case '[':
-        if (wf_unlikely(d->depth == d->depth_max)) {
-            e = WF_JSON_DEPTH;
-            goto bad;
-        }
-        p = wf_json_skip_space(p + 1, end);
-        if (p < end && *p == ']') {
-            p++;
-            v = PyList_New(0);
-            break;
-        }
-        d->frames[d->depth++] = (struct frame){.at = d->values.len};
-        goto value;
-    case '-': /* to '9' without a gap, so that nothing asks whether there is a sign */
-    case '.':
-    case '/':
-    case '0':
-    case '1':
-    case '2':
-    case '3':
-    case '4':
-    case '5':
-    case '6':
-    case '7':
-    case '8':
-    case '9':
+    if (*p == '"') {
+        v = read_string(d, &p, end);
+    } else if ((unsigned char)(*p - '-') <= '9' - '-') { /* '.' and '/' are left to it too */
         v = read_usual_number(d, &p, end);
-        break;
-    case 't':
-        if (!WF_JSON_IS(p, end, "true")) {
-            goto bad_literal;
-        }
-        p += 4;
-        v = Py_NewRef(Py_True);
-        break;
-    case 'f':
-        if (!WF_JSON_IS(p, end, "false")) {
-            goto bad_literal;
-        }
-        p += 5;
-        v = Py_NewRef(Py_False);
-        break;
-    case 'n':
-        if (!WF_JSON_IS(p, end, "null")) {
-            goto bad_literal;
-        }
-        p += 4;
-        v = Py_NewRef(Py_None);
-        break;
-    default:
-        v = d->flags & WF_JSON_NONFINITE ? read_nonfinite(&p, end) : NULL;
-        if (v == NULL && !PyErr_Occurred()) {
-            e = WF_JSON_VALUE;
+    } else if (*p == '{' || *p == '[') {
+        const bool is_dict = *p == '{';
+        if (wf_unlikely(f == d->last)) {
+            e = WF_JSON_DEPTH;
             goto bad;
         }
-        break;
+        p++;
+        const bool empty = is_more(&p, end) && *p == (is_dict ? '}' : ']');
+        p += empty;
+        if (is_dict || empty) {
+            v = is_dict ? PyDict_New() : PyList_New(0);
+            if (wf_unlikely(v == NULL)) {
+                return NULL;
+            }
+        }
+        if (!empty) {
+            d->top = ++f;
+            f->key = NULL;
+            if (is_dict) {
+                f->dict = v;
+                goto key;
+            }
+            f->dict = NULL;
+            f->at = d->values.len;
+            goto value;
+        }
+    } else {
+        v = read_literal(d, &p, end);
     }
     if (wf_unlikely(v == NULL)) {
         return NULL;
     }
 
 have_value: /* v is a value, whole */
-    if (d->depth == 0) {
-        d->at = p;
-        return v;
-    }
-    f = &d->frames[d->depth - 1];
     if (f->dict != NULL) {
         int rc = PyDict_SetItem(f->dict, f->key, v); /* the last of equal names wins */
         Py_DECREF(v);
@@ -316,46 +326,34 @@ have_value: /* v is a value, whole */
         if (wf_unlikely(rc < 0)) {
             return NULL;
         }
-        p = wf_json_skip_space(p, end);
-        if (wf_unlikely(p == end)) {
-            e = WF_JSON_END;
-            goto bad;
-        }
-        if (*p == ',') {
-            p = wf_json_skip_space(p + 1, end);
-            goto key;
-        }
-        if (wf_unlikely(*p != '}')) {
-            e = WF_JSON_COMMA;
-            goto bad;
-        }
-        p++;
-        v = f->dict;
-        d->depth--;
-        goto have_value;
-    }
-    if (wf_unlikely(wf_values_push(&d->values, v) < 0)) {
+    } else if (f == d->frames) {
+        d->at = p;
+        return v;
+    } else if (wf_unlikely(wf_values_push(&d->values, v) < 0)) {
         return NULL;
     }
-    p = wf_json_skip_space(p, end);
-    if (wf_unlikely(p == end)) {
+    if (!is_more(&p, end)) {
         e = WF_JSON_END;
         goto bad;
     }
     if (*p == ',') {
         p++;
-        goto value;
+        if (f->dict == NULL) {
+            goto value;
+        }
+        is_more(&p, end);
+        goto key;
     }
-    if (wf_unlikely(*p != ']')) {
+    if (wf_unlikely(*p != (f->dict != NULL ? '}' : ']'))) {
         e = WF_JSON_COMMA;
         goto bad;
     }
     p++;
-    v = wf_values_pop_list(&d->values, f->at);
+    v = f->dict != NULL ? f->dict : wf_values_pop_list(&d->values, f->at);
     if (wf_unlikely(v == NULL)) {
         return NULL;
     }
-    d->depth--;
+    d->top = --f;
     goto have_value;
 
 key: /* behind '{' or ',' and space */
@@ -363,29 +361,17 @@ key: /* behind '{' or ',' and space */
         e = p == end ? WF_JSON_END : WF_JSON_KEY;
         goto bad;
     }
-    p++;
-    high = 0;
-    q = wf_json_plain(p, end, &high);
-    f = &d->frames[d->depth - 1];
-    if (wf_likely(high == 0 && q < end && *q == '"')) {
-        f->key = wf_json_make_ascii_key(d->s, p, (size_t)(q - p));
-        p = q + 1;
-    } else {
-        f->key = read_odd_key(d, &p, end);
-    }
+    f->key = read_key(d, &p, end);
     if (wf_unlikely(f->key == NULL)) {
         return NULL;
     }
-    p = wf_json_skip_space(p, end);
-    if (wf_unlikely(p == end || *p != ':')) {
+    if (wf_unlikely(!is_more(&p, end) || *p != ':')) {
         e = p == end ? WF_JSON_END : WF_JSON_COLON;
         goto bad;
     }
     p++;
     goto value;
 
-bad_literal:
-    e = WF_JSON_LITERAL;
 bad:
     d->error = e;
     d->at = p;
@@ -397,16 +383,16 @@ static inline void decoder_init(struct decoder *d, struct wf_json_state *s, unsi
                                 unsigned depth) {
     d->s = s;
     d->flags = flags;
-    d->depth = 0;
-    d->depth_max = WF_JSON_DEPTH_MAX - depth;
+    d->top = d->frames;
+    d->last = d->frames + WF_JSON_DEPTH_MAX - depth;
+    d->frames[0] = (struct frame){.dict = NULL};
     d->error = WF_JSON_OK;
     d->at = NULL;
     wf_values_init(&d->values);
 }
 
 static void decoder_clear(struct decoder *d) {
-    while (d->depth > 0) {
-        struct frame *f = &d->frames[--d->depth];
+    for (struct frame *f = d->top; f > d->frames; f--) {
         Py_XDECREF(f->dict);
         Py_XDECREF(f->key);
     }
