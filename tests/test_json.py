@@ -888,3 +888,17 @@ def test_pythons_allocations_may_fail() -> None:
                 testcapi.remove_mem_hooks()
             assert got is None or got == result
         assert action() == result
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_whole_numbers_of_any_length_end_where_the_input_does(sign: str) -> None:
+    """Behind a part of bytes there are more digits, which are not read."""
+    digits = "1234567890987654321012345678909876543210"
+    for n in range(1, len(digits) + 1):
+        text = sign + digits[:n]
+        for behind in ("", " ", ",1", ".5", "e1"):
+            document = f"[{text}{behind}]".encode()
+            part = memoryview(document + b"9" * 24)[: len(document)]
+            assert decode(document) == decode(part) == json.loads(document)
+        alone = memoryview(text.encode() + b"9" * 24)[: len(text)]
+        assert decode(alone) == decode(alone, type=int) == int(text)
