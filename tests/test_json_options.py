@@ -237,7 +237,7 @@ def test_long_documents_both_ways(items: list[Any], times: int) -> None:
 
 
 def test_short_results_after_a_long_one_do_not_ask_for_its_room():
-    """They did for ever: a mapping of memory each time, and a MemoryError where there was not as much."""
+    """They did for ever: a mapping of memory each time, and a MemoryError where it is limited."""
     encode(["y" * 1000] * 20_000)
     short = ["x" * 50] * 1500
     encode(short)  # may be guessed to be as long, to a bound
