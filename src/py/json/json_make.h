@@ -4,6 +4,7 @@
 #ifndef WF_PY_JSON_MAKE_H
 #define WF_PY_JSON_MAKE_H
 
+#include "py/ascii.h"
 #include "py/json/json_int.h"
 #include "py/key_slot.h"
 
@@ -30,12 +31,12 @@ static inline void wf_json_copy_short(char *d, const char *s, size_t n) {
 }
 
 static inline PyObject *wf_json_make_ascii(const char *s, size_t n) {
-    if (wf_unlikely(n == 1)) {            /* CPython keeps the one-character strings of Latin-1 */
-        return PyUnicode_FromOrdinal(*s); /* NOLINT: as above */
+    if (wf_unlikely(n < 2)) { /* CPython keeps the one-character strings of Latin-1 */
+        return n == 0 ? PyUnicode_New(0, 0) : PyUnicode_FromOrdinal(*s); /* NOLINT: as above */
     }
-    PyObject *str = PyUnicode_New((Py_ssize_t)n, 0x7f);
+    PyObject *str = wf_ascii_new(n);
     if (wf_likely(str != NULL)) {
-        wf_json_copy_short((char *)((PyASCIIObject *)str + 1), s, n);
+        wf_json_copy_short(wf_ascii_chars(str), s, n);
     }
     return str;
 }
@@ -92,7 +93,7 @@ static inline PyObject *wf_json_make_ascii_key(struct wf_json_state *s, const ch
     PyObject **slot = &s->keys[wf_key_slot(wf_span(p, n), WF_JSON_KEYS)];
     PyObject *key = *slot; /* borrowed from the cache */
     if (wf_likely(key != NULL && (size_t)PyUnicode_GET_LENGTH(key) == n &&
-                  wf_json_equal_short((const char *)((PyASCIIObject *)key + 1), p, n))) {
+                  wf_json_equal_short(wf_ascii_chars(key), p, n))) {
         return Py_NewRef(key);
     }
     key = wf_json_make_ascii(p, n);
