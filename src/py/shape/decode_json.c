@@ -106,7 +106,7 @@ static WF_NOINLINE enum wf_walk_result decode_str(struct reader *r, const struct
         return json_fail_expected(r, n, first);
     }
     unsigned high = 0;
-    const char *text = first + 1, *q = wf_json_plain(text, r->end, &high);
+    const char *text = first + 1, *q = wf_json_plain_in(r->start, text, r->end, &high);
     if (wf_unlikely(high != 0 || q == r->end || *q != '"')) {
         return decode_wide_str(r, n, out);
     }

@@ -37,7 +37,7 @@ static inline const char *wf_json_skip_space(const char *p, const char *end) {
 
 /* ---- strings ---- */
 
-/* The first quote, backslash or control byte in [p, end), or end.
+/* The first quote, backslash or control byte in [p, end), or end: what wf_json_plain_in gives.
  * high  set to non-zero when a byte before it is not ASCII; otherwise left as it is */
 static inline const char *wf_json_plain_bytewise(const char *p, const char *end, unsigned *high) {
     for (; p < end; p++) {
@@ -60,7 +60,7 @@ static inline uint64_t wf_json_special8(uint64_t x) {
     return hit & (ones * 0x80);
 }
 
-/* wf_json_plain for what is left of less than 16 bytes. */
+/* The same for what is left of less than 16 bytes. */
 static inline const char *wf_json_plain_tail(const char *p, const char *end, unsigned *high) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     const bool eight = end - p >= 8; /* so the last eight may be read, whatever is left of them */
@@ -98,8 +98,11 @@ static inline unsigned wf_json_special16(__m128i v) {
     return (unsigned)_mm_movemask_epi8(wf_json_specials16(v));
 }
 
-static inline const char *wf_json_plain(const char *p, const char *end, unsigned *high) {
-    while (end - p >= 16) {
+/* start  at or before p; [start, p) is readable too, so that sixteen bytes at once can be looked at up
+ *        to the end. Of them only those from p on count. */
+static inline const char *wf_json_plain_in(const char *start, const char *p, const char *end,
+                                           unsigned *high) {
+    for (; end - p >= 16; p += 16) {
         __m128i v = _mm_loadu_si128((const __m128i *)p);
         unsigned special = wf_json_special16(v);
         unsigned beyond = (unsigned)_mm_movemask_epi8(v);
@@ -109,15 +112,31 @@ static inline const char *wf_json_plain(const char *p, const char *end, unsigned
             return p + i;
         }
         *high |= beyond;
-        p += 16;
     }
-    return wf_json_plain_tail(p, end, high);
+    if (wf_unlikely(end - start < 16)) {
+        return wf_json_plain_tail(p, end, high);
+    }
+    /* the last sixteen, without those in front of p; and the end ends them */
+    const unsigned left = (unsigned)(end - p);
+    __m128i v = _mm_loadu_si128((const __m128i *)(end - 16));
+    unsigned special = wf_json_special16(v) >> (16 - left) | 1u << left;
+    unsigned beyond = (unsigned)_mm_movemask_epi8(v) >> (16 - left);
+    unsigned i = (unsigned)__builtin_ctz(special);
+    *high |= beyond & ((1u << i) - 1);
+    return p + i;
 }
 #else
-static inline const char *wf_json_plain(const char *p, const char *end, unsigned *high) {
+static inline const char *wf_json_plain_in(const char *start, const char *p, const char *end,
+                                           unsigned *high) {
+    (void)start;
     return wf_json_plain_tail(p, end, high);
 }
 #endif
+
+/* The same where nothing is known of what is in front of p. */
+static inline const char *wf_json_plain(const char *p, const char *end, unsigned *high) {
+    return wf_json_plain_in(p, p, end, high);
+}
 
 /* A string as it stands in the input: measured and checked, not yet unescaped. */
 struct wf_json_text {

@@ -151,6 +151,13 @@ static void fast_scan_agrees_with_the_plain_one(void **state) {
         const char *plain = wf_json_plain_bytewise(p, p + n, &plain_high);
         assert_ptr_equal(fast, plain);
         assert_int_equal(fast_high != 0, plain_high != 0);
+        for (size_t at = 0; at <= n; at++) { /* with what is in front of it */
+            fast_high = plain_high = 0;
+            fast = wf_json_plain_in(p, p + at, p + n, &fast_high);
+            plain = wf_json_plain_bytewise(p + at, p + n, &plain_high);
+            assert_ptr_equal(fast, plain);
+            assert_int_equal(fast_high != 0, plain_high != 0);
+        }
         free(p);
     }
 }
