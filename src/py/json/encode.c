@@ -43,51 +43,125 @@ static char *encode_bytes(struct encoder *e, char *d, PyObject *bytes) {
 /* Anything but the types that encode_inline knows. */
 static WF_NOINLINE char *encode_complex(struct encoder *e, char *d, PyObject *o);
 
-/* Inlined in the loops of list, tuple and dict. */
-WF_ALWAYS_INLINE char *encode_inline(struct encoder *e, char *d, PyObject *o) {
+/* A str, int, constant or float at *d; false where it is none. */
+WF_ALWAYS_INLINE bool encode_scalar(struct encoder *e, char **d, PyObject *o) {
     PyTypeObject *type = Py_TYPE(o);
     if (type == &PyUnicode_Type) {
-        return encode_str(e, d, o);
+        *d = encode_str(e, *d, o);
+    } else if (type == &PyLong_Type) {
+        *d = encode_int(e, *d, o);
+    } else if (is_constant(o)) {
+        *d = encode_constant(e, *d, o);
+    } else if (type == &PyFloat_Type) {
+        *d = encode_double(e, *d, PyFloat_AS_DOUBLE(o));
+    } else {
+        return false;
     }
-    if (type == &PyLong_Type) {
-        return encode_int(e, d, o);
-    }
-    if (is_constant(o)) {
-        return encode_constant(e, d, o);
-    }
-    if (type == &PyFloat_Type) {
-        return encode_double(e, d, PyFloat_AS_DOUBLE(o));
-    }
-    return encode_complex(e, d, o);
+    return true;
 }
 
-/* It is not empty. */
-static char *encode_items(struct encoder *e, char *d, PyObject *list) {
+/* Inlined in the loop of dict and others. */
+WF_ALWAYS_INLINE char *encode_inline(struct encoder *e, char *d, PyObject *o) {
+    return encode_scalar(e, &d, o) ? d : encode_complex(e, d, o);
+}
+
+static inline char *open_list(struct encoder *e, char *d) {
     if (enter(e) < 0 || (d = room(e, d, 2)) == NULL) {
         return NULL;
     }
     *d++ = '[';
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) { /* it may shrink on the way */
-        PyObject *o = PyList_GET_ITEM(list, i);
-        if (is_constant(o) && wf_likely((size_t)(e->out.end - d) > WF_JSON_SLACK + 8)) {
-            d = put_constant(d, o) + 1; /* the comma is there */
-            continue;
-        }
-        d = encode_inline(e, d, o);
-        if (wf_unlikely(d == NULL)) {
-            return wf_json_encode_at_index(e, i);
-        }
-        *d++ = ',';
-    }
-    return finish(e, d, ']');
+    return d;
 }
 
-/* A list, held on to: Python code may run. */
-static WF_NOINLINE char *encode_list(struct encoder *e, char *d, PyObject *list) {
+struct list_at {
+    PyObject *list; /* owned: Python code may run */
+    Py_ssize_t i;   /* the item that is written */
+};
+
+/* A list that is not empty.
+ * nested  a constant: of lists in it the outer ones wait here, so that a level is no call; beyond LISTS_MAX
+ *         it is one */
+WF_ALWAYS_INLINE char *encode_items(struct encoder *e, char *d, PyObject *list, bool nested) {
+    enum { LISTS_MAX = 8 };
+    struct list_at outer[LISTS_MAX];
+    unsigned n = 0;
+    Py_ssize_t i = 0;
+    d = open_list(e, d);
+    if (wf_unlikely(d == NULL)) {
+        return NULL;
+    }
     Py_INCREF(list);
-    d = encode_items(e, d, list);
-    Py_DECREF(list);
-    return d;
+    for (;;) {
+        while (i < PyList_GET_SIZE(list)) { /* it may shrink on the way */
+            PyObject *o = PyList_GET_ITEM(list, i);
+            if (is_constant(o) && wf_likely((size_t)(e->out.end - d) > WF_JSON_SLACK + 8)) {
+                d = put_constant(d, o) + 1; /* the comma is there */
+                i++;
+                continue;
+            }
+            if (PyLong_CheckExact(o)) { /* where there is one there are more */
+                do {
+                    d = encode_int(e, d, o);
+                    if (wf_unlikely(d == NULL)) {
+                        goto fail;
+                    }
+                    *d++ = ',';
+                    i++;
+                } while (i < PyList_GET_SIZE(list) &&
+                         PyLong_CheckExact(o = PyList_GET_ITEM(list, i)));
+                continue;
+            }
+            if (!encode_scalar(e, &d, o)) {
+                if (nested && PyList_CheckExact(o) && PyList_GET_SIZE(o) != 0 && n < LISTS_MAX) {
+                    d = open_list(e, d);
+                    if (wf_unlikely(d == NULL)) {
+                        goto fail;
+                    }
+                    outer[n].list = list;
+                    outer[n++].i = i;
+                    list = Py_NewRef(o);
+                    i = 0;
+                    continue;
+                }
+                d = encode_complex(e, d, o);
+            }
+            if (wf_unlikely(d == NULL)) {
+                goto fail;
+            }
+            *d++ = ',';
+            i++;
+        }
+        d = finish(e, d, ']');
+        Py_DECREF(list);
+        if (n == 0) {
+            return d;
+        }
+        list = outer[--n].list;
+        i = outer[n].i;
+        if (wf_unlikely(d == NULL)) {
+            goto fail;
+        }
+        *d++ = ',';
+        i++;
+    }
+fail:
+    for (;;) {
+        wf_json_encode_at_index(e, i);
+        Py_DECREF(list);
+        if (n == 0) {
+            return NULL;
+        }
+        list = outer[--n].list;
+        i = outer[n].i;
+    }
+}
+
+static WF_NOINLINE char *encode_list(struct encoder *e, char *d, PyObject *list) {
+    return encode_items(e, d, list, false);
+}
+
+static WF_NOINLINE char *encode_list_of_lists(struct encoder *e, char *d, PyObject *list) {
+    return encode_items(e, d, list, true);
 }
 
 static char *encode_tuple(struct encoder *e, char *d, PyObject *tuple) {
@@ -642,7 +716,11 @@ static WF_NOINLINE char *encode_complex(struct encoder *e, char *d, PyObject *o)
         return is_empty(e, PyDict_GET_SIZE(o)) ? put_bytes(e, d, "{}", 2) : encode_dict(e, d, o);
     }
     if (type == &PyList_Type) {
-        return is_empty(e, PyList_GET_SIZE(o)) ? put_bytes(e, d, "[]", 2) : encode_list(e, d, o);
+        if (PyList_GET_SIZE(o) != 0) {
+            return PyList_CheckExact(PyList_GET_ITEM(o, 0)) ? encode_list_of_lists(e, d, o)
+                                                            : encode_list(e, d, o);
+        }
+        return is_empty(e, 0) ? put_bytes(e, d, "[]", 2) : encode_list(e, d, o);
     }
     return encode_rare(e, d, o);
 }
