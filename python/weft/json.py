@@ -158,10 +158,13 @@ def decode_lines(data: Document, *, type: Any = None, strict: bool = True) -> li
 
 def _each_line(decode_one: Callable[[Document], T], data: Document) -> list[T]:
     lines: Any = data.split("\n") if isinstance(data, str) else _bytes_of(data).split(b"\n")
+    space: Any = " \t\r" if isinstance(data, str) else b" \t\r"
     values = []
     start = 0
     for number, line in enumerate(lines):
-        if line and not line.isspace():
+        if line.strip(space):
+            if number > 0 and line[:3] == b"\xef\xbb\xbf":
+                line = "\ufeff"  # a byte order mark within, which is no JSON
             try:
                 values.append(decode_one(line))
             except DecodeError as e:

@@ -127,7 +127,8 @@ static WF_NOINLINE enum wf_walk_result decode_bool(struct reader *r, const struc
         *out = Py_NewRef(Py_False);
         return WF_WALK_OK;
     }
-    const char c = peek(r);
+    p += peek(r) == '-' && p + 1 < r->end && p[1] == '0';
+    const char c = p < r->end ? *p : '\0';
     if ((c == '0' || c == '1') && is_lax(r, n) && number_class(p, r->end) == WF_CLASS_INT &&
         (p + 1 == r->end || !wf_json_is_digit(p[1]))) {
         r->p = p + 1;
@@ -348,23 +349,32 @@ static bool is_left_to_decimal(const struct reader *r, const struct wf_node *n,
         return false;
     }
     const char *text = r->p + 1;
-    return (member->kind == WF_NODE_BOOL && text < r->end && wf_json_is_digit(*text)) ||
+    return (member->kind == WF_NODE_BOOL && text < r->end &&
+            (*text == '-' || wf_json_is_digit(*text))) ||
            (member->kind == WF_NODE_INT && number_class(text, r->end) != WF_CLASS_INT);
 }
 
-/* With strict=False: the first scalar member that takes it, and the one that is written so at the end. */
+/* With strict=False: the first scalar member that takes it, in msgspec's order: ints before floats but where
+ * there is a fraction or an exponent, and what is written as text at the end. */
 static enum wf_walk_result decode_lax_union(struct reader *r, const struct wf_node *n,
                                             enum wf_class class, PyObject **out) {
+    enum wf_class order[] = {WF_CLASS_INT, WF_CLASS_FLOAT, WF_CLASS_BOOL, WF_CLASS_NULL,
+                             WF_CLASS_STR};
     const char *first = r->p;
     const struct wf_node *own = n->one_of.by_class[class];
-    for (unsigned i = 0; i < n->n + (own != NULL); i++) {
-        const struct wf_node *member = i < n->n ? n->one_of.members[i] : own;
-        if ((member->kind >= WF_NODE_LIST && member != own) || (i < n->n && member == own) ||
-            is_left_to_decimal(r, n, member, class)) {
+    if (class == WF_CLASS_STR && number_class(first + 1, r->end) == WF_CLASS_FLOAT) {
+        order[0] = WF_CLASS_FLOAT;
+        order[1] = WF_CLASS_INT;
+    }
+    for (size_t i = 0; i < WF_ARRAY_LEN(order); i++) {
+        const struct wf_node *member = n->one_of.by_class[order[i]];
+        if (member == NULL || (member->kind >= WF_NODE_LIST && member != own) ||
+            (member == own && order[i] != class) || is_left_to_decimal(r, n, member, class)) {
             continue;
         }
         enum wf_walk_result result = json_decode(r, member, out);
-        if (result != WF_WALK_INVALID || r->w->fail.fail == WF_FAIL_SYNTAX) {
+        const enum wf_fail fail = r->w->fail.fail;
+        if (result != WF_WALK_INVALID || fail == WF_FAIL_SYNTAX || fail == WF_FAIL_CHECK) {
             return result;
         }
         Py_CLEAR(r->w->fail.cause);

@@ -63,7 +63,9 @@ enum wf_walk_result json_decode_int_slow(struct reader *r, const struct wf_node 
                                          PyObject **out) {
     PyObject *value;
     if (number->kind == WF_JSON_DOUBLE) {
-        if (!is_lax(r, n) || number->d != __builtin_trunc(number->d)) {
+        const bool pydantic = (n->flags & WF_NODE_PYDANTIC) != 0;
+        if (!is_lax(r, n) || number->d != __builtin_trunc(number->d) ||
+            !(pydantic || shape_is_whole(number->d))) {
             return json_fail_expected(r, n, first);
         }
         value = PyLong_FromDouble(number->d);

@@ -261,12 +261,29 @@ static bool is_strict_duration(struct wf_span s) {
     return true;
 }
 
-/* What is beyond microseconds is rounded, half up, as msgspec does. */
-static void round_fraction(struct wf_span s, struct wf_time *t) {
+/* What is beyond microseconds is rounded, half up, as msgspec does. Is that the next second, which is not
+ * added? */
+static bool round_fraction(struct wf_span s, struct wf_time *t) {
     const char *dot = memchr(s.p, '.', s.n);
     size_t behind = dot != NULL ? (size_t)(s.p + s.n - dot) : 0;
-    if (behind > 7 && dot[7] >= '5' && dot[7] <= '9' && t->microsecond < 999999) {
-        t->microsecond++;
+    if (behind <= 7 || dot[7] < '5' || dot[7] > '9') {
+        return false;
+    }
+    if (t->microsecond == 999999) {
+        return true;
+    }
+    t->microsecond++;
+    return false;
+}
+
+/* The last second of a day stays as it is: the next one would be that of the same day's beginning. */
+static void next_second(struct wf_time *t) {
+    const unsigned second = t->hour * 3600u + t->minute * 60u + t->second + 1;
+    if (second < 86400) {
+        t->hour = (uint8_t)(second / 3600);
+        t->minute = (uint8_t)(second / 60 % 60);
+        t->second = (uint8_t)(second % 60);
+        t->microsecond = 0;
     }
 }
 
@@ -302,7 +319,26 @@ static PyObject *make_objectid(struct wf_state *state, const struct wf_node *nod
     return wf_bson_make_objectid(&state->bson, id);
 }
 
-static PyObject *make_int(const struct wf_node *node, struct wf_span s) {
+/* Is all of the text a number as JSON has it? */
+static bool read_number(struct wf_span s, struct wf_json_number *number) {
+    const char *p = s.p, *end = s.p + s.n;
+    return s.n != 0 && (*p == '-' || wf_json_is_digit(*p)) &&
+           wf_json_number_read(&p, end, 0, number) == WF_JSON_OK && p == end;
+}
+
+/* -? (inf | infinity | nan), in letters of any size */
+static bool read_nonfinite(struct wf_span s, double *out) {
+    const size_t sign = s.n != 0 && s.p[0] == '-';
+    const struct wf_span word = wf_span(s.p + sign, s.n - sign);
+    if (wf_span_eq_lower(word, WF_SPAN("nan"))) {
+        *out = Py_NAN;
+        return true;
+    }
+    *out = sign != 0 ? -Py_HUGE_VAL : Py_HUGE_VAL;
+    return wf_span_eq_lower(word, WF_SPAN("inf")) || wf_span_eq_lower(word, WF_SPAN("infinity"));
+}
+
+static PyObject *make_int(const struct wf_node *node, struct wf_span s, bool lax) {
     if (node->flags & WF_NODE_PYDANTIC) {
         struct wf_int v;
         if (wf_scalar_int(s, &v) != WF_SCALAR_OK || v.big) {
@@ -311,22 +347,13 @@ static PyObject *make_int(const struct wf_node *node, struct wf_span s) {
         return PyLong_FromLongLong(v.value);
     }
     struct wf_json_number number;
-    const char *p = s.p, *end = s.p + s.n;
-    if (s.n == 0 || (*p != '-' && !wf_json_is_digit(*p)) ||
-        wf_json_number_read(&p, end, 0, &number) != WF_JSON_OK || p != end) {
+    if (!read_number(s, &number)) {
         return NULL;
     }
-    switch (number.kind) {
-    case WF_JSON_INT:
-        return PyLong_FromLongLong(number.i);
-    case WF_JSON_UINT:
-        return PyLong_FromUnsignedLongLong(number.u);
-    case WF_JSON_BIG:
-        return wf_json_make_big_int(number.digits);
-    case WF_JSON_DOUBLE:
-        return number.d == (double)(int64_t)number.d ? PyLong_FromDouble(number.d) : NULL;
+    if (number.kind == WF_JSON_DOUBLE) {
+        return lax && shape_is_whole(number.d) ? PyLong_FromDouble(number.d) : NULL;
     }
-    Py_UNREACHABLE();
+    return wf_json_make_number(&number);
 }
 
 static PyObject *make_float(const struct wf_node *node, struct wf_span s) {
@@ -337,9 +364,15 @@ static PyObject *make_float(const struct wf_node *node, struct wf_span s) {
                    ? PyFloat_FromDouble(d)
                    : NULL;
     }
+    struct wf_json_number number;
+    if (!read_number(s, &number)) {
+        return read_nonfinite(s, &d) ? PyFloat_FromDouble(d) : NULL;
+    }
     const char *end = s.p + s.n;
-    bool number = s.n != 0 && wf_double_read(s.p, end, &d) == end && !__builtin_isinf(d);
-    return number ? PyFloat_FromDouble(d) : NULL;
+    if (wf_double_read(s.p, end, &d) != end || __builtin_isinf(d)) {
+        return NULL;
+    }
+    return PyFloat_FromDouble(number.kind == WF_JSON_INT ? (double)number.i : d); /* "-0" is 0 */
 }
 
 static PyObject *make_bool(const struct wf_node *node, struct wf_span s) {
@@ -350,7 +383,8 @@ static PyObject *make_bool(const struct wf_node *node, struct wf_span s) {
     if (wf_span_eq_lower(s, WF_SPAN("true")) || wf_span_eq(s, WF_SPAN("1"))) {
         Py_RETURN_TRUE;
     }
-    if (wf_span_eq_lower(s, WF_SPAN("false")) || wf_span_eq(s, WF_SPAN("0"))) {
+    if (wf_span_eq_lower(s, WF_SPAN("false")) || wf_span_eq(s, WF_SPAN("0")) ||
+        wf_span_eq(s, WF_SPAN("-0"))) {
         Py_RETURN_FALSE;
     }
     return NULL;
@@ -441,10 +475,70 @@ enum wf_walk_result wf_walk_choice(struct wf_walk *w, const struct wf_node *node
 
 /* ---- all of them ---- */
 
+static PyObject *make_strict_time(struct wf_state *state, struct wf_span s) {
+    struct wf_time v;
+    if (!is_strict_time(s) || wf_scalar_time(s, &v) != WF_SCALAR_OK) {
+        return NULL;
+    }
+    if (round_fraction(s, &v)) {
+        next_second(&v);
+    }
+    return wf_make_time(state, &v, false);
+}
+
+/* The datetime a microsecond after this one (stolen), where there is one. */
+static PyObject *next_microsecond(struct wf_state *state, PyObject *datetime) {
+    PyDateTime_CAPI *api = state->shape.datetime;
+    PyObject *delta = api->Delta_FromDelta(0, 0, 1, 1, api->DeltaType);
+    PyObject *next = delta != NULL ? PyNumber_Add(datetime, delta) : NULL;
+    Py_XDECREF(delta);
+    if (next == NULL && PyErr_ExceptionMatches(PyExc_OverflowError)) {
+        PyErr_Clear(); /* the last one of the year 9999 */
+        return datetime;
+    }
+    Py_DECREF(datetime);
+    return next;
+}
+
+static PyObject *make_strict_datetime(struct wf_state *state, struct wf_span s) {
+    struct wf_datetime v;
+    if (!is_strict_datetime(s) || wf_scalar_datetime(s, &v) != WF_SCALAR_OK) {
+        return NULL;
+    }
+    const bool next = round_fraction(s, &v.time);
+    PyObject *datetime = wf_make_datetime(state, &v, false);
+    return next && datetime != NULL ? next_microsecond(state, datetime) : datetime;
+}
+
+static PyObject *make_strict_timedelta(struct wf_state *state, struct wf_span s) {
+    struct wf_timedelta v;
+    return is_strict_duration(s) && wf_scalar_timedelta(s, &v) == WF_SCALAR_OK
+               ? wf_make_timedelta(state, &v)
+               : NULL;
+}
+
+/* A datetime or a timedelta of the text of a number. NULL without an exception where it is none, or out of
+ * range. */
+static PyObject *make_of_number(struct wf_state *state, enum wf_node_kind kind, struct wf_span s) {
+    struct wf_json_number number;
+    if (!read_number(s, &number)) {
+        return NULL;
+    }
+    PyObject *seconds = wf_json_make_number(&number);
+    PyObject *value = seconds != NULL ? shape_make_of_seconds(state, kind, seconds) : NULL;
+    Py_XDECREF(seconds);
+    if (value == NULL && !PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        PyErr_Clear();
+    }
+    return value;
+}
+
 /* NULL without an exception where the text is none of it. */
-static PyObject *make_of_text(struct wf_state *state, const struct wf_node *node,
-                              struct wf_span s) {
+static PyObject *make_of_text(struct wf_walk *w, const struct wf_node *node, struct wf_span s) {
+    struct wf_state *state = w->state;
     const bool pydantic = (node->flags & WF_NODE_PYDANTIC) != 0;
+    const bool lax = (w->flags & WF_WALK_LAX) != 0;
+    PyObject *value;
     union {
         uint8_t uuid[16];
         struct wf_date date;
@@ -461,7 +555,7 @@ static PyObject *make_of_text(struct wf_state *state, const struct wf_node *node
     case WF_NODE_BOOL:
         return make_bool(node, s);
     case WF_NODE_INT:
-        return make_int(node, s);
+        return make_int(node, s, lax);
     case WF_NODE_FLOAT:
         return make_float(node, s);
     case WF_NODE_BYTES:
@@ -477,27 +571,26 @@ static PyObject *make_of_text(struct wf_state *state, const struct wf_node *node
                    ? wf_make_date(state, &v.date)
                    : NULL;
     case WF_NODE_TIME:
-        if (!(pydantic || is_strict_time(s)) || wf_scalar_time(s, &v.time) != WF_SCALAR_OK) {
-            return NULL;
-        }
         if (!pydantic) {
-            round_fraction(s, &v.time);
+            return make_strict_time(state, s);
         }
-        return wf_make_time(state, &v.time, pydantic);
+        return wf_scalar_time(s, &v.time) == WF_SCALAR_OK ? wf_make_time(state, &v.time, true)
+                                                          : NULL;
     case WF_NODE_DATETIME:
-        if (!(pydantic || is_strict_datetime(s)) ||
-            wf_scalar_datetime(s, &v.datetime) != WF_SCALAR_OK) {
-            return NULL;
-        }
         if (!pydantic) {
-            round_fraction(s, &v.datetime.time);
+            value = lax ? make_of_number(state, WF_NODE_DATETIME, s) : NULL;
+            return value != NULL || PyErr_Occurred() ? value : make_strict_datetime(state, s);
         }
-        return wf_make_datetime(state, &v.datetime, pydantic);
-    case WF_NODE_TIMEDELTA:
-        return (pydantic || is_strict_duration(s)) &&
-                       wf_scalar_timedelta(s, &v.delta) == WF_SCALAR_OK
-                   ? wf_make_timedelta(state, &v.delta)
+        return wf_scalar_datetime(s, &v.datetime) == WF_SCALAR_OK
+                   ? wf_make_datetime(state, &v.datetime, true)
                    : NULL;
+    case WF_NODE_TIMEDELTA:
+        if (!pydantic) {
+            value = lax ? make_of_number(state, WF_NODE_TIMEDELTA, s) : NULL;
+            return value != NULL || PyErr_Occurred() ? value : make_strict_timedelta(state, s);
+        }
+        return wf_scalar_timedelta(s, &v.delta) == WF_SCALAR_OK ? wf_make_timedelta(state, &v.delta)
+                                                                : NULL;
     case WF_NODE_DECIMAL:
         return make_decimal(state, node, s);
     case WF_NODE_TEXT:
@@ -516,7 +609,7 @@ enum wf_walk_result wf_walk_text(struct wf_walk *w, const struct wf_node *node, 
     if (wf_unlikely(calls) && wf_walk_enter_call(w) < 0) {
         return WF_WALK_FAILED;
     }
-    *out = make_of_text(w->state, node, text);
+    *out = make_of_text(w, node, text);
     if (wf_unlikely(calls)) {
         wf_walk_leave_call(w);
     }

@@ -13,6 +13,11 @@ void shape_free_compiled(struct wf_shape *shape);
  * or -1 with an exception. */
 int shape_compile_output(struct wf_shape *shape, struct wf_node *node);
 
+/* May a double be an int? With strict=False, where each int has a double of its own. */
+static inline bool shape_is_whole(double d) {
+    return d >= -9007199254740992.0 && d <= 9007199254740992.0 && d == (double)(int64_t)d;
+}
+
 /* Prepares what nodes of a kind need (types of the datetime, uuid and decimal modules). */
 int shape_prepare(struct wf_state *state, enum wf_node_kind kind, bool pydantic);
 

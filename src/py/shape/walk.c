@@ -91,6 +91,9 @@ static const int rich_op[] = {
 static int multiple_of(const struct wf_check *k, PyObject *value, bool pydantic) {
     if (PyFloat_CheckExact(value)) {
         double v = PyFloat_AS_DOUBLE(value), rest = fmod(v, k->as_float);
+        if (!pydantic && !isfinite(v)) {
+            return 0;
+        }
         double slack = pydantic ? fabs(v) / 1e9 : 0; /* as pydantic-core: within a billionth */
         return !(fabs(rest) > slack && fabs(fabs(rest) - fabs(k->as_float)) > slack);
     }
