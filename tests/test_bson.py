@@ -642,6 +642,31 @@ def test_without_pymongo_there_are_classes_of_our_own() -> None:
     assert pymongo_bson.encode(pymongo_bson.decode(raw)) == raw
 
 
+IN_AN_INTERPRETER = """
+import sys
+sys.modules["bson"] = None
+import datetime
+from weft import bson
+document = {"d": datetime.datetime(2020, 1, 1)}
+raw = bson.encode(document)
+assert bson.decode(raw) == document
+assert bson.encode(document, type=dict[str, datetime.datetime]) == raw
+assert bson.encode({"d": datetime.date(2020, 1, 1)}, type=dict[str, datetime.date]) == raw
+"""
+
+
+@pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="looked into on 3.11 and 3.13")
+def test_dates_in_one_interpreter_after_another() -> None:
+    """Their C API was kept in a static, though CPython 3.11 frees it with the interpreter."""
+    pytest.importorskip("_testcapi")
+    main = "import sys, _testcapi; "
+    main += "[_testcapi.run_in_subinterp(sys.argv[1]) and sys.exit(1) for _ in range(2)]"
+    done = subprocess.run(
+        [sys.executable, "-c", main, IN_AN_INTERPRETER], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_either_classes_are_encoded_alike() -> None:
     from weft.bson import _classes as own
 

@@ -51,9 +51,10 @@ struct wf_bson_state {
     struct wf_bson_slots id_slot;           /* bytes */
     struct wf_bson_slots decimal_slots;     /* high, low: ints of 64 bits */
     struct wf_bson_slots timestamp_slots;   /* time, inc */
-    bool plain_int64, plain_binary;         /* made without a call */
-    unsigned doubt, unlooked;               /* of the cache of keys: see DOUBT_MAX in decode.c */
-    PyObject *keys[WF_BSON_KEYS];           /* owned: ASCII str with their hash made, or NULL */
+    void *datetime; /* PyDateTime_CAPI of this interpreter (dates.h), or NULL before the first */
+    bool plain_int64, plain_binary; /* made without a call */
+    unsigned doubt, unlooked;       /* of the cache of keys: see DOUBT_MAX in decode.c */
+    PyObject *keys[WF_BSON_KEYS];   /* owned: ASCII str with their hash made, or NULL */
 };
 
 /* An ObjectId of 12 bytes: owned, or NULL with an exception. */

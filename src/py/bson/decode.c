@@ -4,10 +4,9 @@
  * of open arrays wait on a stack, so that a list is made once its length is known. */
 #include "py/bson/bson_int.h"
 
-#include <datetime.h>
-
 #include "base/ucs.h"
 #include "base/utf8.h"
+#include "py/bson/dates.h"
 #include "py/bson/options.h"
 #include "py/key_slot.h"
 #include "py/values.h"
@@ -190,20 +189,17 @@ static PyObject *make_bytes(struct wf_span s) {
     return PyBytes_FromStringAndSize(s.p, (Py_ssize_t)s.n);
 }
 
-static PyObject *make_date(int64_t ms, PyObject *tz) {
+static PyObject *make_date(struct wf_bson_state *s, int64_t ms, PyObject *tz) {
     struct wf_bson_date t;
     bool is_date = wf_bson_date_from_ms(ms, &t);
     WF_ASSERT(is_date);
     (void)is_date;
-    if (PyDateTimeAPI == NULL) {
-        PyDateTime_IMPORT;
-        if (PyDateTimeAPI == NULL) {
-            return NULL;
-        }
+    if (wf_bson_need_datetime(s) < 0) {
+        return NULL;
     }
-    return PyDateTimeAPI->DateTime_FromDateAndTime(t.year, t.month, t.day, t.hour, t.minute,
-                                                   t.second, t.millisecond * 1000, tz,
-                                                   PyDateTimeAPI->DateTimeType);
+    PyDateTime_CAPI *api = wf_bson_datetime(s);
+    return api->DateTime_FromDateAndTime(t.year, t.month, t.day, t.hour, t.minute, t.second,
+                                         t.millisecond * 1000, tz, api->DateTimeType);
 }
 
 static PyObject *fail_date(struct decoder *d, const char *at) {
@@ -216,7 +212,7 @@ static PyObject *make_datetime(struct decoder *d, int64_t ms, const char *at) {
     const struct wf_bson_options *o = d->options;
     bool fits = ms >= WF_BSON_DATE_MIN_MS && ms <= WF_BSON_DATE_MAX_MS;
     if (wf_likely(o == NULL)) {
-        return wf_likely(fits) ? make_date(ms, Py_None) : fail_date(d, at);
+        return wf_likely(fits) ? make_date(d->s, ms, Py_None) : fail_date(d, at);
     }
     if (o->dates == WF_BSON_DATES_MS || (!fits && o->dates == WF_BSON_DATES_AUTO)) {
         return wf_bson_make(d->s, WF_BSON_CLASS_DatetimeMS, PyLong_FromLongLong(ms), NULL, 1);
@@ -225,7 +221,7 @@ static PyObject *make_datetime(struct decoder *d, int64_t ms, const char *at) {
         return fail_date(d, at);
     }
     ms = WF_MIN(WF_MAX(ms, WF_BSON_DATE_MIN_MS), WF_BSON_DATE_MAX_MS);
-    PyObject *date = make_date(ms, o->tz_aware ? o->utc : Py_None);
+    PyObject *date = make_date(d->s, ms, o->tz_aware ? o->utc : Py_None);
     if (date != NULL && o->tzinfo != NULL) {
         Py_SETREF(date, PyObject_CallMethodOneArg(date, d->s->names[NAME_astimezone], o->tzinfo));
         if (date == NULL && PyErr_ExceptionMatches(PyExc_OverflowError)) {

@@ -4,9 +4,8 @@
  * classes, PyMongo's or ours, whoever made it; the rest goes by its base, as PyMongo has it.
  * Anything that is not of the first kind may run Python code, which may change or free what is
  * being encoded: keys and values are held on to, and a dict that changed its size is an error. */
+#include "py/bson/dates.h"
 #include "py/bson/encode_int.h"
-
-#include <datetime.h>
 
 #include "base/num.h"
 #include "base/ucs.h"
@@ -329,7 +328,7 @@ static int64_t ms_of(PyObject *dt) {
 
 /* Without a time zone it is UTC. */
 static int encode_datetime(struct encoder *e, struct wf_span name, PyObject *o) {
-    if (PyDateTime_CheckExact(o) && PyDateTime_DATE_GET_TZINFO(o) == Py_None) {
+    if (wf_bson_is_exact_datetime(e->s, o) && PyDateTime_DATE_GET_TZINFO(o) == Py_None) {
         return check(e, wf_bson_put_int64(&e->out, WF_BSON_DATETIME, name, ms_of(o)));
     }
     PyObject *offset = PyObject_CallMethodNoArgs(o, e->s->names[NAME_utcoffset]);
@@ -338,7 +337,7 @@ static int encode_datetime(struct encoder *e, struct wf_span name, PyObject *o) 
     }
     int64_t ms = ms_of(o);
     if (offset != Py_None) {
-        if (!PyDelta_Check(offset) ||
+        if (!PyObject_TypeCheck(offset, wf_bson_datetime(e->s)->DeltaType) ||
             (unsigned)PyDateTime_DELTA_GET_DAYS(offset) + 1 > 1) { /* not -1 or 0 */
             Py_DECREF(offset);
             return FAIL(e, "utcoffset() is no timedelta of less than a day");
@@ -658,7 +657,7 @@ static int encode_by_base(struct encoder *e, struct wf_span name, PyObject *o) {
     if (PyUnicode_Check(o)) {
         return wf_bson_encode_text(e, WF_BSON_STRING, name, o);
     }
-    if (PyDateTime_Check(o)) {
+    if (wf_bson_is_datetime(e->s, o)) {
         return encode_datetime(e, name, o);
     }
     if (PyObject_TypeCheck(o, (PyTypeObject *)e->s->pattern)) {
@@ -683,13 +682,10 @@ static int encode_by_base(struct encoder *e, struct wf_span name, PyObject *o) {
 }
 
 static WF_NOINLINE int encode_other(struct encoder *e, struct wf_span name, PyObject *o) {
-    if (PyDateTimeAPI == NULL) {
-        PyDateTime_IMPORT;
-        if (PyDateTimeAPI == NULL) {
-            return -1;
-        }
+    if (wf_bson_need_datetime(e->s) < 0) {
+        return -1;
     }
-    if (PyDateTime_CheckExact(o)) {
+    if (wf_bson_is_exact_datetime(e->s, o)) {
         return encode_datetime(e, name, o);
     }
     if (wf_bson_need_classes(e->s) < 0) {

@@ -5,9 +5,8 @@
  * which become dicts. So a value that is exactly what its node says is written as it is, by its class.
  * Anything else is odd: what was written is taken back, and pydantic is asked. Until then no code of the
  * application has run, but for time zones. */
+#include "py/bson/dates.h"
 #include "py/bson/encode_int.h"
-
-#include <datetime.h>
 
 #include "base/num.h"
 #include "wire/bson/bson_write.h"
@@ -48,13 +47,13 @@ static bool is_exactly(const struct encoder *e, const struct wf_node *n, PyObjec
     case WF_NODE_BYTES:
         return type == &PyBytes_Type;
     case WF_NODE_DATETIME:
-        return PyDateTime_CheckExact(o);
+        return wf_bson_is_exact_datetime(e->s, o);
     case WF_NODE_DATE:
-        return PyDate_CheckExact(o);
+        return type == wf_bson_datetime(e->s)->DateType;
     case WF_NODE_TIME:
-        return PyTime_CheckExact(o);
+        return type == wf_bson_datetime(e->s)->TimeType;
     case WF_NODE_TIMEDELTA:
-        return PyDelta_CheckExact(o);
+        return type == wf_bson_datetime(e->s)->DeltaType;
     case WF_NODE_UUID:
         return type == s->uuid_type;
     case WF_NODE_DECIMAL:
@@ -136,7 +135,7 @@ static int put_any(struct encoder *e, const struct wf_node *n, struct wf_span na
     }
     const bool same = type == &PyUnicode_Type || type == &PyLong_Type || type == &PyFloat_Type ||
                       type == &PyBool_Type || o == Py_None || type == &PyBytes_Type ||
-                      PyDateTime_CheckExact(o);
+                      wf_bson_is_exact_datetime(e->s, o);
     return same ? wf_bson_encode(e, name, o) : ODD;
 }
 
@@ -265,11 +264,8 @@ int wf_bson_encode_model(struct encoder *e, const struct wf_span *name, PyObject
     if (e->options != NULL && (e->options->encoders != NULL || e->options->fallback != NULL)) {
         return ODD; /* they would be called again */
     }
-    if (PyDateTimeAPI == NULL) {
-        PyDateTime_IMPORT;
-        if (PyDateTimeAPI == NULL) {
-            return -1;
-        }
+    if (wf_bson_need_datetime(e->s) < 0) {
+        return -1;
     }
     const struct wf_node *n = find_plain(e, o, &shape);
     int rc = ODD;

@@ -4,24 +4,15 @@
  * msgspec does it, and what BSON has no form for by the shape of that class. pydantic's own serializer
  * turns its models into plain objects first, since it alone knows what they say about that, but for those
  * of which encode_model.c knows it. */
+#include "py/bson/dates.h"
 #include "py/bson/encode_int.h"
 #include "py/bson/shapes.h"
-
-#include <datetime.h>
 
 #include "base/num.h"
 #include "wire/bson/bson_write.h"
 #include "wire/bson/date.h"
 
 static int put(struct encoder *e, const struct wf_node *n, struct wf_span name, PyObject *o);
-
-/* Once an interpreter: the macros of datetime.h go by a static of this file. */
-static int need_datetime(void) {
-    if (PyDateTimeAPI == NULL) {
-        PyDateTime_IMPORT;
-    }
-    return PyDateTimeAPI != NULL ? 0 : -1;
-}
 
 /* ---- scalars ---- */
 
@@ -376,7 +367,8 @@ static bool is_a(PyObject *o, PyObject *type) {
 }
 
 /* Is o what decoding by the node makes? */
-static bool fits(const struct wf_node *n, PyObject *o) {
+static bool fits(const struct wf_bson_state *s, const struct wf_node *n, PyObject *o) {
+    const PyDateTime_CAPI *api = wf_bson_datetime(s);
     switch ((enum wf_node_kind)n->kind) {
     case WF_NODE_NONE:
         return o == Py_None;
@@ -393,13 +385,13 @@ static bool fits(const struct wf_node *n, PyObject *o) {
     case WF_NODE_BYTES:
         return PyBytes_Check(o) || PyByteArray_Check(o);
     case WF_NODE_DATETIME:
-        return PyDateTime_Check(o);
+        return wf_bson_is_datetime(s, o);
     case WF_NODE_DATE:
-        return PyDate_Check(o) && !PyDateTime_Check(o);
+        return PyObject_TypeCheck(o, api->DateType) && !wf_bson_is_datetime(s, o);
     case WF_NODE_TIME:
-        return PyTime_Check(o);
+        return PyObject_TypeCheck(o, api->TimeType);
     case WF_NODE_TIMEDELTA:
-        return PyDelta_Check(o);
+        return PyObject_TypeCheck(o, api->DeltaType);
     case WF_NODE_UUID:
     case WF_NODE_OBJECTID:
     case WF_NODE_DECIMAL:
@@ -445,7 +437,8 @@ static inline const struct wf_node *inside(const struct wf_node *n) {
 }
 
 /* The node that says how o is written: a member of a union, or n itself; NULL: o's own class does. */
-static const struct wf_node *resolve(const struct wf_node *n, PyObject *o) {
+static const struct wf_node *resolve(const struct wf_bson_state *s, const struct wf_node *n,
+                                     PyObject *o) {
     const struct wf_node *const *members = NULL;
     unsigned count = 0;
     n = inside(n);
@@ -456,14 +449,14 @@ static const struct wf_node *resolve(const struct wf_node *n, PyObject *o) {
         members = n->tagged.nodes;
         count = n->tagged.n;
     } else {
-        return n->kind == WF_NODE_HANDED || fits(n, o) ? n : NULL;
+        return n->kind == WF_NODE_HANDED || fits(s, n, o) ? n : NULL;
     }
     for (unsigned i = 0; i < count; i++) {
         const struct wf_node *member = inside(members[i]);
         if (member->kind == WF_NODE_TAGGED) {
-            member = resolve(member, o);
+            member = resolve(s, member, o);
         }
-        if (member != NULL && fits(member, o)) {
+        if (member != NULL && fits(s, member, o)) {
             return member;
         }
     }
@@ -591,7 +584,7 @@ static int put(struct encoder *e, const struct wf_node *n, struct wf_span name, 
     if (n->kind <= WF_NODE_STR) { /* BSON's own, and anything: by its class */
         return wf_bson_encode(e, name, o);
     }
-    n = resolve(n, o);
+    n = resolve(e->s, n, o);
     if (n == NULL) {
         return wf_bson_encode(e, name, o);
     }
@@ -612,7 +605,8 @@ int wf_bson_encode_by_class(struct encoder *e, struct wf_span name, PyObject *o)
         return -1;
     }
     const struct wf_node *n = shape != NULL ? ((struct wf_shape *)shape)->root : NULL;
-    n = n != NULL && n->kind > WF_NODE_STR && n->kind != WF_NODE_HANDED ? resolve(n, o) : NULL;
+    n = n != NULL && n->kind > WF_NODE_STR && n->kind != WF_NODE_HANDED ? resolve(e->s, n, o)
+                                                                        : NULL;
     rc = n != NULL ? put_fitting(e, n, name, o)
                    : FAIL(e, "objects of type %.200s have no BSON form", Py_TYPE(o)->tp_name);
     Py_XDECREF(shape);
@@ -649,7 +643,7 @@ static int put_root_by_class(struct encoder *e, PyObject *o) {
         return 1;
     }
     const struct wf_node *n = ((struct wf_shape *)shape)->root;
-    int rc = n->kind == WF_NODE_OBJECT && !n->object.array && fits(n, o)
+    int rc = n->kind == WF_NODE_OBJECT && !n->object.array && fits(e->s, n, o)
                  ? put_object(e, &n->object, o, true)
                  : 1;
     Py_DECREF(shape);
@@ -657,14 +651,14 @@ static int put_root_by_class(struct encoder *e, PyObject *o) {
 }
 
 static int prepare(struct encoder *e) {
-    return need_datetime() < 0 ? -1 : wf_bson_need_classes(e->s);
+    return wf_bson_need_datetime(e->s) < 0 ? -1 : wf_bson_need_classes(e->s);
 }
 
 int wf_bson_encode_root(struct encoder *e, const struct wf_node *node, PyObject *o) {
     if (prepare(e) < 0) {
         return -1;
     }
-    const struct wf_node *n = resolve(node, o);
+    const struct wf_node *n = resolve(e->s, node, o);
     if (n != NULL && n->kind == WF_NODE_DICT) {
         return put_dict(e, n, o, true);
     }
