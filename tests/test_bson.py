@@ -575,10 +575,14 @@ def test_memory_that_runs_out_below_python() -> None:
 
 def test_memory_that_runs_out_in_python() -> None:
     testcapi = pytest.importorskip("_testcapi")
-    raw = bson.encode(EVERYTHING)
+    document = dict(EVERYTHING)
+    if hasattr(sys, "gettotalrefcount"):
+        # a debug build of CPython asserts where a subclass of str gets no memory: Code is one
+        document = {k: v for k, v in document.items() if not isinstance(v, pymongo_bson.Code)}
+    raw = bson.encode(document)
     wrong = raw.replace(b"text", b"te\xfft")
     for call, argument in [
-        (bson.encode, EVERYTHING),
+        (bson.encode, document),
         (bson.decode, raw),
         (bson.decode, bytearray(raw)),
         (bson.decode, wrong),
