@@ -310,7 +310,7 @@ def test_the_encoder_keeps_its_type() -> None:
     with pytest.raises(TypeError):
         Encoder(int, sort_keys=True)
     with pytest.raises(TypeError):
-        encode(1, type=int, default=str)
+        encode(1, type=int, sort_keys=True)
     with pytest.raises(TypeError, match="cannot read"):
         Encoder(object.__init__)
 

@@ -77,7 +77,7 @@ def _alloc_fail_from(nth: int, /) -> None: ...
 class Shape:
     @property
     def description(self) -> Node: ...
-    def __new__(cls, description: Node) -> Self: ...
+    def __new__(cls, description: Node, default: Callable[[Any], Any] | None = None) -> Self: ...
     def decode_json(self, data: Buffer | str, /) -> Any: ...
     def decode_json_lax(self, data: Buffer | str, /) -> Any: ...
     def encode_json(self, obj: Any, /) -> bytes: ...
@@ -90,11 +90,34 @@ class Shape:
     def encode_json_indented(self, obj: Any, indent: int | None, /) -> bytes: ...
 
 @overload
-def json_decode(data: Buffer | str, /, *, strict: bool = True) -> Any: ...
+def json_decode(
+    data: Buffer | str,
+    /,
+    *,
+    strict: bool = True,
+    dec_hook: Callable[[Any, Any], Any] | None = None,
+    float_hook: Callable[[str], Any] | None = None,
+) -> Any: ...
 @overload
-def json_decode(data: Buffer | str, /, *, type: type[_T], strict: bool = True) -> _T: ...
+def json_decode(
+    data: Buffer | str,
+    /,
+    *,
+    type: type[_T],
+    strict: bool = True,
+    dec_hook: Callable[[Any, Any], Any] | None = None,
+    float_hook: Callable[[str], Any] | None = None,
+) -> _T: ...
 @overload
-def json_decode(data: Buffer | str, /, *, type: Any = None, strict: bool = True) -> Any: ...
+def json_decode(
+    data: Buffer | str,
+    /,
+    *,
+    type: Any = None,
+    strict: bool = True,
+    dec_hook: Callable[[Any, Any], Any] | None = None,
+    float_hook: Callable[[str], Any] | None = None,
+) -> Any: ...
 
 # ---- py/bson ----
 

@@ -43,7 +43,7 @@ from weft._core import json_decode as decode
 from weft._core import json_encode as encode
 from weft._core import json_encode_into as encode_into
 from weft._core import json_encode_lines as encode_lines
-from weft.shapes.compiled import output_of, shape
+from weft.shapes.compiled import hooked, output_of, shape
 
 __all__ = [
     "DecodeError",
@@ -70,7 +70,8 @@ class Encoder(Generic[T]):
     >>> Encoder(list[User]).encode([User(name="a")])
     b'[{"name":"a"}]'
 
-    TypeError for a type that cannot be read, and for default and sort_keys beside a type.
+    With a type, default is called with what has no form, of a class that weft cannot read or where
+    anything may stand. TypeError for a type that cannot be read, and for sort_keys beside a type.
     """
 
     __slots__ = ("encode", "encode_into", "encode_lines", "type")
@@ -80,7 +81,13 @@ class Encoder(Generic[T]):
     encode_lines: Callable[[Iterable[T]], bytes]
 
     @overload
-    def __init__(self, type: type[T], *, indent: int | None = None) -> None: ...
+    def __init__(
+        self,
+        type: type[T],
+        *,
+        default: Callable[[Any], Any] | None = None,
+        indent: int | None = None,
+    ) -> None: ...
     @overload
     def __init__(
         self: Encoder[Any],
@@ -104,9 +111,9 @@ class Encoder(Generic[T]):
             self.encode_into = partial(encode_into, default=default, sort_keys=sort_keys)
             self.encode_lines = partial(encode_lines, default=default, sort_keys=sort_keys)
             return
-        if default is not None or sort_keys:
-            raise TypeError("default and sort_keys are for what has no type")
-        native = output_of(type)
+        if sort_keys:
+            raise TypeError("sort_keys is for what has no type")
+        native = output_of(type, default)
         self.encode = native.encode_json
         if indent is not None:
             self.encode = lambda obj: native.encode_json_indented(obj, indent)
@@ -115,9 +122,14 @@ class Encoder(Generic[T]):
 
 
 class Decoder(Generic[T]):
-    """`decode(data, type=type, strict=strict)` with the type read once.
+    """`decode(data, type=type, strict=strict, ...)` with the type read once.
 
-    TypeError where it cannot be read."""
+    dec_hook is called with a class that weft cannot read and the plain value that stands for it,
+    and gives an instance; float_hook with the text of each float where no type is asked for. What
+    they raise of ValueError and TypeError is a DecodeError with the path, and so is an instance of
+    another class. They are not called for what pydantic reads.
+
+    TypeError where the type cannot be read."""
 
     __slots__ = ("decode", "strict", "type")
 
@@ -125,13 +137,37 @@ class Decoder(Generic[T]):
     """The value of one document; errors as of `weft.json.decode`."""
 
     @overload
-    def __init__(self, type: type[T], *, strict: bool = True) -> None: ...
+    def __init__(
+        self,
+        type: type[T],
+        *,
+        strict: bool = True,
+        dec_hook: Callable[[Any, Any], Any] | None = None,
+        float_hook: Callable[[str], Any] | None = None,
+    ) -> None: ...
     @overload
-    def __init__(self: Decoder[Any], type: Any = Any, *, strict: bool = True) -> None: ...
-    def __init__(self, type: Any = Any, *, strict: bool = True) -> None:
+    def __init__(
+        self: Decoder[Any],
+        type: Any = Any,
+        *,
+        strict: bool = True,
+        dec_hook: Callable[[Any, Any], Any] | None = None,
+        float_hook: Callable[[str], Any] | None = None,
+    ) -> None: ...
+    def __init__(
+        self,
+        type: Any = Any,
+        *,
+        strict: bool = True,
+        dec_hook: Callable[[Any, Any], Any] | None = None,
+        float_hook: Callable[[str], Any] | None = None,
+    ) -> None:
         self.type = type
         self.strict = strict
-        native = shape(Any if type is None else type).native
+        if dec_hook is None and float_hook is None:
+            native = shape(Any if type is None else type).native
+        else:
+            native = hooked(type, dec_hook, float_hook)
         self.decode = native.decode_json if strict else native.decode_json_lax
 
     def decode_lines(self, data: Document) -> list[T]:

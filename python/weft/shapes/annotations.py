@@ -73,6 +73,7 @@ _STRINGS = ("str", "bytes", "datetime", "date", "time", "timedelta", "uuid", "ob
 _ARRAYS = ("list", "vartuple", "set", "frozenset", "deque", "tuple")
 _CLASSES = ("null", "bool", "int", "float", "str", "array", "object")
 _NUMBERS = ("int", "float", "decimal")
+_REST = ("handed", "raw", "hook")  # in a union they take what no other member does
 _SIZED = ("str", "bytes", "dict", *_ARRAYS)
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1  # of choices, which C compares
@@ -103,10 +104,18 @@ def is_object_id(annotation: Any) -> bool:
 
 
 class Reader:
-    """Describes types. ``island`` reads what is pydantic's."""
+    """Describes types. ``island`` reads what is pydantic's, ``dec_hook`` makes values of classes
+    that cannot be read, and ``float_hook`` those of floats without a type."""
 
-    def __init__(self, island: Callable[[Any], Node]) -> None:
+    def __init__(
+        self,
+        island: Callable[[Any], Node],
+        dec_hook: Callable[[Any, Any], Any] | None = None,
+        float_hook: Callable[[str], Any] | None = None,
+    ) -> None:
         self._island = island
+        self._dec_hook = dec_hook
+        self._anything = _anything(float_hook)
         self._seen: dict[Any, Node] = {}
 
     def read(self, annotation: Any, variables: Mapping[Any, Any] | None = None) -> Node:
@@ -127,7 +136,7 @@ class Reader:
         if annotation is None or annotation is type(None):
             return Node("none", label="null")
         if annotation is Any or annotation is object:
-            return Node("any", label="any")
+            return self._anything or Node("any", label="any")
         if origin in _UNIONS:
             return self._union(annotation, variables)
         if origin is Literal:
@@ -141,6 +150,7 @@ class Reader:
             return self._container(annotation, cls, variables)
         if isinstance(cls, type):
             node = self._scalar(cls) or self._class(annotation, cls, variables)
+            node = node or self._hooked(annotation, cls)
             if node is not None:
                 return node
         if isinstance(annotation, (str, typing.ForwardRef)):
@@ -193,6 +203,8 @@ class Reader:
             for arg in _flatten(typing.get_args(annotation))
             if arg is not unset or unset is None
         ]
+        if self._anything in members:
+            return self._anything
         return union(members, type_name(annotation))
 
     def _container(self, annotation: Any, cls: Any, variables: Mapping[Any, Any]) -> Node:
@@ -265,6 +277,13 @@ class Reader:
             del self._seen[key]
             raise
         return node
+
+    def _hooked(self, annotation: Any, cls: type) -> Node | None:
+        """A class that nobody here can read, where somebody else makes its instances."""
+        if self._dec_hook is None:
+            return None
+        made = partial(self._dec_hook, annotation)
+        return Node("hook", type=cls, label=type_name(annotation), call=made)
 
     def _field(self, node: Node, name: str, annotation: Any, variables: Mapping[Any, Any]) -> Node:
         try:
@@ -386,6 +405,23 @@ class Reader:
             node.fields.append(Field(name, (a.name,), child, "", kind, default, in_slot))
 
 
+def _anything(float_hook: Callable[[str], Any] | None) -> Node | None:
+    """Any value without a type, of which the floats are the hook's. None without a hook: there is a
+    faster reader for that."""
+    if float_hook is None:
+        return None
+    node = Node("union", label="any")
+    kinds = ("none", "bool", "int", "str")
+    node.items = [Node(kind, label=kind) for kind in kinds]
+    node.items += [
+        Node("hook", label="float", call=float_hook),
+        Node("list", label="list", items=[node]),
+        Node("dict", label="dict", items=[Node("str", label="str"), node]),
+    ]
+    node.classes = {"null": 0, "bool": 1, "int": 2, "str": 3, "float": 4, "array": 5, "object": 6}
+    return node
+
+
 # ---- unions ----
 
 
@@ -398,7 +434,7 @@ def union(members: list[Node], label: str) -> Node:
     if any(member.kind == "any" for member in members):
         return Node("any", label="any")
     node = Node("union", label=label, items=members)
-    rest = [i for i, member in enumerate(members) if member.kind in ("handed", "raw")]
+    rest = [i for i, member in enumerate(members) if member.kind in _REST]
     for i, member in enumerate(members):
         if i in rest:
             continue
@@ -408,7 +444,8 @@ def union(members: list[Node], label: str) -> Node:
                 raise TypeError(f"{label}: {other.label} and {member.label} look alike in JSON")
             node.classes[name] = i
     if len(rest) > 1:
-        raise TypeError(f"{label}: more than one of its types is Raw, or handed over to pydantic")
+        names = " and ".join(members[i].label for i in rest)
+        raise TypeError(f"{label}: {names} may be any JSON, and only one of its types can")
     kinds = {member.kind: i for i, member in enumerate(members)}
     for wider, kind in (("float", "float"), ("decimal", "decimal")):
         if kind in kinds and wider != "decimal":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, Literal, TypeVar, overload
 
 from weft import _core
@@ -87,9 +87,21 @@ def native_of(annotation: Any) -> _core.Shape:
     return shape(annotation).native
 
 
-def output_of(annotation: Any) -> _core.Shape:
-    """For `weft.json.encode`, which keeps it."""
-    return _core.Shape(output.describe(annotation, _is_judged))
+def hooked(
+    annotation: Any,
+    dec_hook: Callable[[Any, Any], Any] | None,
+    float_hook: Callable[[str], Any] | None,
+) -> _core.Shape:
+    """For `weft.json.decode` with hooks; None is no type. TypeError as of `shape`."""
+    for name, hook in (("dec_hook", dec_hook), ("float_hook", float_hook)):
+        if hook is not None and not callable(hook):
+            raise TypeError(f"{name} must be callable, not {type(hook).__qualname__}")
+    return _core.Shape(describe(Any if annotation is None else annotation, dec_hook, float_hook))
+
+
+def output_of(annotation: Any, default: Callable[[Any], Any] | None = None) -> _core.Shape:
+    """For `weft.json.encode`, which keeps it where there is no ``default``."""
+    return _core.Shape(output.describe(annotation, _is_judged, default is not None), default)
 
 
 def reply_of(adapter: Any) -> _core.Shape:
@@ -102,13 +114,18 @@ def _cached(annotation: Any) -> Shape[Any]:
     return Shape(annotation)
 
 
-def describe(annotation: Any) -> Node:
+def describe(
+    annotation: Any,
+    dec_hook: Callable[[Any, Any], Any] | None = None,
+    float_hook: Callable[[str], Any] | None = None,
+) -> Node:
     """The description of a type: pydantic is the judge of what contains its models at the top, in
-    containers and unions; msgspec is the measure of everything else."""
+    containers and unions; msgspec is the measure of everything else. Hooks are asked outside of
+    what is pydantic's."""
     try:
         if _is_judged(annotation):
             return _island(annotation)
-        return Reader(_island).read(annotation)
+        return Reader(_island, dec_hook, float_hook).read(annotation)
     except RecursionError:
         raise TypeError("weft cannot read a type that nests so deep") from None
 
@@ -149,6 +166,9 @@ def lines(root: Node) -> Iterator[str]:
         if node.kind == "handed":
             last = " when all else is valid" if node.puts_off else ""
             yield f"{what}: handed over to pydantic{last}: {node.why}"
+            return
+        if node.kind == "hook":
+            yield f"{what}: made by {'dec_hook' if node.type is not None else 'float_hook'}"
             return
         called = ""
         while node.kind == "after":  # the innermost is called first

@@ -31,10 +31,12 @@ from weft.shapes.serializers import Dump, Raised, alone, is_callable, takes_anyt
 __all__ = ["describe", "describe_pydantic"]
 
 
-def describe(annotation: Any, is_judged: Callable[[Any], bool]) -> Node:
+def describe(annotation: Any, is_judged: Callable[[Any], bool], has_default: bool = False) -> Node:
     """The description of what is written of a type. TypeError where neither weft nor pydantic can
-    read it."""
-    return _island(annotation) if is_judged(annotation) else _Reader(_island).read(annotation)
+    read it, and there is no default to write it."""
+    if is_judged(annotation):
+        return _island(annotation)
+    return _Reader(_island, has_default).read(annotation)
 
 
 def _island(annotation: Any) -> Node:
@@ -45,6 +47,16 @@ def _island(annotation: Any) -> Node:
 
 
 class _Reader(Reader):
+    def __init__(self, island: Callable[[Any], Node], has_default: bool) -> None:
+        super().__init__(island)
+        self._has_default = has_default
+
+    def _hooked(self, annotation: Any, cls: type) -> Node | None:
+        if not self._has_default:
+            return None
+        anything = Node("any", label="any", output=True)
+        return Node("hook", type=cls, label=type_name(annotation), items=[anything])
+
     def read(self, annotation: Any, variables: Mapping[Any, Any] | None = None) -> Node:
         node = super().read(annotation, variables)
         node.output = True

@@ -767,7 +767,8 @@ static enum wf_walk_result decode_kind(struct reader *r, const struct wf_node *n
             return decode_text(r, n, e, out);
         }
         break;
-    case WF_NODE_RAW: /* is JSON */
+    case WF_NODE_RAW: /* are JSON's */
+    case WF_NODE_HOOK:
         break;
     case WF_NODE_SERIALIZER: /* of output alone */
     case WF_NODE_KIND_COUNT:

@@ -419,8 +419,9 @@ static bool fits(const struct wf_bson_state *s, const struct wf_node *n, PyObjec
     case WF_NODE_UNION:
     case WF_NODE_TAGGED:
     case WF_NODE_HANDED:
-    case WF_NODE_AFTER:      /* see inside */
-    case WF_NODE_RAW:        /* has no BSON form */
+    case WF_NODE_AFTER: /* see inside */
+    case WF_NODE_RAW:   /* have no BSON form */
+    case WF_NODE_HOOK:
     case WF_NODE_SERIALIZER: /* of output alone */
     case WF_NODE_KIND_COUNT:
         break;

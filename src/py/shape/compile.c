@@ -573,6 +573,16 @@ static int compile_kind(struct compiler *c, PyObject *desc, struct wf_node *node
             return -1;
         }
         return 0;
+    case WF_NODE_HOOK:
+        if (node->flags & WF_NODE_OUTPUT) {
+            items = compile_items(c, desc, &n);
+            break;
+        }
+        if (node->call == NULL) {
+            PyErr_SetString(PyExc_ValueError, "nobody makes the value");
+            return -1;
+        }
+        return 0;
     case WF_NODE_TEXT:
     case WF_NODE_RAW:
         if (node->type == NULL) {

@@ -520,6 +520,8 @@ WF_ALWAYS_INLINE enum wf_walk_result decode_kind(struct reader *r, const struct 
         return decode_handed(r, n, out);
     case WF_NODE_RAW:
         return decode_raw(r, n, out);
+    case WF_NODE_HOOK:
+        return json_decode_hook(r, n, out);
     case WF_NODE_AFTER:
         return decode_put_off(r, n, out);
     case WF_NODE_CHOICE:

@@ -35,6 +35,9 @@ enum wf_walk_result json_decode_object(struct reader *r, const struct wf_node *n
 enum wf_walk_result json_decode_any(struct reader *r, const struct wf_node *n, unsigned flags,
                                     PyObject **out);
 
+/* What the caller's dec_hook or float_hook makes of it. */
+enum wf_walk_result json_decode_hook(struct reader *r, const struct wf_node *n, PyObject **out);
+
 /* An int that is written as a float, or is larger than an int64. */
 enum wf_walk_result json_decode_int_slow(struct reader *r, const struct wf_node *n,
                                          const char *first, const struct wf_json_number *number,

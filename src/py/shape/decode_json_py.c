@@ -59,7 +59,18 @@ PyObject *shape_decode_json_lax(PyObject *self, PyObject *data) {
     return decode_data((struct wf_shape *)self, data, WF_WALK_LAX);
 }
 
-/* json_decode(data, /, *, type=None, strict=True); None is no type: that of null is type(None) */
+/* The shape of a type that is read with hooks, which is not kept. */
+static PyObject *find_hooked(PyObject *type, PyObject *dec_hook, PyObject *float_hook) {
+    PyObject *make = shape_import("weft.shapes.compiled", "hooked");
+    PyObject *shape = make != NULL
+                          ? PyObject_CallFunctionObjArgs(make, type != NULL ? type : Py_None,
+                                                         dec_hook, float_hook, NULL)
+                          : NULL;
+    Py_XDECREF(make);
+    return shape;
+}
+
+/* json_decode(data, /, *, type=None, strict=True, dec_hook=None, float_hook=None); None is no type: that of null is type(None) */
 PyObject *shape_py_json_decode(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                                PyObject *kwnames) {
     struct wf_state *state = wf_state_of_module(module);
@@ -68,12 +79,16 @@ PyObject *shape_py_json_decode(PyObject *module, PyObject *const *args, Py_ssize
                      nargs);
         return NULL;
     }
-    PyObject *data = args[0], *type = NULL;
+    PyObject *data = args[0], *type = NULL, *dec_hook = Py_None, *float_hook = Py_None;
     int strict = 1;
     for (Py_ssize_t i = 0; kwnames != NULL && i < PyTuple_GET_SIZE(kwnames); i++) {
         PyObject *name = PyTuple_GET_ITEM(kwnames, i), *value = args[nargs + i];
         if (PyUnicode_CompareWithASCIIString(name, "type") == 0) {
             type = value != Py_None ? value : NULL;
+        } else if (PyUnicode_CompareWithASCIIString(name, "dec_hook") == 0) {
+            dec_hook = value;
+        } else if (PyUnicode_CompareWithASCIIString(name, "float_hook") == 0) {
+            float_hook = value;
         } else if (PyUnicode_CompareWithASCIIString(name, "strict") == 0) {
             strict = PyObject_IsTrue(value);
         } else {
@@ -84,10 +99,11 @@ PyObject *shape_py_json_decode(PyObject *module, PyObject *const *args, Py_ssize
     if (strict < 0) {
         return NULL;
     }
-    if (type == NULL) {
+    const bool hooked = dec_hook != Py_None || float_hook != Py_None;
+    if (type == NULL && !hooked) {
         return wf_json_decode_object(state, data);
     }
-    PyObject *shape = wf_shape_find(state, type);
+    PyObject *shape = hooked ? find_hooked(type, dec_hook, float_hook) : wf_shape_find(state, type);
     if (shape == NULL) {
         return NULL;
     }

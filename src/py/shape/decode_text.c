@@ -139,6 +139,7 @@ static enum wf_walk_result decode_kind(struct wf_walk *w, const struct wf_node *
     case WF_NODE_TAGGED:
     case WF_NODE_OBJECT:
     case WF_NODE_RAW:
+    case WF_NODE_HOOK:
     case WF_NODE_SERIALIZER: /* of output only */
     case WF_NODE_KIND_COUNT:
         break;

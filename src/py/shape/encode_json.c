@@ -59,20 +59,12 @@ static char *put_by_type(struct typed *t, char *d, const struct wf_node *n, PyOb
     if (shape == NULL) {
         if (PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_ValueError)) {
             PyErr_Clear();
-            if (is_scalar(o)) {
-                return put_subclass(t, d, n, o);
-            }
-            PyErr_Format(t->e.s->encode_error, "objects of type %.200s have no JSON form",
-                         Py_TYPE(o)->tp_name);
+            return is_scalar(o) ? put_subclass(t, d, n, o) : json_put_by_fallback(t, d, n, o);
         }
         return NULL;
     }
     bool known = shape->root != NULL && shape->root->kind != WF_NODE_ANY;
-    d = known ? json_put(t, d, shape->root, o) : NULL;
-    if (!known) {
-        PyErr_Format(t->e.s->encode_error, "objects of type %.200s have no JSON form",
-                     Py_TYPE(o)->tp_name);
-    }
+    d = known ? json_put(t, d, shape->root, o) : json_put_by_fallback(t, d, n, o);
     if (d == NULL) { /* the path to what failed borrows from it */
         PyObject *exc = wf_err_take();
         if (wf_values_push(&t->w.values, (PyObject *)shape) < 0) {
@@ -456,6 +448,10 @@ static WF_NOINLINE char *put_held(struct typed *t, char *d, const struct wf_node
         break;
     case WF_NODE_SERIALIZER:
         d = json_put_serialized(t, d, n, NULL, o);
+        break;
+    case WF_NODE_HOOK:
+        d = json_is_of(t, n, o, false) ? json_put_by_fallback(t, d, n->item, o)
+                                       : json_put_other(t, d, n, o);
         break;
     case WF_NODE_RAW:
         d = json_is_of(t, n, o, true) ? wf_json_put_raw(&t->e, d, o) : json_put_other(t, d, n, o);

@@ -43,6 +43,10 @@ char *json_put_by_pydantic(struct typed *t, char *d, const struct wf_node *n, Py
 char *json_put_serialized(struct typed *t, char *d, const struct wf_node *n, PyObject *instance,
                           PyObject *o);
 
+/* What the caller's `default` makes of an object that has no form, as an ANY node has it. EncodeError
+ * where there is none. */
+char *json_put_by_fallback(struct typed *t, char *d, const struct wf_node *any, PyObject *o);
+
 /* A field that pydantic writes by itself, a HANDED PART: "name":value and a comma, or nothing. */
 char *json_put_member(struct typed *t, char *d, const struct wf_node *n, PyObject *instance);
 

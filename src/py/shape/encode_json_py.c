@@ -28,7 +28,7 @@ static void add_path(struct typed *t) {
 static enum wf_walk_result encode_root(struct typed *t, const struct wf_shape *shape, PyObject *obj,
                                        unsigned flags) {
     t->e.s = &shape->state->json;
-    t->e.fallback = NULL;
+    t->e.fallback = shape->fallback; /* the shape is held on to */
     t->e.path = NULL;
     t->e.steps = t->e.depth = 0;
     t->e.fallback_off = t->e.sort_keys = t->e.has_raw = false;
@@ -217,7 +217,16 @@ static PyObject *keyword(PyObject *kwnames, PyObject *const *values, const char 
     return NULL;
 }
 
-/* json_encode(obj, /, *, type, indent): without a type, or with None, it is py/json's. */
+/* The shape of a type that is written with a `default`, which is not kept. */
+static PyObject *output_with_fallback(PyObject *type, PyObject *fallback) {
+    PyObject *make = shape_import("weft.shapes.compiled", "output_of");
+    PyObject *shape =
+        make != NULL ? PyObject_CallFunctionObjArgs(make, type, fallback, NULL) : NULL;
+    Py_XDECREF(make);
+    return shape;
+}
+
+/* json_encode(obj, /, *, type, default, indent): without a type, or with None, it is py/json's. */
 PyObject *shape_py_json_encode(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                                PyObject *kwnames) {
     PyObject *type = kwnames != NULL ? keyword(kwnames, args + nargs, "type") : NULL;
@@ -225,21 +234,24 @@ PyObject *shape_py_json_encode(PyObject *module, PyObject *const *args, Py_ssize
         return wf_json_py_encode(module, args, nargs, kwnames);
     }
     PyObject *indent = keyword(kwnames, args + nargs, "indent");
+    PyObject *fallback = keyword(kwnames, args + nargs, "default");
     int spaces = -1;
     if (nargs != 1) {
         PyErr_Format(PyExc_TypeError, "encode() takes one positional argument, %zd were given",
                      nargs);
         return NULL;
     }
-    if (PyTuple_GET_SIZE(kwnames) != 1 + (indent != NULL)) {
+    if (PyTuple_GET_SIZE(kwnames) != 1 + (indent != NULL) + (fallback != NULL)) {
         PyErr_SetString(PyExc_TypeError,
-                        "with a type, encode() takes no other argument but indent");
+                        "with a type, encode() takes no other argument but default and indent");
         return NULL;
     }
     if (indent != NULL && wf_json_read_indent(indent, &spaces) < 0) {
         return NULL;
     }
-    PyObject *shape = wf_shape_find_output(wf_state_of_module(module), type);
+    PyObject *shape = fallback == NULL || fallback == Py_None
+                          ? wf_shape_find_output(wf_state_of_module(module), type)
+                          : output_with_fallback(type, fallback);
     PyObject *result = shape != NULL ? encode_to_bytes(shape, args[0], spaces) : NULL;
     Py_XDECREF(shape);
     return result;

@@ -88,6 +88,7 @@ bool json_is_of(struct typed *t, const struct wf_node *n, PyObject *o, bool exac
     case WF_NODE_OBJECTID:
     case WF_NODE_TEXT:
     case WF_NODE_RAW:
+    case WF_NODE_HOOK:
         return is_type(o, (PyTypeObject *)n->type, false);
     case WF_NODE_LIST:
         return exactly ? PyList_CheckExact(o) : PyList_Check(o) || PyTuple_Check(o);

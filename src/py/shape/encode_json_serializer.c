@@ -73,3 +73,26 @@ char *json_put_serialized(struct typed *t, char *d, const struct wf_node *n, PyO
     Py_LeaveRecursiveCall();
     return d;
 }
+
+/* ---- what has no form ---- */
+
+char *json_put_by_fallback(struct typed *t, char *d, const struct wf_node *any, PyObject *o) {
+    if (t->e.fallback == NULL || t->e.fallback_off) {
+        PyErr_Format(t->e.s->encode_error,
+                     t->e.fallback_off ? "keys of type %.200s have no JSON form"
+                                       : "objects of type %.200s have no JSON form",
+                     Py_TYPE(o)->tp_name);
+        return NULL;
+    }
+    PyObject *made = PyObject_CallOneArg(t->e.fallback, o);
+    if (made == NULL || enter(&t->e) < 0) { /* a level: it may have to be replaced again */
+        Py_XDECREF(made);
+        return NULL;
+    }
+    d = json_put(t, d, any, made);
+    if (d != NULL) {
+        leave(&t->e);
+    }
+    Py_DECREF(made);
+    return d;
+}

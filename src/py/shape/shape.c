@@ -1,13 +1,14 @@
 /* _core.Shape: the object, and the room's part of the module. */
 #include "py/shape/shape_int.h"
 
-PyDoc_STRVAR(shape_doc, "Shape(description)\n--\n\n"
+PyDoc_STRVAR(shape_doc, "Shape(description, default=None)\n--\n\n"
                         "A type, compiled for the codecs. Made by weft.shape().");
 
 static PyObject *shape_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *keywords[] = {"description", NULL};
-    PyObject *description;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:Shape", keywords, &description)) {
+    static char *keywords[] = {"description", "default", NULL};
+    PyObject *description, *fallback = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:Shape", keywords, &description,
+                                     &fallback)) {
         return NULL;
     }
     struct wf_shape *shape = (struct wf_shape *)type->tp_alloc(type, 0);
@@ -16,6 +17,7 @@ static PyObject *shape_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     shape->state = wf_state_of_type(type);
     shape->description = Py_NewRef(description);
+    shape->fallback = fallback != Py_None ? Py_NewRef(fallback) : NULL;
     shape->kept = PyList_New(0);
     if (shape->state == NULL || shape->kept == NULL || shape_compile(shape) < 0) {
         Py_DECREF(shape);
@@ -29,6 +31,7 @@ static int shape_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(shape->description);
     Py_VISIT(shape->kept);
+    Py_VISIT(shape->fallback);
     return 0;
 }
 
@@ -39,6 +42,7 @@ static int shape_clear(PyObject *self) {
     shape->root = NULL;
     Py_CLEAR(shape->description);
     Py_CLEAR(shape->kept);
+    Py_CLEAR(shape->fallback);
     return 0;
 }
 
@@ -49,6 +53,7 @@ static void shape_dealloc(PyObject *self) {
     shape_free_compiled(shape);
     Py_XDECREF(shape->description);
     Py_XDECREF(shape->kept);
+    Py_XDECREF(shape->fallback);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -101,11 +106,16 @@ static PyType_Spec shape_spec = {
 
 PyDoc_STRVAR(
     decode_doc,
-    "json_decode($module, data, /, *, type=None, strict=True)\n--\n\n"
+    "json_decode($module, data, /, *, type=None, strict=True, dec_hook=None,\n"
+    "            float_hook=None)\n--\n\n"
     "The value of a JSON document in bytes, a buffer or a str; with type, a value of that.\n\n"
     "With strict=False numbers and bools may stand in strings, and the like. Raises\n"
     "DecodeError, a ValueError that knows where; what pydantic judges raises its\n"
-    "ValidationError.");
+    "ValidationError.\n\n"
+    "dec_hook is called with a class that cannot be read and a plain value, for an instance of\n"
+    "it; float_hook with the text of a float that has no type. A ValueError or TypeError of "
+    "theirs\n"
+    "is a DecodeError. Neither is called for what pydantic reads.");
 
 PyDoc_STRVAR(
     encode_doc,
@@ -113,7 +123,7 @@ PyDoc_STRVAR(
     "The JSON of obj, as UTF-8 without spaces.\n\n"
     "With type, obj is written as that: the names, order and forms that msgspec.json.encode has\n"
     "for it, or for pydantic's classes their own model_dump_json; EncodeError with the path to\n"
-    "what is something else. default and sort_keys are for what has no type.\n\n"
+    "what is something else. sort_keys is for what has no type.\n\n"
     "default is called with an object of a type there is no rule for; what it returns is\n"
     "encoded in its place. indent is the spaces a level is moved in by, 0 to 16.\n"
     "sort_keys puts the members of every object in the order of their keys.\n"

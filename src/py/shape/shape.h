@@ -49,38 +49,41 @@ enum {
 };
 
 /* id, name in the description: what its values are made of and become */
-#define WF_NODE_KINDS(X)                                                                           \
-    X(ANY, "any") /* whatever the input holds, untyped */                                          \
-    X(NONE, "none")                                                                                \
-    X(BOOL, "bool")                                                                                \
-    X(INT, "int")                                                                                  \
-    X(FLOAT, "float")                                                                              \
-    X(STR, "str")                                                                                  \
-    X(BYTES, "bytes") /* `type` says bytes or bytearray; WF_NODE_BASE64 how text holds them */     \
-    X(DATETIME, "datetime")                                                                        \
-    X(DATE, "date")                                                                                \
-    X(TIME, "time")                                                                                \
-    X(TIMEDELTA, "timedelta")                                                                      \
-    X(UUID, "uuid")                                                                                \
-    X(OBJECTID, "objectid") /* text: its 24 digits */                                              \
-    X(DECIMAL, "decimal")                                                                          \
-    X(CHOICE, "choice") /* literals and enums: text or int to one of `choice` */                   \
-    X(TEXT, "text")     /* type(str): paths, IP addresses, URLs; ValueError means invalid */       \
-    X(LIST, "list")     /* of `item`, as the four below */                                         \
-    X(VARTUPLE, "vartuple")                                                                        \
-    X(SET, "set")                                                                                  \
-    X(FROZENSET, "frozenset")                                                                      \
-    X(DEQUE, "deque")                                                                              \
-    X(TUPLE, "tuple")   /* exactly `items` */                                                      \
-    X(DICT, "dict")     /* `map.key` to `map.value` */                                             \
-    X(UNION, "union")   /* the member its input's class selects */                                 \
-    X(TAGGED, "tagged") /* objects told apart by the value of one key, or arrays by their first */ \
-    X(OBJECT, "object") /* known fields */                                                         \
-    X(RAW, "raw")       /* the JSON of any value as it stands, as `type`: Raw, or msgspec's */     \
-    X(AFTER, "after")   /* what `call` makes of `item`, when all else is valid */                  \
-    X(SERIALIZER,                                                                                  \
+#define WF_NODE_KINDS(X)                                                                              \
+    X(ANY, "any") /* whatever the input holds, untyped */                                             \
+    X(NONE, "none")                                                                                   \
+    X(BOOL, "bool")                                                                                   \
+    X(INT, "int")                                                                                     \
+    X(FLOAT, "float")                                                                                 \
+    X(STR, "str")                                                                                     \
+    X(BYTES, "bytes") /* `type` says bytes or bytearray; WF_NODE_BASE64 how text holds them */        \
+    X(DATETIME, "datetime")                                                                           \
+    X(DATE, "date")                                                                                   \
+    X(TIME, "time")                                                                                   \
+    X(TIMEDELTA, "timedelta")                                                                         \
+    X(UUID, "uuid")                                                                                   \
+    X(OBJECTID, "objectid") /* text: its 24 digits */                                                 \
+    X(DECIMAL, "decimal")                                                                             \
+    X(CHOICE, "choice") /* literals and enums: text or int to one of `choice` */                      \
+    X(TEXT, "text")     /* type(str): paths, IP addresses, URLs; ValueError means invalid */          \
+    X(LIST, "list")     /* of `item`, as the four below */                                            \
+    X(VARTUPLE, "vartuple")                                                                           \
+    X(SET, "set")                                                                                     \
+    X(FROZENSET, "frozenset")                                                                         \
+    X(DEQUE, "deque")                                                                                 \
+    X(TUPLE, "tuple")   /* exactly `items` */                                                         \
+    X(DICT, "dict")     /* `map.key` to `map.value` */                                                \
+    X(UNION, "union")   /* the member its input's class selects */                                    \
+    X(TAGGED, "tagged") /* objects told apart by the value of one key, or arrays by their first */    \
+    X(OBJECT, "object") /* known fields */                                                            \
+    X(RAW, "raw")       /* the JSON of any value as it stands, as `type`: Raw, or msgspec's */        \
+    X(HOOK,                                                                                           \
+      "hook") /* what `call` makes of a plain value, an instance of `type`; without a type, of a    \
+                         * number's text. Output: what the shape's fallback does, as `item` */ \
+    X(AFTER, "after") /* what `call` makes of `item`, when all else is valid */                       \
+    X(SERIALIZER,                                                                                     \
       "serializer")     /* output: what `call` makes of it, as items[0]; None as items[1], \
-                                 * where there is one */       \
+                                 * where there is one */          \
     X(HANDED, "handed") /* to the judge, always */
 
 enum wf_node_kind {
@@ -293,9 +296,10 @@ struct wf_node {
 /* _core.Shape: owns all of the above. */
 struct wf_shape {
     PyObject_HEAD
-    struct wf_state *state;     /* borrowed: the type keeps the module */
-    PyObject *description;      /* owned: weft.shape.nodes.Node */
-    PyObject *kept;             /* owned: list of what the tree borrows */
+    struct wf_state *state; /* borrowed: the type keeps the module */
+    PyObject *description;  /* owned: weft.shape.nodes.Node */
+    PyObject *kept;         /* owned: list of what the tree borrows */
+    PyObject *fallback; /* owned, or NULL. Output: as json_encode's default, for what has no form */
     const struct wf_node *root; /* owned, as are the next two */
     struct wf_node **nodes;
     void **blocks;
