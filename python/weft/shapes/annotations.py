@@ -12,6 +12,7 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import inspect
 import ipaddress
 import pathlib
 import re
@@ -222,6 +223,8 @@ class Reader:
         if cls is tuple:
             if not args and annotation is not tuple:
                 return Node("tuple", label=name)  # tuple[()]
+            if any(getattr(a, "__unpacked__", get_origin(a) is typing.Unpack) for a in args):
+                raise TypeError(f"weft cannot read {name}, of which a part has any length")
             if args and (len(args) != 2 or args[1] is not Ellipsis):
                 return Node("tuple", label=name, items=[self.read(a, variables) for a in args])
             return Node("vartuple", label=name, items=[self.read((args or (Any,))[0], variables)])
@@ -726,7 +729,25 @@ def _hints(cls: Any) -> dict[str, Any]:
         hints = typing.get_type_hints(cls, include_extras=True)
     except Exception as exc:
         raise _unread(type_name(cls), exc) from exc
+    filled = _filled(cls)
+    for name in hints if filled else ():
+        owner = next(c for c in cls.__mro__ if name in inspect.get_annotations(c))
+        hints[name] = _substitute(hints[name], filled.get(owner, {}))
     return {name: hint for name, hint in hints.items() if get_origin(hint) is not ClassVar}
+
+
+def _filled(cls: type) -> dict[type, dict[Any, Any]]:
+    """What the variables of its generic bases stand for, where a class says so."""
+    filled: dict[type, dict[Any, Any]] = {}
+    for derived in cls.__mro__:
+        for base in derived.__dict__.get("__orig_bases__", ()):
+            of = get_origin(base)
+            if isinstance(of, type) and of is not typing.Generic:
+                args = [_substitute(a, filled.get(derived, {})) for a in typing.get_args(base)]
+                filled.setdefault(
+                    of, dict(zip(getattr(of, "__parameters__", ()), args, strict=False))
+                )
+    return filled
 
 
 def _resolved(alias: Any) -> Any:
