@@ -1,10 +1,11 @@
-"""Random types, random documents and damaged ones, with pydantic as a judge, until the time is up.
+"""Random types, random documents and damaged ones, with judges, until the time is up.
 
     python fuzz/shapes.py SECONDS [SEED]
 
 Each round makes a type and some documents of JSON and BSON for it, whole and with bytes changed.
-Only the documented exceptions may come, models must be what pydantic makes of them, errors too, and
-BSON to JSON must be what goes by way of objects. What fails says the seed of its round.
+Only the documented exceptions may come. Models must be what pydantic makes of them, errors and
+bytes too, other types what msgspec does, untyped JSON what the standard library reads, and BSON to
+JSON what goes by way of objects. What fails says the seed of its round.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import random
 import sys
 import time
 import uuid
+import warnings
 from collections.abc import Callable
 from decimal import Decimal
+from pprint import pformat
 from typing import Annotated, Any
 
 import msgspec
@@ -142,16 +145,77 @@ def attempt(call: Callable[[], Any]) -> Any:
         return type(error)
 
 
-def judge(type_: Any, data: bytes, ours: Any) -> None:
+def is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+class Foreign(Exception):
+    """Msgspec knows no such type: a model, an ObjectId."""
+
+
+def foreign(type_: Any, value: Any) -> Any:
+    raise Foreign
+
+
+def judge(type_: Any, data: bytes) -> None:
     if isinstance(type_, type) and issubclass(type_, pydantic.BaseModel):
-        if not stdlib.detect_encoding(data).startswith("utf-8"):
-            return  # which json.loads reads, and nobody else
+        judge_by_pydantic(type_, data)
+        return
+    try:
+        decoder = msgspec.json.Decoder(type_, dec_hook=foreign)
+    except TypeError:
+        attempt(lambda: json.decode(data, type=type_))
+    else:
+        judge_by_msgspec(type_, decoder, data)
+
+
+def judge_by_pydantic(model: type[pydantic.BaseModel], data: bytes) -> None:
+    ours = attempt(lambda: json.decode(data, type=model))
+    if not stdlib.detect_encoding(data).startswith("utf-8"):
+        return  # which json.loads reads, and nobody else
+    try:
+        plain = stdlib.loads(data)
+    except (ValueError, RecursionError):
+        return
+    theirs = attempt(lambda: model.model_validate(plain))
+    assert ours == theirs, (model, data, ours, theirs)
+    if isinstance(theirs, tuple):
+        made = model.model_validate(plain)
+        written = attempt(lambda: json.encode(made, type=model))
+        expected = attempt(lambda: made.model_dump_json().encode())
+        assert written == expected, (model, data, written, expected)
+
+
+def judge_by_msgspec(type_: Any, decoder: msgspec.json.Decoder[Any], data: bytes) -> None:
+    refused = (json.DecodeError, pydantic.ValidationError, msgspec.DecodeError, UnicodeDecodeError)
+    made: list[Any] = []
+    for call in (decoder.decode, json.Decoder(type_).decode):
         try:
-            plain = stdlib.loads(data)
-        except (ValueError, RecursionError):
+            made.append(call(data))
+        except Foreign:
             return
-        theirs = attempt(lambda: type_.model_validate(plain))
-        assert ours == theirs, (type_, data, ours, theirs)
+        except refused:
+            pass
+    if made and is_utf8(data):  # msgspec does not look at what it skips
+        theirs, ours = pformat(made[0]), pformat(made[-1])  # TypedDicts differ in their order
+        assert len(made) == 2, (type_, data, made)
+        assert ours == theirs, (type_, data, made)
+        assert json.encode(made[1], type=type_) == msgspec.json.encode(made[1]), (type_, data)
+
+
+def judge_untyped(data: bytes) -> None:
+    try:
+        ours = json.decode(data)
+    except json.DecodeError:
+        return
+    theirs = stdlib.loads(data)
+    assert repr(ours) == repr(theirs), (data, ours, theirs)
+    text = stdlib.dumps(theirs, ensure_ascii=False, separators=(",", ":"))
+    assert json.encode(ours).decode() == text, (data, text)
 
 
 def over_objects(type_: Any, data: bytes) -> bytes:
@@ -171,7 +235,8 @@ def one_round(seed: int) -> None:
         value = value_of(pick, 4)
         text = stdlib.dumps(value).encode()
         for data in (text, damaged(pick, text)):
-            judge(type_, data, attempt(lambda data=data: json.decode(data, type=type_)))
+            judge(type_, data)
+            judge_untyped(data)
         if not isinstance(value, dict):
             continue
         raw = bson.encode(value)
@@ -191,6 +256,7 @@ def main() -> None:
     seconds = float(sys.argv[1])
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(2**63)
     end, rounds = time.monotonic() + seconds, 0
+    warnings.simplefilter("ignore")  # pydantic's, of values that its serializers do not expect
     while rounds == 0 or time.monotonic() < end:
         try:
             one_round(seed)
