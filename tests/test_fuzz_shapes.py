@@ -1,5 +1,5 @@
-"""Rounds of fuzz/shapes.py, the same ones on each run: pydantic, msgspec and the standard library are
-the judges of random types and documents."""
+"""Rounds of fuzz/shapes.py, the same on each run: pydantic, msgspec and the standard library are
+its judges of random types and documents."""
 
 import importlib.util
 import os

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import typing
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Annotated, Any, Generic, Literal, TypeVar, overload
 
 from weft import _core
 from weft.shapes import json_schema, output
@@ -62,9 +62,11 @@ class Shape(Generic[T]):
         """
         return json_schema.describe(self.native.description, mode)
 
-    def explain(self) -> str:
-        """Which parts are read in C and which are handed over to pydantic, and why; a line each."""
-        return "\n".join(lines(self.native.description))
+    def explain(self, *, mode: Literal["validation", "serialization"] = "validation") -> str:
+        """Which parts are read in C, or by `mode` written, and which are handed over to pydantic,
+        and why; a line each. Of a model that pydantic reads as a whole, all that is not native."""
+        shape = self.native if mode == "validation" else self.output
+        return "\n".join(lines(shape.description))
 
 
 @overload
@@ -157,6 +159,28 @@ def _is_unknown(annotation: Any) -> bool:
     )
 
 
+def _causes(model: Any) -> Iterator[str]:
+    """All that is not native in a model that is handed over: its validators, and its fields."""
+    decorators = getattr(model, "__pydantic_decorators__", None)
+    if decorators is None or not hasattr(model, "model_fields"):
+        return
+    for kind in ("field_validators", "model_validators"):
+        for name, found in getattr(decorators, kind).items():
+            of = ", ".join(getattr(found.info, "fields", ()))
+            yield f"{name}(): a {found.info.mode} validator of {of or 'all of it'}"
+    for name, field in model.model_fields.items():
+        annotation: Any = field.annotation
+        for part in field.metadata:
+            annotation = Annotated[annotation, part]
+        try:
+            node = _island(annotation)
+        except TypeError as exc:
+            yield f"{name}, by itself: {exc}"
+            continue
+        if any(not part.native for part in node.walk()):
+            yield from (f"{name}, by itself: {line.strip()}" for line in lines(node))
+
+
 def lines(root: Node) -> Iterator[str]:
     """What `Shape.explain` says, of a description."""
     seen: set[int] = set()
@@ -166,6 +190,11 @@ def lines(root: Node) -> Iterator[str]:
         if node.kind == "handed":
             last = " when all else is valid" if node.puts_off else ""
             yield f"{what}: handed over to pydantic{last}: {node.why}"
+            for line in _causes(node.annotation):
+                yield f"{indent}  {line}"
+            return
+        if node.kind == "serializer":
+            yield f"{what}: written by {getattr(node.call, '__name__', node.call)}()"
             return
         if node.kind == "hook":
             yield f"{what}: made by {'dec_hook' if node.type is not None else 'float_hook'}"
@@ -187,6 +216,8 @@ def lines(root: Node) -> Iterator[str]:
         yield f"{what}: native{checks}{made}{called}{judged}"
         for field in node.fields:
             yield from walk(field.node, field.name, indent + "  ")
+        for field in node.computed:
+            yield from walk(field.node, f"{field.name}, computed", indent + "  ")
         for item in node.items:
             if item.kind in ("handed", "object", "union", "tagged", "after") or item.items:
                 yield from walk(item, "", indent + "  ")
