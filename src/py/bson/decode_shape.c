@@ -341,6 +341,7 @@ static enum wf_walk_result decode_dict(struct reader *r, const struct wf_node *n
     }
     PyObject *dict = PyDict_New();
     Py_ssize_t size = 0;
+    struct wf_hashes hashes = {0};
     result = dict != NULL ? WF_WALK_OK : WF_WALK_FAILED;
     while (result == WF_WALK_OK && (result = next(r, &c, &item)) == WF_WALK_OK && item.type != 0) {
         PyObject *key, *value = NULL;
@@ -348,8 +349,8 @@ static enum wf_walk_result decode_dict(struct reader *r, const struct wf_node *n
         if (result == WF_WALK_OK) {
             const size_t before = w->nlater;
             result = decode(r, n->map.value, &item, &value);
-            if (result == WF_WALK_OK && wf_walk_put(w, dict, key, value) < 0) {
-                result = WF_WALK_FAILED;
+            if (result == WF_WALK_OK) {
+                result = at(r, item.name.p, wf_walk_put(w, n, &hashes, dict, key, value));
             }
             if (result == WF_WALK_OK && w->nlater != before) {
                 wf_walk_later_in(w, before, dict, key);
@@ -370,6 +371,7 @@ static enum wf_walk_result decode_dict(struct reader *r, const struct wf_node *n
         }
     }
     w->depth--;
+    wf_hashes_free(&hashes);
     if (result != WF_WALK_OK) {
         Py_XDECREF(dict);
         return result;
@@ -667,10 +669,18 @@ static enum wf_walk_result decode_put_off(struct reader *r, const struct wf_node
     enum wf_walk_result result = WF_WALK_OK;
     if (n->kind == WF_NODE_AFTER) {
         result = decode(r, n->item, e, out);
+        if (result != WF_WALK_OK) {
+            return result;
+        }
     } else if ((*out = plain(r, e)) == NULL) {
-        result = WF_WALK_FAILED;
+        return WF_WALK_FAILED;
+    } else {
+        result = at(r, e->value, wf_walk_check_plain(r->w, n, *out));
     }
-    if (result == WF_WALK_OK && (result = wf_walk_put_off(r->w, n)) != WF_WALK_OK) {
+    if (result == WF_WALK_OK) {
+        result = wf_walk_put_off(r->w, n);
+    }
+    if (result != WF_WALK_OK) {
         Py_CLEAR(*out);
     }
     return result;
@@ -785,7 +795,7 @@ static enum wf_walk_result decode_judged(struct reader *r, const struct wf_node 
     if (result == WF_WALK_OK && (result = wf_walk_later(r->w, later, n, out)) != WF_WALK_OK) {
         Py_CLEAR(*out);
     }
-    if (wf_unlikely(result == WF_WALK_INVALID)) {
+    if (wf_unlikely(result == WF_WALK_INVALID && !wf_walk_is_final(r->w))) {
         wf_walk_forget(r->w, later);
         Py_CLEAR(r->w->fail.cause);
         result = hand_over(r, n, e, out);
@@ -894,13 +904,12 @@ PyObject *wf_bson_decode_shape(struct wf_state *state, const struct wf_shape *sh
     struct reader r = {.w = &w, .s = &state->bson, .options = options, .in = in, .base = base};
     r.tag_budget = in.n * TAG_SEARCH_MAX;
     enum wf_walk_result result = decode_whole(&r, root, &e, &value);
-    if (result == WF_WALK_INVALID && root->judge != NULL) {
+    if (result == WF_WALK_INVALID && root->judge != NULL && !wf_walk_is_final(&w)) {
         PyObject *object = wf_bson_decode(&state->bson, options, in, base);
-        if (object != NULL) {
-            value = wf_walk_ask(&w, root, object);
-            Py_DECREF(object);
-        }
-    } else if (result == WF_WALK_INVALID) {
+        result = object != NULL ? wf_walk_judge_root(&w, root, object, &value) : WF_WALK_FAILED;
+        Py_XDECREF(object);
+    }
+    if (result == WF_WALK_INVALID) {
         raise_fail(&r);
     }
     wf_walk_clear(&w);

@@ -39,14 +39,12 @@ static bool is_json(struct wf_span type) {
             wf_span_eq_lower(wf_span(subtype.p + subtype.n - suffix.n, suffix.n), suffix));
 }
 
-/* HTTPException(400): the body is not even text. Always -1. */
-static enum conv_result raise_unreadable(void) {
+enum conv_result plan_raise_bad_request(PyObject *detail) {
     PyObject *exceptions = PyImport_ImportModule("weft.exceptions");
     PyObject *type =
         exceptions != NULL ? PyObject_GetAttrString(exceptions, "HTTPException") : NULL;
     PyObject *exc =
-        type != NULL ? PyObject_CallFunction(type, "is", 400, "There was an error parsing the body")
-                     : NULL;
+        type != NULL && detail != NULL ? PyObject_CallFunction(type, "iO", 400, detail) : NULL;
     if (exc != NULL) {
         PyErr_SetObject(type, exc);
     }
@@ -54,6 +52,14 @@ static enum conv_result raise_unreadable(void) {
     Py_XDECREF(type);
     Py_XDECREF(exc);
     return CONV_FAILED;
+}
+
+/* The body is not even text. */
+static enum conv_result raise_unreadable(void) {
+    PyObject *detail = PyUnicode_FromString("There was an error parsing the body");
+    enum conv_result result = plan_raise_bad_request(detail);
+    Py_XDECREF(detail);
+    return result;
 }
 
 /* {"type": "json_invalid", "loc": ("body", pos), "msg": "JSON decode error", "input": {},

@@ -445,8 +445,26 @@ enum conv_result convert_text(struct plan_run *run, const struct conv *c, struct
     return result;
 }
 
+static enum conv_result raise_equal_hashes(struct plan_run *run) {
+    PyObject *name = PyTuple_GET_ITEM(run->step->names, run->rank); /* borrowed */
+    PyObject *detail = PyUnicode_FromFormat("too many equal hashes in %U", name);
+    enum conv_result result = plan_raise_bad_request(detail);
+    Py_XDECREF(detail);
+    return result;
+}
+
+enum conv_result plan_check_plain(struct plan_run *run, PyObject *value) {
+    enum wf_walk_result result = wf_plain_check(run->plan->state, value);
+    return wf_likely(result == WF_WALK_OK) ? CONV_OK
+           : result == WF_WALK_INVALID     ? raise_equal_hashes(run)
+                                           : CONV_FAILED;
+}
+
 static enum conv_result hand_over(struct plan_run *run, const struct conv *c, PyObject *value,
                                   PyObject **out) {
+    if (wf_unlikely(plan_check_plain(run, value) != CONV_OK)) {
+        return CONV_FAILED;
+    }
     PyObject *stack[3] = {NULL, value, Py_True};
     *out = PyObject_Vectorcall(c->validate, stack + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET,
                                run->plan->state->plan.handed_keywords);
@@ -517,14 +535,32 @@ static enum conv_result check_count(struct plan_run *run, const struct conv *c, 
     return CONV_OK;
 }
 
-static PyObject *as_container(PyObject *type, PyObject *list) {
-    if (type == (PyObject *)&PyTuple_Type) {
-        return PyList_AsTuple(list);
+/* set  stolen, or NULL with an exception. FAILED also raises HTTPException: too many items of one hash. */
+static enum conv_result fill_set(struct plan_run *run, PyObject *set, PyObject *list,
+                                 PyObject **out) {
+    enum wf_walk_result result = WF_WALK_FAILED;
+    if (set != NULL) {
+        result =
+            wf_hashes_fill(set, ((PyListObject *)list)->ob_item, (size_t)PyList_GET_SIZE(list));
     }
+    if (wf_likely(result == WF_WALK_OK)) {
+        *out = set;
+        return CONV_OK;
+    }
+    Py_XDECREF(set);
+    return result == WF_WALK_INVALID ? raise_equal_hashes(run) : CONV_FAILED;
+}
+
+static enum conv_result as_container(struct plan_run *run, PyObject *type, PyObject *list,
+                                     PyObject **out) {
     if (type == (PyObject *)&PySet_Type) {
-        return PySet_New(list);
+        return fill_set(run, PySet_New(NULL), list, out);
     }
-    return type == (PyObject *)&PyFrozenSet_Type ? PyFrozenSet_New(list) : Py_NewRef(list);
+    if (type == (PyObject *)&PyFrozenSet_Type) {
+        return fill_set(run, PyFrozenSet_New(NULL), list, out);
+    }
+    *out = type == (PyObject *)&PyTuple_Type ? PyList_AsTuple(list) : Py_NewRef(list);
+    return *out != NULL ? CONV_OK : CONV_FAILED;
 }
 
 enum conv_result convert_list(struct plan_run *run, const struct conv *c, PyObject *items,
@@ -571,8 +607,7 @@ enum conv_result convert_list(struct plan_run *run, const struct conv *c, PyObje
         result = check_count(run, c, items, CHECK_MIN_LENGTH);
     }
     if (result == CONV_OK) {
-        *out = as_container(c->data, list);
-        result = *out != NULL ? CONV_OK : CONV_FAILED;
+        result = as_container(run, c->data, list, out);
     }
     Py_DECREF(list);
     return result;

@@ -150,11 +150,15 @@ enum conv_result plan_shape_fields(struct plan_run *run, const struct conv *c,
                                    PyObject **calls) {
     struct wf_walk w;
     wf_walk_init(&w, run->plan->state, 0);
-    enum wf_walk_result result = wf_text_decode_shape(&w, c->shape->root, fields, out);
+    enum conv_result result =
+        (enum conv_result)wf_text_decode_shape(&w, c->shape->root, fields, out);
+    if (wf_unlikely(result == CONV_INVALID && wf_walk_is_final(&w))) {
+        result = plan_refuse(&w.fail);
+    }
     *calls = w.calls;
     w.calls = NULL;
     wf_walk_clear(&w);
-    return (enum conv_result)result;
+    return result;
 }
 
 enum conv_result plan_fill_model(struct plan_run *run, const struct step *s, PyObject **out,

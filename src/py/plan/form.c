@@ -125,6 +125,9 @@ static int find(struct plan_run *run, const struct wanted *w, PyObject *items, P
 /* No conversion of ours takes this (a file for an int): pydantic has the words for it. */
 static enum conv_result let_pydantic_say(struct plan_run *run, const struct step *s,
                                          PyObject *value, PyObject **out) {
+    if (plan_check_plain(run, value) != CONV_OK) {
+        return CONV_FAILED;
+    }
     PyObject *signature = PyImport_ImportModule("weft.signature");
     PyObject *judged = signature != NULL
                            ? PyObject_CallMethod(signature, "judge", "OO", s->description, value)

@@ -227,6 +227,10 @@ enum conv_result convert_object(struct plan_run *run, const struct conv *c, PyOb
 enum conv_result convert_list(struct plan_run *run, const struct conv *c, PyObject *items,
                               PyObject **out);
 
+/* Before plain objects (borrowed) of the request are handed to pydantic. OK or FAILED; that also raises
+ * HTTPException: too many numbers of one hash (wf_plain_check). */
+enum conv_result plan_check_plain(struct plan_run *run, PyObject *value);
+
 /* Prepares what a conversion of this kind needs (types of the datetime and uuid modules). */
 int convert_prepare(struct wf_state *state, enum conv_kind kind);
 
@@ -236,6 +240,9 @@ int convert_prepare(struct wf_state *state, enum conv_kind kind);
  * out  owned, or NULL where there is no body
  * INVALID: the one error of a body that is not JSON has been added */
 enum conv_result plan_read_body(struct plan_run *run, PyObject **out);
+
+/* HTTPException(400). detail: borrowed str, or NULL with an exception. Always FAILED. */
+enum conv_result plan_raise_bad_request(PyObject *detail);
 
 /* ---- model.c ---- */
 
@@ -250,7 +257,8 @@ enum conv_result convert_model(struct plan_run *run, const struct step *s, PyObj
  * gave in *calls (owned) where one has been called, and has raised. */
 enum conv_result plan_fill_model(struct plan_run *run, const struct step *s, PyObject **out,
                                  PyObject **calls);
-/* The same of texts, one for each field of the shape's object. */
+/* The same of texts, one for each field of the shape's object. Both are FAILED with HTTPException where
+ * nobody is to be asked again: wf_walk_is_final. */
 enum conv_result plan_shape_fields(struct plan_run *run, const struct conv *c,
                                    const struct wf_texts *fields, PyObject **out, PyObject **calls);
 
@@ -297,8 +305,11 @@ bool plan_body_is_bson(const struct wf_exchange *ex);
 
 /* ---- shaped.c ---- */
 
+/* A walk's failure that no judge is asked about: HTTPException(400). Always FAILED. */
+enum conv_result plan_refuse(const struct wf_walk_fail *f);
+
 /* The body straight to the value of a step whose conversion is SHAPE, without an error where that is
- * not possible: INVALID, and plan_read_body is next. */
+ * not possible: INVALID, and plan_read_body is next. FAILED also: plan_refuse. */
 enum conv_result plan_read_shaped(struct plan_run *run, const struct step *s, PyObject **out);
 /* The value that was read so, which is run->shaped, with its validators called. */
 enum conv_result plan_finish_shaped(struct plan_run *run, const struct conv *c, PyObject **out);

@@ -9,6 +9,17 @@
 
 enum { SHAPED_BODY_MAX = 1 << 30 }; /* JSON made of a value that was read from a request's JSON */
 
+enum conv_result plan_refuse(const struct wf_walk_fail *f) {
+    PyObject *path = wf_walk_path(f), *detail = path != NULL ? wf_walk_message(f) : NULL;
+    if (detail != NULL && PyUnicode_GET_LENGTH(path) != 0) {
+        Py_SETREF(detail, PyUnicode_FromFormat("%U at %U", detail, path));
+    }
+    enum conv_result result = plan_raise_bad_request(detail);
+    Py_XDECREF(path);
+    Py_XDECREF(detail);
+    return result;
+}
+
 enum conv_result plan_read_shaped(struct plan_run *run, const struct step *s, PyObject **out) {
     struct wf_exchange *ex = run->call->ex;
     *out = NULL;
@@ -27,6 +38,9 @@ enum conv_result plan_read_shaped(struct plan_run *run, const struct step *s, Py
     if (wf_unlikely(result == WF_WALK_OK && w.nlater != 0)) {
         *out = wf_walk_pending(&w, s->conv.shape, *out);
         result = *out != NULL ? WF_WALK_OK : WF_WALK_FAILED;
+    }
+    if (wf_unlikely(result == WF_WALK_INVALID && wf_walk_is_final(&w))) {
+        result = (enum wf_walk_result)plan_refuse(&w.fail);
     }
     wf_walk_clear(&w);
     return (enum conv_result)result;
@@ -257,7 +271,7 @@ enum conv_result plan_convert_shaped(struct plan_run *run, const struct conv *c,
     result = (enum conv_result)(bson ? wf_bson_walk_shape(&w, c->shape->root, in, true, out)
                                      : wf_json_decode_shape(&w, c->shape->root, in, out));
     if (result == CONV_INVALID) {
-        result = add_error(run, &w.fail, value);
+        result = wf_walk_is_final(&w) ? plan_refuse(&w.fail) : add_error(run, &w.fail, value);
     }
     wf_walk_clear(&w);
     wf_buf_free(&again);

@@ -264,6 +264,7 @@ static WF_NOINLINE enum wf_walk_result decode_dict(struct reader *r, const struc
     }
     PyObject *dict = PyDict_New();
     Py_ssize_t size = 0;
+    struct wf_hashes hashes = {0};
     const size_t later = w->nlater;
     int more = 1;
     if (dict == NULL) {
@@ -305,15 +306,14 @@ static WF_NOINLINE enum wf_walk_result decode_dict(struct reader *r, const struc
             Py_DECREF(key);
             goto fail;
         }
-        int rc = wf_walk_put(w, dict, key, value); /* the last of equal names wins */
+        result = wf_walk_put(w, n, &hashes, dict, key, value); /* the last of equal names wins */
         if (wf_unlikely(w->nlater != before)) {
             wf_walk_later_in(w, before, dict, key);
         }
         size++;
         Py_DECREF(key);
         Py_DECREF(value);
-        if (wf_unlikely(rc < 0)) {
-            result = at(r, key_at, shape_fail_raised(w, n)); /* what cannot be hashed */
+        if (wf_unlikely(at(r, key_at, result) != WF_WALK_OK)) {
             goto fail;
         }
         if (wf_unlikely(PyDict_GET_SIZE(dict) != size)) {
@@ -331,9 +331,11 @@ static WF_NOINLINE enum wf_walk_result decode_dict(struct reader *r, const struc
         goto fail;
     }
     w->depth--;
+    wf_hashes_free(&hashes);
     return give(r, n, first, dict, out);
 fail:
     w->depth--;
+    wf_hashes_free(&hashes);
     Py_XDECREF(dict);
     return result;
 }
@@ -429,9 +431,20 @@ static enum wf_walk_result decode_unjudged(struct reader *r, const struct wf_nod
 /* What a validator makes of the value, or of the plain object; that stands there until then. */
 static WF_NOINLINE enum wf_walk_result decode_put_off(struct reader *r, const struct wf_node *n,
                                                       PyObject **out) {
+    const char *first = r->p;
+    const bool after = n->kind == WF_NODE_AFTER;
     enum wf_walk_result result =
-        n->kind == WF_NODE_AFTER ? json_decode(r, n->item, out) : json_decode_any(r, n, 0, out);
-    if (result == WF_WALK_OK && (result = wf_walk_put_off(r->w, n)) != WF_WALK_OK) {
+        after ? json_decode(r, n->item, out) : json_decode_any(r, n, 0, out);
+    if (result != WF_WALK_OK) {
+        return result;
+    }
+    if (!after) {
+        result = at(r, first, wf_walk_check_plain(r->w, n, *out));
+    }
+    if (result == WF_WALK_OK) {
+        result = wf_walk_put_off(r->w, n);
+    }
+    if (result != WF_WALK_OK) {
         Py_CLEAR(*out);
     }
     return result;
@@ -446,7 +459,7 @@ static WF_NOINLINE enum wf_walk_result decode_judged(struct reader *r, const str
     if (result == WF_WALK_OK && (result = wf_walk_later(r->w, later, n, out)) != WF_WALK_OK) {
         Py_CLEAR(*out);
     }
-    if (wf_unlikely(result == WF_WALK_INVALID)) {
+    if (wf_unlikely(result == WF_WALK_INVALID && !wf_walk_is_final(r->w))) {
         wf_walk_forget(r->w, later);
         r->p = first;
         Py_CLEAR(r->w->fail.cause);

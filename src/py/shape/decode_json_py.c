@@ -18,15 +18,14 @@ static PyObject *decode_document(struct wf_shape *shape, struct wf_span in, PyOb
     if (root->kind != WF_NODE_HANDED) {
         result = wf_json_decode_shape(&w, root, in, &value);
     }
-    if (result == WF_WALK_INVALID && root->judge != NULL) {
+    if (result == WF_WALK_INVALID && root->judge != NULL && !wf_walk_is_final(&w)) {
         /* what json.loads takes, or the error of the untyped decoder */
         PyObject *object =
             wf_json_decode_of(shape->state, whole, WF_JSON_SURROGATES | WF_JSON_NONFINITE, doc);
-        if (object != NULL) {
-            value = wf_walk_ask(&w, root, object);
-            Py_DECREF(object);
-        }
-    } else if (result == WF_WALK_INVALID) {
+        result = object != NULL ? wf_walk_judge_root(&w, root, object, &value) : WF_WALK_FAILED;
+        Py_XDECREF(object);
+    }
+    if (result == WF_WALK_INVALID) {
         w.fail.at += whole.n - in.n;
         wf_json_raise_fail(&w, whole, doc);
     }

@@ -92,7 +92,8 @@ static enum wf_walk_result hand_over(struct wf_walk *w, const struct wf_node *no
         return result;
     }
     *out = plain;
-    return wf_walk_put_off(w, node);
+    enum wf_walk_result result = wf_walk_check_plain(w, node, plain);
+    return result == WF_WALK_OK ? wf_walk_put_off(w, node) : result;
 }
 
 static enum wf_walk_result decode_kind(struct wf_walk *w, const struct wf_node *node,

@@ -95,6 +95,8 @@ PyObject *wf_walk_message(const struct wf_walk_fail *f) {
         return PyUnicode_FromFormat("expected %U, got an array of another length", f->node->label);
     case WF_FAIL_TAG:
         return PyUnicode_FromFormat("no tag of %U", f->node->label);
+    case WF_FAIL_HASHES:
+        return PyUnicode_FromFormat("too many equal hashes in %U", f->node->label);
     case WF_FAIL_JUDGED:
     case WF_FAIL_RAISED: {
         PyObject *text = PyObject_Str(f->cause);

@@ -21,22 +21,19 @@ static PyObject *make_tuple(struct wf_walk *w, size_t at, size_t n) {
     return tuple;
 }
 
-/* set  owned, new; given up on failure. Items may say themselves what they hash to */
-static PyObject *fill_set(struct wf_walk *w, size_t at, size_t n, PyObject *set) {
-    if (set != NULL && wf_walk_enter_call(w) < 0) {
-        Py_DECREF(set);
-        return NULL;
-    }
-    bool entered = set != NULL;
-    for (size_t i = 0; i < n && set != NULL; i++) {
-        if (PySet_Add(set, w->values.p[at + i]) < 0) {
-            Py_CLEAR(set);
-        }
-    }
-    if (entered) {
+/* set  stolen, or NULL with an exception. Items may say themselves what they hash to
+ * out  NULL with an exception, or where there are too many items of one hash */
+static bool fill_set(struct wf_walk *w, size_t at, size_t n, PyObject *set, PyObject **out) {
+    enum wf_walk_result result = WF_WALK_FAILED;
+    if (set != NULL && wf_walk_enter_call(w) == 0) {
+        result = wf_hashes_fill(set, w->values.p + at, n);
         wf_walk_leave_call(w);
     }
-    return set;
+    if (result != WF_WALK_OK) {
+        Py_CLEAR(set);
+    }
+    *out = set;
+    return result != WF_WALK_INVALID;
 }
 
 static PyObject *make_deque(struct wf_walk *w, size_t at) {
@@ -49,16 +46,17 @@ static PyObject *make_deque(struct wf_walk *w, size_t at) {
 enum wf_walk_result wf_walk_items(struct wf_walk *w, const struct wf_node *node, size_t at,
                                   PyObject **out) {
     size_t n = w->values.len - at;
+    bool may_hash = true;
     switch ((enum wf_node_kind)node->kind) {
     case WF_NODE_VARTUPLE:
     case WF_NODE_TUPLE:
         *out = make_tuple(w, at, n);
         break;
     case WF_NODE_SET:
-        *out = fill_set(w, at, n, PySet_New(NULL));
+        may_hash = fill_set(w, at, n, PySet_New(NULL), out);
         break;
     case WF_NODE_FROZENSET:
-        *out = fill_set(w, at, n, PyFrozenSet_New(NULL));
+        may_hash = fill_set(w, at, n, PyFrozenSet_New(NULL), out);
         break;
     case WF_NODE_DEQUE:
         *out = make_deque(w, at);
@@ -68,6 +66,9 @@ enum wf_walk_result wf_walk_items(struct wf_walk *w, const struct wf_node *node,
         break;
     }
     wf_values_drop(&w->values, at);
+    if (!may_hash) {
+        return shape_fail(w, WF_FAIL_HASHES, node);
+    }
     if (*out == NULL) {
         return shape_fail_raised(w, node); /* what cannot be hashed is a TypeError */
     }

@@ -353,8 +353,10 @@ enum wf_walk_flags {
     X(UNKNOWN)  /* a name that is no field, where that is forbidden */                             \
     X(LENGTH)   /* a fixed tuple of another length */                                              \
     X(TAG)      /* no such tag */                                                                  \
-    X(JUDGED)   /* by pydantic: its ValidationError is in `cause` */                               \
-    X(RAISED)   /* __post_init__ or the like raised ValueError or TypeError, in `cause` */
+    X(HASHES) /* a dict or set of too many keys of one hash: no judge is asked, it would take    \
+                 * as long; see wf_walk_is_final */ \
+    X(JUDGED) /* by pydantic: its ValidationError is in `cause` */                                 \
+    X(RAISED) /* __post_init__ or the like raised ValueError or TypeError, in `cause` */
 
 enum wf_fail {
     WF_FAIL_NONE,
@@ -505,13 +507,68 @@ enum wf_walk_result wf_walk_choice(struct wf_walk *w, const struct wf_node *node
 int wf_walk_enter_call(const struct wf_walk *w);
 void wf_walk_leave_call(const struct wf_walk *w);
 
-/* PyDict_SetItem of a key and value that were read: a key may say itself what it hashes to. */
-int wf_walk_put(const struct wf_walk *w, PyObject *dict, PyObject *key, PyObject *value);
+/* ---- keys of one hash ---- */
 
-/* What a judge says of an object (borrowed), knowing w->calls. Owned; NULL with an exception. */
-PyObject *wf_walk_ask(struct wf_walk *w, const struct wf_node *node, PyObject *object);
+enum {
+    /* The first keys of a dict or set: they may all be of one hash, which costs a microsecond each. */
+    WF_HASHES_UNCOUNTED = 32,
+    /* Of those behind them so many may share a hash. Numbers that nobody has chosen for it do so by
+     * twos; and 10 MiB of keys that come in groups of as many take half a second, not an hour. */
+    WF_HASHES_EQUAL_MAX = 32
+};
 
-/* The same. INVALID: its ValidationError is in w->fail.cause. */
+/* How often hashes were met in one dict or set. Zero it; free it. */
+struct wf_hashes {
+    uint8_t *counts; /* owned; NULL before the first */
+    size_t n, cap;
+};
+void wf_hashes_free_slow(struct wf_hashes *h);
+static inline void wf_hashes_free(struct wf_hashes *h) {
+    if (wf_unlikely(h->counts != NULL)) {
+        wf_hashes_free_slow(h);
+    }
+}
+
+/* One more key (borrowed; other than those that are there) of a hash that is not salted: not for str. It may
+ * run the key's own __hash__. OK; INVALID: too many of this hash; FAILED with an exception. */
+enum wf_walk_result wf_hashes_add(struct wf_hashes *h, PyObject *key);
+
+/* Adds n items (borrowed) to a set or frozenset that nobody else has. INVALID: too many of one hash; FAILED
+ * with an exception. It may run the items' own __hash__ and __eq__. */
+enum wf_walk_result wf_hashes_fill(PyObject *set, PyObject *const *items, size_t n);
+
+/* Is a PyLong (exactly) its own hash? No two that are share one, -1 and -2 excepted. */
+bool wf_hash_is_own(PyObject *key);
+
+/* Before plain objects (borrowed: what a codec's untyped decoder made) are handed to pydantic. OK; INVALID:
+ * there are too many numbers of one hash in a list or in the keys of a dict; FAILED with an exception. */
+enum wf_walk_result wf_plain_check_slow(struct wf_state *state, PyObject *object);
+static inline enum wf_walk_result wf_plain_check(struct wf_state *state, PyObject *object) {
+    return PyDict_CheckExact(object) || PyList_CheckExact(object)
+               ? wf_plain_check_slow(state, object)
+               : WF_WALK_OK;
+}
+/* The same of what is for a node of a walk. INVALID: HASHES. */
+enum wf_walk_result wf_walk_check_plain(struct wf_walk *w, const struct wf_node *node,
+                                        PyObject *object);
+
+/* PyDict_SetItem of a key and value (borrowed) that were read for a DICT, its keys being counted in
+ * `hashes`: a key may say itself what it hashes to. INVALID: it cannot be hashed, or HASHES. */
+enum wf_walk_result wf_walk_put(struct wf_walk *w, const struct wf_node *node,
+                                struct wf_hashes *hashes, PyObject *dict, PyObject *key,
+                                PyObject *value);
+
+/* Is what has just been found invalid so for every judge? */
+static inline bool wf_walk_is_final(const struct wf_walk *w) {
+    return w->fail.fail == WF_FAIL_HASHES;
+}
+
+/* What a root's judge says of a plain object (borrowed), knowing w->calls: owned, in *out. FAILED with its
+ * ValidationError, or another exception; INVALID: HASHES, and it was not asked. */
+enum wf_walk_result wf_walk_judge_root(struct wf_walk *w, const struct wf_node *root,
+                                       PyObject *object, PyObject **out);
+
+/* The same of any node's. INVALID: its ValidationError is in w->fail.cause, or HASHES. */
 enum wf_walk_result wf_walk_judge(struct wf_walk *w, const struct wf_node *node, PyObject *object,
                                   PyObject **out);
 
@@ -555,8 +612,8 @@ struct wf_texts {
 /* Parameters of a request to an object of the shape, which is pydantic's: the fields are texts.
  * fields   of wf_text_object(root), in its order; borrowed
  * out      owned, on OK
- * returns  OK; FAILED with an exception; INVALID: pydantic is to be asked, with wf_walk_ask where a
- *          validator has been called */
+ * returns  OK; FAILED with an exception; INVALID: pydantic is to be asked, with w->calls where a
+ *          validator has been called, unless that is final (wf_walk_is_final) */
 enum wf_walk_result wf_text_decode_shape(struct wf_walk *w, const struct wf_node *root,
                                          const struct wf_texts *fields, PyObject **out);
 

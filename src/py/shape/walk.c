@@ -200,21 +200,45 @@ void wf_walk_leave_call(const struct wf_walk *w) {
     Py_LeaveRecursiveCall();
 }
 
-int wf_walk_put(const struct wf_walk *w, PyObject *dict, PyObject *key, PyObject *value) {
-    if (wf_likely(PyUnicode_CheckExact(key) || PyLong_CheckExact(key))) {
-        return PyDict_SetItem(dict, key, value);
+static WF_NOINLINE enum wf_walk_result put(struct wf_hashes *hashes, PyObject *dict, PyObject *key,
+                                           PyObject *value) {
+    const Py_ssize_t before = PyDict_GET_SIZE(dict);
+    if (PyDict_SetItem(dict, key, value) < 0) {
+        return WF_WALK_FAILED;
     }
-    if (wf_walk_enter_call(w) < 0) {
-        return -1;
+    return wf_unlikely(before >= WF_HASHES_UNCOUNTED) && PyDict_GET_SIZE(dict) != before
+               ? wf_hashes_add(hashes, key)
+               : WF_WALK_OK;
+}
+
+enum wf_walk_result wf_walk_put(struct wf_walk *w, const struct wf_node *node,
+                                struct wf_hashes *hashes, PyObject *dict, PyObject *key,
+                                PyObject *value) {
+    enum wf_walk_result result = WF_WALK_FAILED;
+    if (wf_likely(PyUnicode_CheckExact(key))) {
+        result = PyDict_SetItem(dict, key, value) == 0 ? WF_WALK_OK : WF_WALK_FAILED;
+    } else if (PyLong_CheckExact(key)) {
+        result = put(hashes, dict, key, value);
+    } else if (wf_walk_enter_call(w) == 0) {
+        result = put(hashes, dict, key, value);
+        wf_walk_leave_call(w);
     }
-    int rc = PyDict_SetItem(dict, key, value);
-    wf_walk_leave_call(w);
-    return rc;
+    if (wf_likely(result == WF_WALK_OK)) {
+        return WF_WALK_OK;
+    }
+    return result == WF_WALK_INVALID ? shape_fail(w, WF_FAIL_HASHES, node)
+                                     : shape_fail_raised(w, node); /* what cannot be hashed */
 }
 
 /* ---- judges ---- */
 
-PyObject *wf_walk_ask(struct wf_walk *w, const struct wf_node *node, PyObject *object) {
+enum wf_walk_result wf_walk_check_plain(struct wf_walk *w, const struct wf_node *node,
+                                        PyObject *object) {
+    enum wf_walk_result result = wf_plain_check(w->state, object);
+    return wf_likely(result != WF_WALK_INVALID) ? result : shape_fail(w, WF_FAIL_HASHES, node);
+}
+
+static PyObject *ask(struct wf_walk *w, const struct wf_node *node, PyObject *object) {
     if (wf_likely(w->calls == NULL)) {
         return PyObject_CallOneArg(node->judge, object);
     }
@@ -227,10 +251,14 @@ PyObject *wf_walk_ask(struct wf_walk *w, const struct wf_node *node, PyObject *o
 
 enum wf_walk_result wf_walk_judge(struct wf_walk *w, const struct wf_node *node, PyObject *object,
                                   PyObject **out) {
+    enum wf_walk_result result = wf_walk_check_plain(w, node, object);
+    if (result != WF_WALK_OK) {
+        return result;
+    }
     if (wf_walk_enter_call(w) < 0) {
         return WF_WALK_FAILED;
     }
-    *out = wf_walk_ask(w, node, object);
+    *out = ask(w, node, object);
     wf_walk_leave_call(w);
     if (*out != NULL) {
         return WF_WALK_OK;
@@ -240,4 +268,14 @@ enum wf_walk_result wf_walk_judge(struct wf_walk *w, const struct wf_node *node,
     }
     Py_XSETREF(w->fail.cause, wf_err_take());
     return shape_fail(w, WF_FAIL_JUDGED, node);
+}
+
+enum wf_walk_result wf_walk_judge_root(struct wf_walk *w, const struct wf_node *root,
+                                       PyObject *object, PyObject **out) {
+    enum wf_walk_result result = wf_walk_check_plain(w, root, object);
+    if (result == WF_WALK_OK && (*out = ask(w, root, object)) == NULL) {
+        result = WF_WALK_FAILED;
+    }
+    w->fail.at = 0; /* of INVALID: somewhere in all of it */
+    return result;
 }
