@@ -513,7 +513,7 @@ enum {
     /* The first keys of a dict or set: they may all be of one hash, which costs a microsecond each. */
     WF_HASHES_UNCOUNTED = 32,
     /* Of those behind them so many may share a hash. Numbers that nobody has chosen for it do so by
-     * twos; and 10 MiB of keys that come in groups of as many take half a second, not an hour. */
+     * twos. */
     WF_HASHES_EQUAL_MAX = 32
 };
 
