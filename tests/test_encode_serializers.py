@@ -180,7 +180,7 @@ def test_a_model_with_serializers_is_native_around_them() -> None:
     for native in (
         "plain: Plain: native",
         "size: any: written by without_self()",
-        "text: str: native",
+        "text: str: written by text()",
         "data: Data",
     ):
         assert native in text
