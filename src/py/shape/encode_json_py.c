@@ -43,7 +43,14 @@ static enum wf_walk_result encode_root(struct typed *t, const struct wf_shape *s
     } else if (wf_unlikely(!(shape->root->flags & WF_NODE_OUTPUT))) {
         PyErr_SetString(PyExc_TypeError, "the shape is one of input");
     } else if ((d = room(&t->e, t->e.out.p, 0)) != NULL) {
-        d = json_put(t, d, shape->root, obj);
+        const struct wf_node *root = shape->root;
+        if (wf_likely(root->kind == WF_NODE_OBJECT)) { /* as json_put does, but for its questions */
+            Py_INCREF(obj);
+            d = json_put_object(t, d, root, obj);
+            Py_DECREF(obj);
+        } else {
+            d = json_put(t, d, root, obj);
+        }
     }
     enum wf_walk_result result = WF_WALK_OK;
     if (wf_likely(d != NULL)) {
