@@ -166,7 +166,7 @@ def report(measured: dict[str, dict[str, Times]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--out", type=Path, help="a Markdown file to write the tables to as well")
     parser.add_argument("words", nargs="*", help="only documents whose title has one of these")
     args = parser.parse_args()

@@ -113,7 +113,7 @@ def encoders(family: str, annotation: Any) -> tuple[Call, Call]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--only", choices=["decode", "encode"], help="one way")
     parser.add_argument("--out", type=Path, help="a Markdown file to write the table to as well")
     args = parser.parse_args()
