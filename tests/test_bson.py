@@ -659,7 +659,6 @@ assert bson.encode({"d": datetime.date(2020, 1, 1)}, type=dict[str, datetime.dat
 """
 
 
-@pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="looked into on 3.11 and 3.13")
 def test_dates_in_one_interpreter_after_another() -> None:
     """Their C API was kept in a static, though CPython 3.11 frees it with the interpreter."""
     pytest.importorskip("_testcapi")
